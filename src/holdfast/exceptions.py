@@ -1,0 +1,233 @@
+"""Every error holdfast raises, and whose fault it is.
+
+::
+
+    RequestException(OSError)              .request .response: what was asked, what came back (or None)
+    ├── HTTPError                          raise_for_status(): the server answered 4xx or 5xx
+    ├── ConnectionError                    the network or the server broke the exchange
+    │   ├── ConnectTimeout (also Timeout)  no connection within timeouts.connect (DNS, TCP, TLS together)
+    │   ├── SSLError                       the TLS handshake or a TLS record failed
+    │   ├── ProxyError                     the proxy refused or broke
+    │   ├── PoolTimeout (also Timeout)     every connection stayed in use for timeouts.pool seconds
+    │   ├── WriteTimeout (also Timeout)    the server stopped reading the request
+    │   ├── BodyReadTimeout (ReadTimeout)  the server stopped sending the body
+    │   ├── ConnectionLost                 it broke before any byte of the response; may_have_executed says more
+    │   └── RemoteProtocolError            what arrived is not HTTP/1.x
+    │       └── HeadersTooLarge            a head, trailer or chunk overhead beyond its bound
+    ├── Timeout
+    │   ├── ReadTimeout                    no response head within timeouts.read seconds
+    │   └── TotalTimeout                   timeouts.total is used up, in whatever phase
+    ├── ChunkedEncodingError
+    │   └── IncompleteBody                 the connection ended before the body did
+    ├── ContentDecodingError               gzip, deflate, br or zstd data is corrupt or cut short
+    │   └── DecodedTooLarge                it decodes to more than max_decoded
+    ├── TooManyRedirects
+    ├── RetryError                         Retries(statuses=...) is used up; .response is the last answer
+    ├── UnrewindableBodyError              a body that was consumed cannot be sent again
+    ├── StreamConsumedError (TypeError)    the body of a streamed response was read already
+    ├── InvalidJSONError
+    │   └── JSONDecodeError (ValueError)   response.json() of something that is not JSON
+    ├── InvalidRequest (ValueError)        nothing was sent: the arguments contradict each other
+    │   └── ClientClosed (RuntimeError)    this Client was closed
+    ├── InvalidHeader (ValueError)         nothing was sent: a field name or value is not allowed
+    └── URLRequired, InvalidURL, InvalidSchema, MissingSchema, InvalidProxyURL (ValueError)
+
+Where requests has the same meaning the name is requests' own. The cause (an OSError, an ssl.SSLError, an h11
+error) is always kept as ``__cause__``. No message holds a password, a cookie or an Authorization value.
+"""
+
+from __future__ import annotations
+
+import json as _json
+from typing import Any
+
+
+class RequestException(OSError):
+    """Base of everything holdfast raises about a request.
+
+    Attributes:
+        request: the request that failed, or None when it could not even be built.
+        response: the response that belongs to the failure, or None.
+    """
+
+    def __init__(self, *args: Any, request: Any = None, response: Any = None) -> None:
+        super().__init__(*args)
+        self.response = response
+        self.request = request
+        if request is None and response is not None:
+            self.request = getattr(response, "request", None)
+
+    def __reduce__(self) -> Any:
+        # OSError's own __reduce__ forgets the keyword arguments and, given two positional ones, reorders them.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(cls: type[RequestException], args: tuple[Any, ...], state: dict[str, Any]) -> RequestException:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class HTTPError(RequestException):
+    """The server answered 4xx or 5xx, and ``raise_for_status()`` was asked to mind."""
+
+
+class ConnectionError(RequestException):  # noqa: A001 - requests' name, and the drop-in needs it
+    """The network, or the other end of it, broke the exchange."""
+
+
+class Timeout(RequestException):
+    """Something took longer than it was allowed to."""
+
+
+class ConnectTimeout(ConnectionError, Timeout):
+    """No usable connection within ``timeouts.connect`` seconds: DNS, TCP and the TLS handshake together."""
+
+
+class SSLError(ConnectionError):
+    """The TLS handshake failed, or a TLS record was damaged."""
+
+
+class ProxyError(ConnectionError):
+    """The proxy refused, or could not reach the server."""
+
+
+class PoolTimeout(ConnectionError, Timeout):
+    """All connections the limits allow stayed in use for ``timeouts.pool`` seconds."""
+
+
+class WriteTimeout(ConnectionError, Timeout):
+    """The server took no byte of the request for ``timeouts.write`` seconds."""
+
+
+class ReadTimeout(Timeout):
+    """The server sent no complete response head within ``timeouts.read`` seconds."""
+
+
+class BodyReadTimeout(ReadTimeout, ConnectionError):
+    """The server sent no byte of the body for ``timeouts.read`` seconds.
+
+    requests raises a plain ConnectionError here; being both, handlers written for either keep working.
+    """
+
+
+class TotalTimeout(Timeout):
+    """``timeouts.total`` is used up. The message names the phase that was under way."""
+
+
+class ConnectionLost(ConnectionError):
+    """The connection broke after the request was written and before any byte of the response arrived.
+
+    Attributes:
+        may_have_executed: True when the server may have acted on the request; False when it is certain that it
+            has not.
+        reused: whether the connection had carried an earlier request.
+        idle: seconds the connection had been idle before this request; None for a fresh one.
+    """
+
+    def __init__(
+        self, *args: Any, may_have_executed: bool = True, reused: bool = False, idle: float | None = None, **kw: Any
+    ) -> None:
+        super().__init__(*args, **kw)
+        self.may_have_executed = may_have_executed
+        self.reused = reused
+        self.idle = idle
+
+
+class RemoteProtocolError(ConnectionError):
+    """What the server sent is not HTTP/1.x."""
+
+
+class HeadersTooLarge(RemoteProtocolError):
+    """A head, a trailer section or chunk overhead is larger than holdfast accepts."""
+
+
+class ChunkedEncodingError(RequestException):
+    """The body's framing is damaged."""
+
+
+class IncompleteBody(ChunkedEncodingError):
+    """The connection ended before the body did.
+
+    Attributes:
+        received: payload bytes that did arrive.
+        expected: payload bytes that were announced; None if the framing does not say.
+    """
+
+    def __init__(self, *args: Any, received: int = 0, expected: int | None = None, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.received = received
+        self.expected = expected
+
+
+class ContentDecodingError(RequestException):
+    """The body arrived whole, but its content coding is corrupt, cut short or unknown to this installation."""
+
+
+class DecodedTooLarge(ContentDecodingError):
+    """The body decodes to more than ``max_decoded`` bytes."""
+
+
+class TooManyRedirects(RequestException):
+    """More than ``max_redirects`` redirects; ``.response`` is the last of them."""
+
+
+class RetryError(RequestException):
+    """The user's ``Retries`` are used up."""
+
+
+class UnrewindableBodyError(RequestException):
+    """The body has to be sent again, but an iterator or an unseekable file gives its bytes only once."""
+
+
+class StreamConsumedError(RequestException, TypeError):
+    """The body of this streamed response was consumed already."""
+
+
+class InvalidJSONError(RequestException):
+    """A value that has no JSON form (NaN, Infinity) was given to ``json=``."""
+
+
+class JSONDecodeError(InvalidJSONError, _json.JSONDecodeError):
+    """The response's body is not JSON. Has ``msg``, ``doc``, ``pos``, ``lineno`` and ``colno`` as in the json module."""
+
+    def __init__(self, msg: str, doc: str, pos: int, **kw: Any) -> None:
+        _json.JSONDecodeError.__init__(self, msg, doc, pos)
+        text = str(self.args[0]) if self.args else msg
+        InvalidJSONError.__init__(self, text, **kw)
+
+    def __reduce__(self) -> Any:
+        return (JSONDecodeError, (self.msg, self.doc, self.pos))
+
+
+class InvalidRequest(RequestException, ValueError):
+    """Nothing was sent: the arguments contradict each other or cannot be expressed in HTTP/1.1."""
+
+
+class ClientClosed(InvalidRequest, RuntimeError):
+    """This Client was closed; nothing was sent."""
+
+
+class InvalidHeader(RequestException, ValueError):
+    """Nothing was sent: a header field's name or value holds what RFC 9110 section 5.5 forbids."""
+
+
+class URLRequired(RequestException):
+    """A URL is needed to make a request."""
+
+
+class InvalidURL(RequestException, ValueError):
+    """Nothing was sent: the URL cannot be understood."""
+
+
+class InvalidSchema(RequestException, ValueError):
+    """Nothing was sent: only http and https URLs can be fetched."""
+
+
+class MissingSchema(RequestException, ValueError):
+    """Nothing was sent: the URL has no scheme."""
+
+
+class InvalidProxyURL(InvalidURL):
+    """Nothing was sent: the proxy's URL cannot be understood."""
