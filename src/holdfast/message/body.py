@@ -1,0 +1,474 @@
+"""What a request carries: one Body, whatever kind of object the user gave.
+
+Laws:
+
+1. Nothing is taken before it is sent. Making a Body reads no byte of a file and asks no iterator for anything.
+2. ``chunks()`` gives the whole body from its first byte, or raises. A body that was consumed and cannot be taken
+   back is an UnrewindableBodyError, never an empty body.
+3. ``length`` is a promise (it becomes Content-Length). A body that turns out shorter or longer is an InvalidRequest
+   with both numbers, and a byte beyond the promise is never given out.
+4. Memory is bounded: pieces are at most 64 KiB, however large the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json as _json
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from ..exceptions import InvalidJSONError, InvalidRequest, UnrewindableBodyError
+
+PIECE = 64 * 1024
+FORM = "application/x-www-form-urlencoded"
+
+# One encoder for all: json.dumps() builds a new one at every call that changes a default.
+_dump_json = _json.JSONEncoder(allow_nan=False).encode
+
+
+class Body(ABC):
+    """The bytes of one request's body, in whatever form they come.
+
+    Attributes:
+        length: bytes from first to last; None when only sending will tell, and the body goes out chunked. Whoever
+            knows better (a user's Content-Length for an iterator) may set it before the first chunk is taken.
+        content_type: the Content-Type that describes it, unless the user named another; None if nothing is known.
+        replayable: whether ``rewind()`` works after bytes were taken.
+        data: the whole body when it is in memory anyway, so that it can leave together with the head; else None.
+        consumed: whether anything was taken since the start or the last ``rewind()``.
+    """
+
+    __slots__ = ("consumed", "content_type", "data", "length", "replayable")
+
+    def __init__(
+        self, length: int | None, replayable: bool, content_type: str | None = None, data: bytes | None = None
+    ) -> None:
+        self.length = length
+        self.replayable = replayable
+        self.content_type = content_type
+        self.data = data
+        self.consumed = False
+
+    def __repr__(self) -> str:
+        size = "unknown length" if self.length is None else f"{self.length} bytes"
+        state = "consumed" if self.consumed else "untouched"
+        return f"<{type(self).__name__} {size}, {state}{', replayable' if self.replayable else ''}>"
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body from its first byte, in non-empty pieces of at most 64 KiB.
+
+        Raises:
+            InvalidRequest: it is shorter or longer than ``length``, or yields something that is not bytes or str.
+            UnrewindableBodyError: it was consumed before and gives its bytes only once.
+        """
+        self.rewind()
+        self.consumed = True
+        yield from _counted(self._pieces(), self.length)
+
+    def rewind(self) -> None:
+        """Go back to where the body stood when it was made.
+
+        Raises:
+            UnrewindableBodyError: bytes were taken and cannot be had again.
+        """
+        if not self.consumed:
+            return
+        if not self.replayable:
+            raise UnrewindableBodyError(
+                f"the body ({self._kind()}) was consumed and gives its bytes only once, so it cannot be sent again; "
+                "give bytes, a list of bytes or a seekable file instead"
+            )
+        self._go_back()
+        self.consumed = False
+
+    @abstractmethod
+    def _pieces(self) -> Iterator[Any]:
+        """Its raw pieces, of any size and any kind ``as_bytes`` accepts."""
+
+    def _go_back(self) -> None:  # noqa: B027 - what is in memory has nowhere to go back from
+        """Undo what ``_pieces`` took. Only asked of replayable bodies."""
+
+    def _kind(self) -> str:
+        return type(self).__name__
+
+
+class BytesBody(Body):
+    """A body that is in memory."""
+
+    __slots__ = ()
+    data: bytes
+
+    def __init__(self, data: bytes, content_type: str | None = None) -> None:
+        super().__init__(len(data), True, content_type, data)
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield self.data
+
+
+class PiecesBody(Body):
+    """A list or tuple of bytes: as good as one bytes object, without joining it."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self._parts = tuple(as_bytes(part) for part in parts)
+        super().__init__(sum(map(len, self._parts)), True)
+
+    def _pieces(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+
+class IterBody(Body):
+    """An iterator, a generator or some other iterable: its pieces can be had once.
+
+    An iterable that is no iterator might give them twice, but nothing proves it (its ``__iter__`` may hand out the
+    same generator again), and the price of a wrong guess is an empty body at the server.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        if _is_spent_generator(source):
+            raise UnrewindableBodyError(
+                "data= is a generator that has already ended, so its body would be empty; make a new generator"
+            )
+        self._source = source
+        super().__init__(_announced_length(source), False)
+
+    def _pieces(self) -> Iterator[Any]:
+        return iter(self._source)
+
+    def _kind(self) -> str:
+        return f"of type {type(self._source).__name__}"
+
+
+class FileBody(Body):
+    """Something with ``read(size)``: what is left of it after the place where it stood when the Body was made.
+
+    A file that grows after that is sent as long as it was then. ``length`` is None for what has no knowable
+    size (pipes, sockets, files of /proc).
+
+    Args:
+        file: the object. It is not closed.
+        start: its position if that is known better than ``file.tell()``.
+
+    Raises:
+        InvalidRequest: the file is closed.
+    """
+
+    __slots__ = ("_file", "_start")
+
+    def __init__(self, file: Any, start: int | None = None) -> None:
+        if getattr(file, "closed", False) is True:
+            raise InvalidRequest(f"the file to send ({_describe(file)}) is closed; open it before the request")
+        self._file = file
+        self._start = (_position(file) if start is None else start) if _is_seekable(file) else None
+        super().__init__(_bytes_left(file, self._start), self._start is not None)
+
+    def _pieces(self) -> Iterator[Any]:
+        # The same file may be part of this body twice, or of another body that was sent meanwhile.
+        self._go_back()
+        left = self.length
+        while left is None or left > 0:
+            piece = self._file.read(PIECE if left is None else min(PIECE, left))
+            if piece is None:
+                raise InvalidRequest(f"the file to send ({_describe(self._file)}) is non-blocking and had no data yet")
+            if not piece:
+                return
+            piece = as_bytes(piece)
+            if left is not None:
+                left -= len(piece)
+            yield piece
+
+    def _go_back(self) -> None:
+        if self._start is None:
+            return
+        try:
+            self._file.seek(self._start)
+        except (OSError, ValueError) as error:
+            raise UnrewindableBodyError(
+                f"cannot go back to byte {self._start} of the file to send ({_describe(self._file)}): {error}"
+            ) from error
+
+    def _kind(self) -> str:
+        return _describe(self._file)
+
+
+# ---------------------------------------------------------------------------------------- what the user meant
+
+
+def make_body(data: Any = None, json: Any = None, files: Any = None) -> Body | None:
+    """The Body that requests' ``data=``, ``json=`` and ``files=`` mean together, or None for no body.
+
+    ``files`` makes a multipart form, with ``data`` as its fields; ``json`` counts only if there is neither a file
+    nor any data; everything else is ``data``: bytes and str as they are (str in UTF-8), a dict or a list of pairs
+    as a form, a list of bytes, a file, or an iterable of bytes.
+
+    Raises:
+        InvalidRequest: ``data`` is of a kind that has no bytes, is str together with ``files``, or a closed file.
+        InvalidJSONError: ``json`` holds NaN, Infinity or a circle.
+        TypeError: ``json`` holds an object that the json module cannot write.
+        NotImplementedError: ``files`` together with a streamed ``data``.
+        UnrewindableBodyError: ``data`` is a generator that has ended.
+    """
+    if files:
+        from .multipart import MultipartBody
+
+        return MultipartBody(_form_fields_only(data), files)
+    if _is_nothing(data):
+        return None if json is None else _json_body(json)
+    return _data_body(data)
+
+
+def _is_nothing(data: Any) -> bool:
+    # Not just `not data`: the truth of an array is an error, that of a file or an empty-looking stream means nothing.
+    return data is None or (isinstance(data, (str, bytes, bytearray, list, tuple, Mapping)) and not data)
+
+
+def _form_fields_only(data: Any) -> Any:
+    if isinstance(data, (str, bytes)):
+        raise InvalidRequest("Data must not be a string. With files=, data= is the form's fields: a dict or pairs")
+    if data is None or isinstance(data, (list, tuple, Mapping)):
+        return data
+    raise NotImplementedError("Streamed bodies and files are mutually exclusive.")
+
+
+def _json_body(value: Any) -> Body:
+    try:
+        text = _dump_json(value)
+    except ValueError as error:
+        raise InvalidJSONError(f"json= has no JSON form: {error}") from error
+    return BytesBody(text.encode("ascii"), "application/json")
+
+
+def _data_body(data: Any) -> Body:
+    if isinstance(data, (str, bytes, bytearray, memoryview)):
+        return BytesBody(as_bytes(data))
+    if isinstance(data, Mapping):
+        return _form_body(data.items())
+    if isinstance(data, (list, tuple)):
+        return _list_body(data)
+    return stream_body(data)
+
+
+def _list_body(data: list[Any] | tuple[Any, ...]) -> Body:
+    if isinstance(data[0], (bytes, bytearray, memoryview)):
+        return PiecesBody(data)
+    return _form_body(data)
+
+
+def _form_body(pairs: Iterable[Any]) -> Body:
+    return BytesBody(urlencode(list(form_pairs(pairs)), doseq=True).encode("ascii"), FORM)
+
+
+def form_pairs(pairs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """(name, value) for each value of a form, as requests reads it: lists repeat the name, None is left out.
+
+    Raises:
+        InvalidRequest: an item is not a pair.
+    """
+    for item in pairs:
+        if isinstance(item, (str, bytes)):
+            raise InvalidRequest(
+                f"data= is a list with an item of type {type(item).__name__}: a form is a list of (name, value) pairs, "
+                "a body in pieces a list of bytes"
+            )
+        try:
+            name, values = item
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"an item of the form is no (name, value) pair but {type(item).__name__}") from error
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+            values = (values,)
+        for value in values:
+            if value is not None:
+                yield _utf8(name), _utf8(value)
+
+
+def _utf8(value: Any) -> Any:
+    return as_bytes(value) if isinstance(value, str) else value
+
+
+def stream_body(source: Any) -> Body:
+    """The Body of a file-like object, an iterable, or anything with a buffer (array, mmap).
+
+    Raises:
+        InvalidRequest: it is none of these, or asynchronous.
+    """
+    if hasattr(source, "__aiter__"):
+        raise InvalidRequest(f"{type(source).__name__} is asynchronous and holdfast is not; give a file or an iterable")
+    if hasattr(source, "read"):
+        return _file_body(source)
+    try:
+        return BytesBody(bytes(memoryview(source)))
+    except TypeError:
+        pass  # no buffer, so it must be something to iterate over
+    if hasattr(source, "__iter__"):
+        return IterBody(source)
+    raise InvalidRequest(
+        f"an object of type {type(source).__name__} cannot be sent as a body; "
+        "give bytes, str, a dict, a file or an iterable of bytes"
+    )
+
+
+def _file_body(file: Any) -> Body:
+    if isinstance(file, io.StringIO) and not file.closed:
+        return BytesBody(as_bytes(file.getvalue()[file.tell() :]))
+    if hasattr(file, "buffer") and isinstance(getattr(file, "encoding", None), str):
+        return _text_file_body(file)
+    return FileBody(file)
+
+
+def _text_file_body(file: Any) -> Body:
+    """A file opened as text: its bytes as they are on disk, which is what its size counts.
+
+    Reading it as text would translate line ends and re-encode, and then Content-Length is wrong. That is only done
+    for a text stream without a position (sys.stdin, a pipe), which is sent chunked anyway.
+    """
+    start = _position(file)
+    if start is None:
+        return FileBody(file)
+    if codecs.lookup(file.encoding).name not in ("utf-8", "ascii") or start >= 1 << 63:
+        # Beyond 1 << 63 a TextIOWrapper's position is not a byte count but a decoder's state.
+        raise InvalidRequest(
+            f"the file to send ({_describe(file)}) is open as text in {file.encoding}, so it is not clear which bytes "
+            "are meant; open it with mode 'rb'"
+        )
+    return FileBody(file.buffer, start)
+
+
+# ---------------------------------------------------------------------------------------- pieces
+
+
+def as_bytes(piece: Any) -> bytes:
+    """The bytes of one piece of a body: bytes-like as it is, str in UTF-8.
+
+    Raises:
+        InvalidRequest: neither, or a str that UTF-8 cannot hold.
+    """
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, str):
+        try:
+            return piece.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"text of the body cannot be encoded: lone surrogate U+{ord(piece[error.start]):04X} at character "
+                f"{error.start} of {len(piece)}; encode it to bytes yourself"
+            ) from error
+    if isinstance(piece, (bytearray, memoryview)):
+        return bytes(piece)
+    raise InvalidRequest(f"a body is made of bytes or str, but a piece of it is of type {type(piece).__name__}")
+
+
+def _counted(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
+    """``pieces`` as bytes, cut to at most 64 KiB, as long as they keep the promise that ``length`` is."""
+    sent = 0
+    for raw in pieces:
+        piece = as_bytes(raw)
+        sent += len(piece)
+        if length is not None and sent > length:
+            raise InvalidRequest(f"the body is longer than its length: {sent} bytes or more, {length} were announced")
+        if 0 < len(piece) <= PIECE:
+            yield piece
+        else:
+            for start in range(0, len(piece), PIECE):
+                yield piece[start : start + PIECE]
+    if length is not None and sent < length:
+        raise InvalidRequest(f"the body is shorter than its length: it ended after {sent} of {length} announced bytes")
+
+
+# ---------------------------------------------------------------------------------------- lengths and places
+
+
+def _is_spent_generator(source: Any) -> bool:
+    return getattr(source, "gi_frame", source) is None
+
+
+def _announced_length(source: Any) -> int | None:
+    """What an iterable itself says its bytes are: ``len()`` as requests takes it, or a ``.len``.
+
+    The len() of a collection (a deque, a set, a dict's values) counts items, not bytes.
+    """
+    if hasattr(source, "__len__"):
+        return None if isinstance(source, Collection) else len(source)
+    return _len_attribute(source)
+
+
+def _len_attribute(source: Any) -> int | None:
+    length = getattr(source, "len", None)
+    return length if isinstance(length, int) else None
+
+
+def _is_seekable(file: Any) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
+
+
+def _position(file: Any) -> int | None:
+    """Where the file stands; None if it cannot say (a pipe, a text file in the middle of an iteration)."""
+    try:
+        position = file.tell()
+    except (OSError, AttributeError):
+        return None
+    return position if isinstance(position, int) else None
+
+
+def _bytes_left(file: Any, start: int | None) -> int | None:
+    """How many bytes reading would give; None if nothing trustworthy says so."""
+    size = _size(file, start)
+    if size is None:
+        return None
+    left = max(0, size - (start or 0))
+    return None if left == 0 and _is_not_empty_after_all(file, start) else left
+
+
+def _size(file: Any, start: int | None) -> int | None:
+    if hasattr(file, "__len__"):
+        return len(file)
+    announced = _len_attribute(file)
+    if announced is not None:
+        return announced
+    # Seeking comes before fstat(): it sees what was written and not yet flushed, and the file inside a GzipFile
+    # has a descriptor whose size is not the number of bytes that reading gives.
+    if start is not None:
+        end = _end_by_seeking(file, start)
+        if end is not None:
+            return end
+    return _size_of_regular_file(file)
+
+
+def _end_by_seeking(file: Any, start: int) -> int | None:
+    try:
+        file.seek(0, os.SEEK_END)
+        return _position(file)
+    except (OSError, ValueError):  # ValueError: some readers know no SEEK_END
+        return None
+    finally:
+        file.seek(start)
+
+
+def _size_of_regular_file(file: Any) -> int | None:
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_not_empty_after_all(file: Any, start: int | None) -> bool:
+    """Files of /proc claim a size of 0. Asking for a byte settles it, where the byte can be put back."""
+    if start is None:
+        return True
+    probe = file.read(1)
+    file.seek(start)
+    return bool(probe)
+
+
+def _describe(file: Any) -> str:
+    name = getattr(file, "name", None)
+    return f"{type(file).__name__} {name!r}" if isinstance(name, str) else type(file).__name__
