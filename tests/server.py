@@ -280,8 +280,8 @@ class Conn:
         if self.ending:
             return False
         data = self._receive()
-        if not data and self.server.stopping:
-            raise Stopped
+        if not data and (self._closed or self.server.stopping):
+            raise Stopped  # it was not the client who left
         self._buffer += data
         return bool(data)
 
@@ -291,6 +291,9 @@ class Conn:
         except ssl.SSLEOFError:
             self.ending = "fin"
             return b""
+        except ssl.SSLZeroReturnError:  # what b"" becomes once we have sent our own close_notify
+            self.ending = "close_notify"
+            return b""
         except ssl.SSLError:  # OpenSSL says "decode error" when it finds a FIN without close_notify, then leaves
             self.ending = "alert"
             return b""
@@ -298,9 +301,9 @@ class Conn:
             self.ending = "rst"
             return b""
         except OSError:
-            if not self._closed:
+            if not self._closed:  # by the test's thread
                 raise
-            raise Stopped from None  # closed by the test's thread under the script's feet
+            return b""
         if not data:
             self.ending = "close_notify" if isinstance(self._sock, ssl.SSLSocket) else "fin"
         return data
@@ -537,9 +540,12 @@ class Server:
             lambda: self.handshakes + len(self.handshake_errors) >= count, f"{count} handshakes did not come"
         )
 
-    def wait_idle(self) -> None:
-        """Return when every script so far has ended by itself."""
-        self._wait_until(lambda: self._running == 0, "the scripts did not end")
+    def wait_idle(self, connections: int = 1) -> None:
+        """Return when ``connections`` were accepted and every script so far has ended by itself."""
+        self._wait_until(
+            lambda: len(self._conns) >= connections and self._running == 0,
+            f"{connections} connections did not come and end",
+        )
 
     def stop_listening(self) -> None:
         """Refuse connections from here on; those that exist go on."""
