@@ -29,10 +29,13 @@ from ..exceptions import ContentDecodingError, DecodedTooLarge
 
 MAX_CODINGS = 5
 
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
+
 # Input goes to the libraries in slices: zlib copies what it did not use, and that copy must not be the whole body.
 _SLICE = 16 * 1024
 # Decoding byte by byte, for a reader who asks so, would cost a call into the library for each. The rest is kept.
 _SMALLEST_STEP = 4 * 1024
+_LARGE_STEP = 1024 * 1024
 # A brotli library gives up to twice what it was asked for, and never less than 32 KiB.
 _BROTLI_STEP = 16 * 1024
 # RFC 9659 section 3: a zstd window is at most 8 MiB. The library itself would go to 128 MiB at a server's word.
@@ -187,7 +190,7 @@ class _GzipStage(_ZlibStage):
     magic_size = 2
 
     def _new_engine(self) -> Any:
-        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        return zlib.decompressobj(_GZIP_WBITS)
 
     def _begins_member(self, magic: bytes) -> bool:
         return magic == b"\x1f\x8b"
@@ -351,13 +354,30 @@ class Decoder:
             ContentDecodingError: the data is corrupt or cut short, or the decoder failed before.
             DecodedTooLarge: it decodes to more than ``max_decoded``; no more than that was decoded.
         """
+        at_once = self._decode_at_once(data)
+        if at_once is not None:
+            return at_once
         self.feed(data)
-        first = self.read(_ALL)
-        pieces = [first]
-        while pieces[-1]:
-            pieces.append(self.read(_ALL))
+        pieces = []
+        while piece := self.read(_LARGE_STEP):
+            pieces.append(piece)
         self.finish()
         return b"".join(pieces)
+
+    def _decode_at_once(self, data: bytes) -> bytes | None:
+        """The usual body, one gzip member, in one call of zlib; None for every other, which reading then deals with."""
+        if self.codings != ("gzip",) or self.fed:
+            return None
+        engine = zlib.decompressobj(_GZIP_WBITS)
+        try:
+            out = engine.decompress(data, 0 if self.max_decoded is None else self.max_decoded + 1)
+        except zlib.error:
+            return None
+        if not engine.eof or engine.unused_data or (self.max_decoded is not None and len(out) > self.max_decoded):
+            return None
+        self.fed = len(data)
+        self.decoded = len(out)
+        return out
 
     def _take_spare(self, limit: int) -> bytes:
         start = self._spare_at
@@ -416,9 +436,6 @@ class Decoder:
     def _die(self) -> None:
         self._stages = []
         self._spare = b""
-
-
-_ALL = 1024 * 1024
 
 
 def make_decoder(content_encoding: str | None, max_decoded: int | None = None) -> Decoder | None:
