@@ -1,0 +1,525 @@
+"""A request: what the user asked (``Request``), and what will go out (``PreparedRequest``).
+
+Laws of this file:
+
+1. **The framing of a prepared request is true.** Content-Length and Transfer-Encoding come from the body. A user who
+   gives one of them is checked against it; a contradiction is an ``InvalidRequest`` before any byte is sent, because
+   two ends that disagree about where a request stops are a request smuggling hole (RFC 9112 section 11.2).
+2. **Nothing here does I/O.** Preparing takes no byte of a file or generator.
+3. **A copy shares nothing that either side changes**, except the body, of which there is only one to send.
+
+Where a credential came from decides how far it may travel, so a prepared request remembers it: the cookies of this
+one call (``cookies``), the client's jar (``jar``), whether its Cookie header was computed from them or written by the
+user, and the origin that a challenge may be answered for (``auth_origin``).
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import InvalidRequest
+from .body import FORM, Body, make_body
+from .headers import Headers
+from .url import Url
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+Hook = Callable[..., Any]
+Hooks = dict[str, list[Hook]]
+HOOK_EVENTS = ("response",)
+
+_METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
+_TOKEN_CHARS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_NO_BODY_EXPECTED = frozenset(("GET", "HEAD"))
+
+
+class Request:
+    """What the user asked, not yet checked.
+
+    Args:
+        method: the verb, in any case.
+        url: text, bytes, or anything whose ``str()`` is an http or https URL.
+        headers: a mapping or pairs; a value of None means that the field is not sent.
+        files: file parts of a multipart form, in any of requests' forms.
+        data: the body: bytes, text, a form (mapping or pairs), a binary file, or an iterable of bytes.
+        params: appended to the URL's query.
+        auth: a ``(user, password)`` pair or a callable that is given the ``PreparedRequest``.
+        cookies: a mapping or a cookie jar, for this request only.
+        hooks: ``{"response": callable or list of callables}``.
+        json: a value to send as JSON; ignored when ``data`` or ``files`` is given.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_hooks",
+        "auth",
+        "cookies",
+        "data",
+        "files",
+        "headers",
+        "json",
+        "method",
+        "params",
+        "url",
+    )
+
+    def __init__(
+        self,
+        method: str | bytes | None = None,
+        url: Any = None,
+        headers: Any = None,
+        files: Any = None,
+        data: Any = None,
+        params: Any = None,
+        auth: Any = None,
+        cookies: Any = None,
+        hooks: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = {} if headers is None else headers
+        self.files = [] if files is None else files
+        self.data = [] if data is None else data
+        self.params = {} if params is None else params
+        self.auth = auth
+        self.cookies = cookies
+        self.json = json
+        self._hooks: Hooks | None = None
+        _register_all(self, hooks)
+
+    @property
+    def hooks(self) -> Hooks:
+        """Callables by event; the only event is ``"response"``."""
+        if self._hooks is None:
+            self._hooks = {event: [] for event in HOOK_EVENTS}
+        return self._hooks
+
+    def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
+        """Call ``hook`` (or each of several) with the response. ValueError if there is no such event."""
+        _register(self.hooks, event, hook)
+
+    def deregister_hook(self, event: str, hook: Hook) -> bool:
+        """Remove a hook; False if it was not registered."""
+        return _deregister(self._hooks, event, hook)
+
+    def prepare(self) -> PreparedRequest:
+        """The request as it would be sent, without a client's defaults.
+
+        Raises:
+            InvalidRequest, InvalidURL, InvalidSchema, MissingSchema, InvalidHeader, InvalidJSONError: see there.
+        """
+        prepared = PreparedRequest()
+        prepared.prepare(
+            method=self.method,
+            url=self.url,
+            headers=self.headers,
+            files=self.files,
+            data=self.data,
+            params=self.params,
+            auth=self.auth,
+            cookies=self.cookies,
+            hooks=self._hooks,
+            json=self.json,
+        )
+        return prepared
+
+    def __repr__(self) -> str:
+        return f"<Request [{self.method!s}]>"
+
+
+class PreparedRequest:
+    """What goes out: checked method, parsed URL, header fields, body and its framing.
+
+    Attributes:
+        method: the verb, upper case.
+        parsed: the URL; ``url`` is its text, and setting ``url`` parses again.
+        headers: the fields that go out. Host is added when sending, unless the user gave one.
+        content: the body, or None. ``body`` shows it as requests does.
+        cookies: the jar of this one call's ``cookies=``, or None.
+        jar: the client's cookie jar, or None. Read whenever the Cookie header is computed.
+        auth_origin: the (scheme, host, port) that challenges may be answered for; None: no challenge is answered.
+        signer: called when the URL changes, to compute an Authorization header that depends on it; None: nothing does.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_body_was_text",
+        "_cookie_is_computed",
+        "_framing",
+        "_hooks",
+        "_stream",
+        "auth_origin",
+        "content",
+        "cookies",
+        "headers",
+        "jar",
+        "method",
+        "parsed",
+        "signer",
+    )
+
+    parsed: Url
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.headers = Headers()
+        self.content: Body | None = None
+        self.cookies: CookieJar | None = None
+        self.jar: CookieJar | None = None
+        self.auth_origin: tuple[str, str, int] | None = None
+        self.signer: Callable[[PreparedRequest], None] | None = None
+        self._hooks: Hooks | None = None
+        self._stream: Any = None
+        self._body_was_text = False
+        self._framing: str | None = None
+        self._cookie_is_computed = False
+
+    def prepare(
+        self,
+        method: str | bytes | None = None,
+        url: Any = None,
+        headers: Any = None,
+        files: Any = None,
+        data: Any = None,
+        params: Any = None,
+        auth: Any = None,
+        cookies: Any = None,
+        hooks: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> None:
+        """Check and set everything, authentication last: it may sign all the rest. Arguments as in ``Request``."""
+        self.prepare_method(method)
+        self.prepare_url(url, params)
+        self.prepare_headers(headers)
+        self.prepare_cookies(cookies)
+        self.prepare_body(data, files, json)
+        self.prepare_auth(auth, url)
+        self.prepare_hooks(hooks)
+
+    # -- the request line ---------------------------------------------------------------------------------------
+
+    def prepare_method(self, method: str | bytes | None) -> None:
+        """Set the verb, in upper case.
+
+        Raises:
+            InvalidRequest: it is not a token (RFC 9110 section 9.1), or it is CONNECT, whose target is no URL.
+        """
+        known = _METHODS.get(method)  # type: ignore[arg-type]
+        self.method = known if known is not None else _checked_method(method)
+
+    def prepare_url(self, url: Any, params: Any = None) -> None:
+        """Parse ``url`` and append ``params`` to its query."""
+        if not isinstance(url, Url):
+            url = Url.parse(url if isinstance(url, (str, bytes)) else str(url))
+        self.parsed = url.with_params(params) if params else url
+
+    @property
+    def url(self) -> str | None:
+        """The whole URL, normalised, with userinfo and fragment if it has them; None before it was set."""
+        parsed = getattr(self, "parsed", None)
+        return None if parsed is None else parsed.text
+
+    @url.setter
+    def url(self, value: str | bytes | Url) -> None:
+        self.prepare_url(value)
+
+    @property
+    def path_url(self) -> str:
+        """Path and query, as they stand on the request line."""
+        return self.parsed.target.decode("ascii")
+
+    # -- header fields ------------------------------------------------------------------------------------------
+
+    def prepare_headers(self, headers: Any) -> None:
+        """Replace all header fields by ``headers``; fields with the value None are left out."""
+        self.headers = Headers(headers)
+        self._framing = None
+        self._cookie_is_computed = False
+
+    def prepare_cookies(self, cookies: Any = None, jar: CookieJar | None = None) -> None:
+        """Compute the Cookie header, unless the user wrote one.
+
+        Args:
+            cookies: this call's own cookies, a mapping or a jar. They override equally named ones of ``jar`` and are
+                sent to this origin only, unless they name a domain.
+            jar: the client's jar, which is read now and again after a redirect. None keeps the one set before.
+        """
+        if jar is not None:
+            self.jar = jar
+        if cookies is not None:
+            from .cookies import own_jar
+
+            self.cookies = own_jar(cookies)
+        self.refresh_cookies()
+
+    def refresh_cookies(self) -> None:
+        """Compute the Cookie header again: the URL or the jars have changed. One the user wrote stays as it is."""
+        if self._cookie_is_computed:
+            del self.headers["Cookie"]
+            self._cookie_is_computed = False
+        if (self.jar is None and self.cookies is None) or "Cookie" in self.headers:
+            return
+        from .cookies import cookie_header
+
+        value = cookie_header(self.jar, self.parsed, self.cookies)
+        if value is not None:
+            self.headers["Cookie"] = value
+            self._cookie_is_computed = True
+
+    # -- body and framing ---------------------------------------------------------------------------------------
+
+    def prepare_body(self, data: Any, files: Any = None, json: Any = None) -> None:
+        """Make the body of these arguments (precedence as in requests) and set the fields that describe it."""
+        nothing = data is None and json is None and files is None
+        self.set_body(None if nothing else make_body(data, json, files))
+        self._remember(data)
+
+    def set_body(self, content: Body | None) -> None:
+        """Send ``content``; set Content-Type unless there is one, and Content-Length or Transfer-Encoding.
+
+        Raises:
+            InvalidRequest: the user's framing fields contradict the body or each other.
+        """
+        self.content = content
+        if content is not None and content.content_type is not None and "Content-Type" not in self.headers:
+            self.headers["Content-Type"] = content.content_type
+        self._set_framing()
+
+    @property
+    def body(self) -> Any:
+        """The body as requests shows it: bytes, text of a form, the user's own stream object, or None."""
+        content = self.content
+        if content is None:
+            return None
+        if content.data is None:
+            return content if self._stream is None else self._stream
+        is_text = self._body_was_text or content.content_type == FORM
+        return content.data.decode() if is_text else content.data
+
+    @body.setter
+    def body(self, value: Any) -> None:
+        self.content = value if isinstance(value, Body) else make_body(value)
+        self._remember(value)
+        self._set_framing()
+
+    def _remember(self, given: Any) -> None:
+        self._body_was_text = isinstance(given, str)
+        # The stream itself, for whoever asks for it; not what was encoded into bytes already.
+        self._stream = given if self.content is not None and self.content.data is None else None
+
+    def prepare_content_length(self, body: Any = None) -> None:
+        """Set the framing fields again. ``body`` is accepted for requests' sake; the body itself is asked."""
+        self._set_framing()
+
+    def _set_framing(self) -> None:
+        headers = self.headers
+        if self._framing is not None:
+            del headers[self._framing]
+            self._framing = None
+        if "Content-Length" in headers or "Transfer-Encoding" in headers:
+            self.check_framing()
+        elif self.content is not None:
+            length = self.content.length
+            self._framing = "Transfer-Encoding" if length is None else "Content-Length"
+            headers[self._framing] = "chunked" if length is None else str(length)
+        elif self.method not in _NO_BODY_EXPECTED:
+            # RFC 9110 section 8.6: a user agent SHOULD send Content-Length when the method anticipates content.
+            self._framing = "Content-Length"
+            headers["Content-Length"] = "0"
+
+    def check_framing(self) -> None:
+        """Whether Content-Length and Transfer-Encoding, as they stand now, agree with the body and each other.
+
+        Raises:
+            InvalidRequest: they do not (RFC 9112 sections 6.1 to 6.3); it says which numbers disagree.
+        """
+        lengths = self.headers.get_list("Content-Length")
+        codings = self.headers.get_list("Transfer-Encoding")
+        if lengths and codings:
+            raise InvalidRequest("Content-Length and Transfer-Encoding cannot go out together; give at most one")
+        if len(lengths) > 1 or len(codings) > 1:
+            name, count = ("Content-Length", len(lengths)) if lengths else ("Transfer-Encoding", len(codings))
+            raise InvalidRequest(f"{name} is given {count} times; give it once, or leave it to holdfast")
+        if codings and codings[0].strip().lower() != "chunked":
+            raise InvalidRequest("the only Transfer-Encoding that can be sent is 'chunked'; leave the header out")
+        if lengths:
+            self._check_length(lengths[0])
+
+    def _check_length(self, given: str) -> None:
+        # isdigit() alone takes digits of other scripts, and int() takes '+5', ' 5' and '5_0'.
+        if not (given.isascii() and given.isdigit() and len(given) <= 19):
+            raise InvalidRequest("Content-Length must be a decimal number of bytes; leave the header out")
+        content = self.content
+        length = 0 if content is None else content.length
+        if length is None and content is not None:
+            content.length = int(given)  # the user knows better; the body keeps count and holds them to it
+        elif length != int(given):
+            raise InvalidRequest(f"Content-Length says {int(given)} bytes, the body has {length}; leave the header out")
+
+    # -- authentication and hooks -------------------------------------------------------------------------------
+
+    def prepare_auth(self, auth: Any, url: Any = None) -> None:
+        """Apply ``auth``, or the URL's userinfo if it is None.
+
+        A pair is Basic authentication; anything else is called with this request and returns it (or another one,
+        whose content is taken over).
+
+        Raises:
+            InvalidRequest: ``auth`` is neither, or a user name cannot be sent.
+        """
+        if auth is None:
+            parsed = self.parsed
+            if not (parsed.username or parsed.password):
+                return
+            auth = (parsed.username or "", parsed.password or "")
+        if isinstance(auth, tuple) and len(auth) == 2:
+            self.headers["Authorization"] = basic_authorization(*auth)
+            return
+        if not callable(auth):
+            raise InvalidRequest(f"auth= takes a (user, password) pair or a callable, not a {type(auth).__name__}")
+        self._take_over(auth(self))
+        self._set_framing()
+
+    def _take_over(self, other: Any) -> None:
+        if other is self:
+            return
+        if not isinstance(other, PreparedRequest):
+            raise InvalidRequest(f"auth= must return the request it was given, not a {type(other).__name__}")
+        for name in _COPIED:
+            if hasattr(other, name):
+                setattr(self, name, getattr(other, name))
+
+    @property
+    def hooks(self) -> Hooks:
+        """Callables by event; the only event is ``"response"``."""
+        if self._hooks is None:
+            self._hooks = {event: [] for event in HOOK_EVENTS}
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, value: Mapping[str, Any] | None) -> None:
+        self._hooks = None
+        self.prepare_hooks(value)
+
+    def prepare_hooks(self, hooks: Mapping[str, Any] | None) -> None:
+        """Register all of ``{"response": callable or list of callables}``."""
+        _register_all(self, hooks)
+
+    def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
+        """Call ``hook`` (or each of several) with the response. ValueError if there is no such event."""
+        _register(self.hooks, event, hook)
+
+    def deregister_hook(self, event: str, hook: Hook) -> bool:
+        """Remove a hook; False if it was not registered."""
+        return _deregister(self._hooks, event, hook)
+
+    # -- copies -------------------------------------------------------------------------------------------------
+
+    def copy(self) -> PreparedRequest:
+        """An independent request with the same body object."""
+        twin = PreparedRequest.__new__(PreparedRequest)
+        for name in _COPIED:
+            if hasattr(self, name):
+                setattr(twin, name, getattr(self, name))
+        twin.headers = self.headers.copy()
+        twin.cookies = None if self.cookies is None else _copy_jar(self.cookies)
+        twin._hooks = None if self._hooks is None else {event: list(calls) for event, calls in self._hooks.items()}
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For the record, not for sending again: hooks, signers and open files do not travel between processes.
+        body = None if self.content is None else self.content.data
+        return {"method": self.method, "url": self.url, "headers": self.headers, "body": body}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        PreparedRequest.__init__(self)
+        self.method = state["method"]
+        if state["url"] is not None:
+            self.url = state["url"]
+        self.headers = state["headers"]
+        self.content = make_body(state["body"])
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest [{self.method}]>"
+
+
+_COPIED = tuple(name for name in PreparedRequest.__slots__ if name != "__weakref__")
+
+
+def _copy_jar(jar: CookieJar) -> CookieJar:
+    from .cookies import own_jar
+
+    return own_jar(jar)
+
+
+def _checked_method(method: Any) -> str:
+    text = method.decode("latin-1") if isinstance(method, bytes) else method
+    if not isinstance(text, str) or not text:
+        raise InvalidRequest(f"a method such as 'GET' is needed, not {type(method).__name__} {str(method)[:20]!r}")
+    for position, char in enumerate(text):
+        if char not in _TOKEN_CHARS:
+            raise InvalidRequest(
+                f"method {text[:40]!a}: character {char!a} at position {position} is not allowed in a token "
+                "(RFC 9110 section 9.1)"
+            )
+    text = text.upper()
+    if text == "CONNECT":
+        raise InvalidRequest("CONNECT has no URL; give proxies= and holdfast opens the tunnel itself")
+    return text
+
+
+def _register_all(target: Request | PreparedRequest, hooks: Mapping[str, Any] | None) -> None:
+    for event, hook in (hooks or {}).items():
+        if hook is not None:
+            target.register_hook(event, hook)
+
+
+def _register(hooks: Hooks, event: str, hook: Hook | Iterable[Hook]) -> None:
+    if event not in hooks:
+        raise ValueError(f"Unsupported event specified, with event name {event!r}; there is only 'response'")
+    if callable(hook):
+        hooks[event].append(hook)
+    else:
+        hooks[event].extend(each for each in hook if callable(each))
+
+
+def _deregister(hooks: Hooks | None, event: str, hook: Hook) -> bool:
+    try:
+        (hooks or {})[event].remove(hook)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
+def basic_authorization(username: str | bytes, password: str | bytes) -> str:
+    """The value of an Authorization field for Basic authentication (RFC 7617).
+
+    Text is encoded as latin-1, as requests does; as UTF-8 where latin-1 has no such character.
+
+    Raises:
+        InvalidRequest: the user name holds ``:``, either holds a control character, or is not text or bytes.
+    """
+    user, secret = _credential("user name", username), _credential("password", password)
+    if b":" in user:
+        raise InvalidRequest("a user name for Basic authentication cannot contain ':' (RFC 7617 section 2)")
+    return "Basic " + b64encode(user + b":" + secret).decode("ascii")
+
+
+def _credential(what: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            value = value.encode("latin-1")
+        except UnicodeEncodeError:
+            value = value.encode("utf-8")
+    if not isinstance(value, bytes):
+        raise InvalidRequest(f"the {what} for Basic authentication must be str or bytes, not {type(value).__name__}")
+    if any(byte < 0x20 or byte == 0x7F for byte in value):
+        raise InvalidRequest(
+            f"the {what} for Basic authentication holds a control character (RFC 7617 section 2); "
+            "a line read from a file keeps its newline: strip() it"
+        )
+    return value

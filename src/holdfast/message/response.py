@@ -1,0 +1,897 @@
+"""A response: the head, and a body that is read from the network when somebody asks for it.
+
+Laws:
+
+1. **No reference leads back to a Response from what it holds.** Whoever drops a streamed response drops its body
+   source at the same moment, by reference count, and the source gives the connection back or closes it.
+2. **A body is whole or it is an error.** Content that could not be read once is never b"" the second time, and
+   ``content`` after part of the body was streamed is a StreamConsumedError, not the rest of it.
+3. **Nothing is looked at before somebody asks.** Header fields are indexed, cookies parsed and a decoder built at
+   first use; reading ``content`` of a body without content coding is one scan of the raw names and one join.
+
+Everything a server can write is parsed in linear time here: charset, Link, lines.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json as _json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..exceptions import HTTPError, JSONDecodeError, RequestException, StreamConsumedError
+from .decoding import Decoder, make_decoder
+from .headers import Headers
+from .request import PreparedRequest
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
+"""The statuses whose Location is followed (RFC 9110 section 15.4)."""
+
+_PIECE = 64 * 1024
+_ITER_CHUNK = 128  # requests' size of a piece in ``for piece in response``
+_LINES_CHUNK = 512
+_SHOWN = 100  # bytes of a server's own words in a message
+_MAX_CHARSET = 40
+# They are no charsets of text on the web, and they are slow (quadratic) or warn about what they meet.
+_NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"))
+_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_CLOSED = "this response was closed before its body was read"
+_UNSET: Any = object()
+
+
+class BodySource(Protocol):
+    """Where the bytes of a body come from. It owns the connection until the body has ended or is closed."""
+
+    @property
+    def trailers(self) -> RawHeaders:
+        """The fields after the body; complete once ``read`` gave b""."""
+        ...
+
+    def read(self) -> bytes:
+        """The next bytes of the body, of any number; b"" at its end. Raises holdfast's exceptions."""
+        ...
+
+    def close(self) -> None:
+        """Read no more. May be called any number of times."""
+        ...
+
+
+class Response:
+    """What the server answered.
+
+    Args:
+        status_code: 100 to 999.
+        reason: the reason phrase as it came.
+        raw_headers: the fields as they came, in order. Kept, not copied.
+        http_version: ``b"1.1"`` or ``b"1.0"``.
+        request: what was sent.
+        source: where the body comes from; None for an empty one.
+        max_decoded: bytes the body may decode to; None for any number.
+
+    Attributes:
+        history: the responses, redirects and challenges, that led to this one; the oldest first.
+        next: the request that would follow this redirect, when it was not followed; else None.
+        elapsed_seconds: from sending the request to having the response's head; ``elapsed`` is the same as timedelta.
+        request_incomplete: whether the server answered without waiting for the whole request body.
+        attempts: how often the request was sent until this response came.
+        connection: what the response came from; it has a ``send(PreparedRequest, **kw)``.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_content",
+        "_cookies",
+        "_encoding",
+        "_failure",
+        "_headers",
+        "_max_decoded",
+        "_raw",
+        "_reason",
+        "_source",
+        "_url",
+        "_version",
+        "attempts",
+        "connection",
+        "elapsed_seconds",
+        "history",
+        "next",
+        "raw_headers",
+        "request",
+        "request_incomplete",
+        "status_code",
+    )
+
+    def __init__(
+        self,
+        status_code: int,
+        reason: bytes,
+        raw_headers: RawHeaders,
+        http_version: bytes,
+        request: PreparedRequest,
+        source: BodySource | None,
+        max_decoded: int | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.raw_headers = raw_headers
+        self.request = request
+        self.history: list[Response] = []
+        self.next: PreparedRequest | None = None
+        self.elapsed_seconds = 0.0
+        self.request_incomplete = False
+        self.attempts = 1
+        self.connection: Any = None
+        self._reason = reason
+        self._version = http_version
+        self._source = source
+        self._max_decoded = max_decoded
+        self._content: bytes | None = None
+        self._failure: RequestException | None = None
+        self._raw: RawBody | None = None
+        self._headers: Headers | None = None
+        self._cookies: CookieJar | None = None
+        self._encoding: Any = _UNSET
+        self._url: str | None = None
+
+    # -- the head -----------------------------------------------------------------------------------------------
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase; may be empty."""
+        return self._reason.decode("latin-1")
+
+    @property
+    def http_version(self) -> str:
+        """``"HTTP/1.1"`` or ``"HTTP/1.0"``."""
+        return "HTTP/" + self._version.decode("latin-1")
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers.from_raw(self.raw_headers)
+        return headers
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields after a chunked body; complete when the body was read."""
+        return Headers.from_raw(list(self._source.trailers) if self._source is not None else [])
+
+    @property
+    def url(self) -> str:
+        """The URL this response came from, redirects followed."""
+        return self._url if self._url is not None else self.request.parsed.text
+
+    @url.setter
+    def url(self, value: str) -> None:
+        self._url = value
+
+    @property
+    def elapsed(self) -> timedelta:
+        """From sending the request to having the response's head."""
+        return timedelta(seconds=self.elapsed_seconds)
+
+    @elapsed.setter
+    def elapsed(self, value: timedelta) -> None:
+        self.elapsed_seconds = value.total_seconds()
+
+    @property
+    def resent(self) -> int:
+        """How often the request was sent again before this response came; 0 for never."""
+        return self.attempts - 1
+
+    @property
+    def cookies(self) -> CookieJar:
+        """The cookies this response set, those that are acceptable for its URL."""
+        if self._cookies is None:
+            from .cookies import CookieJar, extract_cookies
+
+            jar = CookieJar()
+            extract_cookies(jar, self.request.parsed, self.raw_headers)
+            self._cookies = jar
+        return self._cookies
+
+    @cookies.setter
+    def cookies(self, value: CookieJar) -> None:
+        self._cookies = value
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link fields (RFC 8288) by relation type, or by URL where there is none."""
+        found: dict[str, dict[str, str]] = {}
+        for link in _parse_links(_field(self.raw_headers, b"link")):
+            for key in (link.get("rel") or link["url"], *link.get("rel", "").split()):
+                found[key] = link
+        return found
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return not 400 <= self.status_code < 600
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether this is a redirect that can be followed: one of five statuses, and a Location."""
+        return self.status_code in REDIRECT_STATUSES and _has_field(self.raw_headers, b"location")
+
+    @property
+    def is_permanent_redirect(self) -> bool:
+        """Whether it is one for good: 301 or 308, and a Location."""
+        return self.status_code in (301, 308) and _has_field(self.raw_headers, b"location")
+
+    def raise_for_status(self) -> None:
+        """Raise HTTPError if the status is 400 to 599."""
+        if self.ok:
+            return
+        whose = "Client" if self.status_code < 500 else "Server"
+        raise HTTPError(
+            f"{self.status_code} {whose} Error: {_shown(self._reason)} for url: {self._safe_url()}", response=self
+        )
+
+    def _safe_url(self) -> str:
+        return self.request.parsed.safe_text if self._url is None else self._url
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code}]>"
+
+    # -- the body, whole ----------------------------------------------------------------------------------------
+
+    @property
+    def content(self) -> bytes:
+        """The whole body, content codings undone; kept, so it may be read any number of times.
+
+        Raises:
+            StreamConsumedError: it was streamed, in part or whole, or closed before.
+            ChunkedEncodingError, ContentDecodingError, BodyReadTimeout, TotalTimeout, ConnectionError: it could not
+                be read; each further access raises the same.
+        """
+        content = self._content
+        return content if content is not None else self._read_content()
+
+    def _read_content(self) -> bytes:
+        if self._raw is not None or self._failure is not None:
+            self._check_untouched()
+        try:
+            data = self._load()
+        except BaseException as error:
+            self._note(error)
+            raise
+        self._content = data
+        return data
+
+    def _load(self) -> bytes:
+        source = self._source
+        if source is None or (self._raw is not None and self._raw.ended):
+            return b""
+        data = _read_all(source)
+        if data and (coding := _field(self.raw_headers, b"content-encoding")):
+            decoder = make_decoder(coding, self._max_decoded)
+            if decoder is not None:
+                return decoder.decode_all(data)
+        return data
+
+    def _check_untouched(self) -> None:
+        """Whether the body can still be read from its first byte."""
+        if self._failure is not None:
+            raise _again(self._failure)
+        raw = self._raw
+        if raw is None:
+            return
+        if raw.taken or (raw.started and not raw.ended):
+            raise StreamConsumedError(
+                f"{raw.taken} bytes of this body were taken already, by iter_content(), iter_lines() or raw; "
+                "content would not be the whole of it",
+                response=self,
+            )
+        if raw.closed and not raw.ended:
+            raise StreamConsumedError(_CLOSED, response=self)
+
+    def _note(self, error: BaseException) -> None:
+        """Remember that the body failed, and say in the error which exchange it belongs to."""
+        if isinstance(error, RequestException):
+            # A twin without traceback: frames in it hold this response, and that would be a cycle.
+            self._failure = _again(error)
+            if error.request is None:
+                error.request = self.request
+            if error.response is None:
+                error.response = self
+        else:
+            self._failure = StreamConsumedError(f"reading this body was broken off by {type(error).__name__}")
+        self.close()
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not valid in its encoding is replaced by U+FFFD.
+
+        In ``encoding`` if that is known. Otherwise in UTF-8 (UTF-16 if it has that mark) if it is valid, and in
+        ISO-8859-1 if it is not.
+        """
+        content = self.content
+        encoding = _usable(self.encoding)
+        if encoding is not None:
+            return content.decode(encoding, "replace")
+        for mark, name in _BOMS:
+            if content.startswith(mark):
+                return content.decode(name, "replace")
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
+
+    @property
+    def encoding(self) -> str | None:
+        """The charset that Content-Type declares, UTF-8 for JSON, else None; may be set."""
+        if self._encoding is _UNSET:
+            self._encoding = _declared_encoding(_field(self.raw_headers, b"content-type"))
+        encoding: str | None = self._encoding
+        return encoding
+
+    @encoding.setter
+    def encoding(self, value: str | None) -> None:
+        self._encoding = value
+
+    @property
+    def apparent_encoding(self) -> str:
+        """What the content looks like to charset_normalizer, if that is installed; else ``"utf-8"``."""
+        try:
+            import charset_normalizer
+        except ImportError:
+            return "utf-8"
+        found = charset_normalizer.detect(self.content)["encoding"]
+        return found if isinstance(found, str) else "utf-8"
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body as JSON. ``kwargs`` are those of ``json.loads``.
+
+        Raises:
+            JSONDecodeError: it is not JSON, or nested deeper than Python can follow.
+        """
+        try:
+            return self._load_json(kwargs)
+        except _json.JSONDecodeError as error:
+            raise JSONDecodeError(error.msg, error.doc, error.pos, response=self) from error
+        except RecursionError as error:
+            raise JSONDecodeError("Nested too deeply", "", 0, response=self) from error
+        except ValueError as error:
+            if kwargs:
+                raise  # by one of the user's own functions, perhaps
+            # sys.get_int_max_str_digits() is exceeded: the json module lets that through as it is.
+            raise JSONDecodeError(str(error), "", 0, response=self) from error
+
+    def _load_json(self, kwargs: dict[str, Any]) -> Any:
+        # RFC 8259 section 8.1 has UTF-8 only; json.loads(bytes) also knows UTF-16 and UTF-32, with and without mark.
+        if self.encoding is None or self.encoding.lower() in ("utf-8", "utf8"):
+            try:
+                return _json.loads(self.content, **kwargs)
+            except UnicodeDecodeError:
+                pass  # as text, where what is broken is replaced, it may still be JSON
+        return _json.loads(self.text, **kwargs)
+
+    # -- the body, piece by piece -------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.iter_content(_ITER_CHUNK)
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+        """The body in pieces, content codings undone.
+
+        Args:
+            chunk_size: bytes in a piece, at most. When the length of the body is known beforehand only the last is
+                shorter; otherwise bytes are passed on as they arrive. None: as they arrive, in pieces of any size.
+            decode_unicode: give str, in ``encoding`` or else UTF-8, instead of bytes.
+
+        Raises:
+            StreamConsumedError: the body was streamed to its end before, or closed.
+            TypeError, ValueError: ``chunk_size`` is not a positive int or None.
+            As ``content``, while iterating.
+        """
+        _check_chunk_size(chunk_size)
+        if self._content is not None:
+            pieces = _slices(self._content, chunk_size)
+        else:
+            pieces = self._stream(self._open(), chunk_size)
+        return _decoded(pieces, _usable(self.encoding) or "utf-8") if decode_unicode else pieces
+
+    def _open(self) -> RawBody:
+        if self._failure is not None:
+            raise _again(self._failure)
+        raw = self.raw
+        if raw.ended and raw.taken:
+            raise StreamConsumedError("the body of this response was consumed already", response=self)
+        if raw.closed and not raw.ended:
+            raise StreamConsumedError(_CLOSED, response=self)
+        return raw
+
+    def _stream(self, raw: RawBody, chunk_size: int | None) -> Iterator[bytes]:
+        fill = chunk_size is not None and _has_field(self.raw_headers, b"content-length")
+        while True:
+            try:
+                piece = raw.take(chunk_size, fill, decode=True)
+            except BaseException as error:
+                self._note(error)
+                raise
+            if not piece:
+                return
+            yield piece
+
+    def iter_lines(
+        self,
+        chunk_size: int | None = _LINES_CHUNK,
+        decode_unicode: bool = False,
+        delimiter: str | bytes | None = None,
+    ) -> Iterator[Any]:
+        """The body line by line, without line ends; a line is given out as soon as its end has arrived.
+
+        Args:
+            chunk_size: as in ``iter_content``.
+            decode_unicode: give str instead of bytes.
+            delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
+        """
+        pieces = self.iter_content(chunk_size, decode_unicode)
+        return _lines(pieces) if delimiter is None else _split(pieces, delimiter)
+
+    @property
+    def raw(self) -> RawBody:
+        """The body as a readable stream of the bytes that came, content codings not undone."""
+        if self._raw is None:
+            # After content was read, the source is at its end, and so is this.
+            self._raw = RawBody(
+                self._source, self.raw_headers, self.status_code, self._reason, self._version, self._max_decoded
+            )
+            self._raw.ended = self._content is not None
+        return self._raw
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Read no more of the body. What was read stays; the connection is kept if little is left to read."""
+        if self._content is None:
+            self.raw.close()
+        elif self._source is not None:
+            self._source.close()
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As in requests, what is pickled is the whole response; except when its body was given up, as that of most
+        # redirects is: then the copy says so too.
+        content: bytes | None = None
+        failure: RequestException | None = None
+        try:
+            content = self.content
+        except StreamConsumedError as error:
+            failure = _again(error)
+        state = {name: getattr(self, name) for name in _PICKLED}
+        state["_content"] = content
+        state["_failure"] = failure
+        state["_trailers"] = self.trailers.multi_items()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        trailers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in state.pop("_trailers")]
+        Response.__init__(self, state["status_code"], b"", [], b"", state["request"], _Ended(trailers))
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+_PICKLED = (
+    "status_code",
+    "request",
+    "raw_headers",
+    "history",
+    "next",
+    "elapsed_seconds",
+    "request_incomplete",
+    "attempts",
+    "_reason",
+    "_version",
+    "_url",
+    "_cookies",
+    "_encoding",
+)
+
+
+class _Ended:
+    """The source of a body that was read in another process."""
+
+    __slots__ = ("trailers",)
+
+    def __init__(self, trailers: RawHeaders) -> None:
+        self.trailers = trailers
+
+    def read(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+class RawBody:
+    """The body as a readable binary stream, for ``shutil.copyfileobj``, ``io.BufferedReader`` and the like.
+
+    Attributes:
+        headers, status, reason, version: the head; version is 10 or 11.
+        decode_content: whether ``read`` and ``stream`` undo content codings when not told. False, as in requests.
+        taken: bytes that were given out.
+        started: whether anything was asked of the network.
+        ended: whether the body was read to its end.
+        closed: whether it was closed, by ``close()``.
+    """
+
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_decoder",
+        "_decoding",
+        "_max_decoded",
+        "_raw_headers",
+        "_reason",
+        "_source",
+        "_version",
+        "closed",
+        "decode_content",
+        "ended",
+        "started",
+        "status",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        source: BodySource | None,
+        raw_headers: RawHeaders,
+        status: int,
+        reason: bytes,
+        version: bytes,
+        max_decoded: int | None,
+    ) -> None:
+        self._source = source
+        self._raw_headers = raw_headers
+        self._reason = reason
+        self._version = version
+        self._max_decoded = max_decoded
+        self._decoder: Decoder | None = None
+        self._decoding: bool | None = None
+        self._buffer = b""
+        self._at = 0
+        self.status = status
+        self.decode_content = False
+        self.taken = 0
+        self.started = False
+        self.ended = source is None
+        self.closed = False
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields of the response."""
+        return Headers.from_raw(self._raw_headers)
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase."""
+        return self._reason.decode("latin-1")
+
+    @property
+    def version(self) -> int:
+        """11 for HTTP/1.1, 10 for HTTP/1.0."""
+        return 10 if self._version == b"1.0" else 11
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """``amt`` bytes, fewer only at the end; all that is left if ``amt`` is None or negative."""
+        decode = self.decode_content if decode_content is None else decode_content
+        if amt is not None and amt >= 0:
+            return self.take(amt, True, decode) if amt else b""
+        pieces = []
+        while piece := self.take(None, False, decode):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def stream(self, amt: int | None = _PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The rest in pieces of at most ``amt`` bytes, as they arrive."""
+        decode = self.decode_content if decode_content is None else decode_content
+        while piece := self.take(amt, False, decode):
+            yield piece
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a writable buffer what arrives next; the number of bytes, 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        piece = self.take(len(view), False, self.decode_content) if view else b""
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def writable(self) -> bool:
+        """False."""
+        return False
+
+    def seekable(self) -> bool:
+        """False."""
+        return False
+
+    def tell(self) -> int:
+        """Bytes given out so far."""
+        return self.taken
+
+    def flush(self) -> None:
+        """Nothing: this is not written to."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The rest line by line, with line ends."""
+        pending: list[bytes] = []
+        for piece in self.stream():
+            for line in _keep_newlines(piece):
+                pending.append(line)
+                if line.endswith(b"\n"):
+                    yield b"".join(pending)
+                    pending.clear()
+        if pending:
+            yield b"".join(pending)
+
+    def close(self) -> None:
+        """Read no more."""
+        self.closed = True
+        self._buffer = b""
+        if self._source is not None:
+            self._source.close()
+
+    def take(self, limit: int | None, fill: bool, decode: bool) -> bytes:
+        """The next bytes, b"" at the end.
+
+        Args:
+            limit: how many at most; None for as many as there are.
+            fill: wait until there are ``limit`` of them, or the end.
+            decode: undo content codings.
+        """
+        self._choose(decode)
+        if not fill or limit is None:
+            return self._some(limit)
+        pieces = [piece := self._some(limit)]
+        while piece and (limit := limit - len(piece)) > 0:
+            pieces.append(piece := self._some(limit))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _choose(self, decode: bool) -> None:
+        if self._decoding is decode:
+            return
+        coding = _field(self._raw_headers, b"content-encoding")
+        if self._decoding is not None and coding and self.taken:
+            raise RuntimeError("part of this body was read with the other decode_content; keep to one of the two")
+        self._decoding = decode
+        self._decoder = make_decoder(coding, self._max_decoded) if decode and coding else None
+
+    def _some(self, limit: int | None) -> bytes:
+        if self._at >= len(self._buffer):
+            self._buffer = b"" if self.ended else self._next()
+            self._at = 0
+        start, size = self._at, len(self._buffer)
+        end = size if limit is None else min(size, start + limit)
+        self._at = end
+        self.taken += end - start
+        return self._buffer if end - start == size else self._buffer[start:end]
+
+    def _next(self) -> bytes:
+        """The next piece, decoded if that is wanted; b"" at the end."""
+        if self.closed or self._source is None:
+            raise StreamConsumedError("this response was closed before the end of its body")
+        decoder = self._decoder
+        if decoder is None:
+            return self._arrived()
+        while True:
+            if decoder.fed and (piece := decoder.read(_PIECE)):
+                return piece
+            data = self._arrived()
+            if not data:
+                decoder.finish()
+                return b""
+            decoder.feed(data)
+
+    def _arrived(self) -> bytes:
+        assert self._source is not None  # said by _next
+        self.started = True
+        data = self._source.read()
+        if not data:
+            self.ended = True
+        return data
+
+
+# ------------------------------------------------------------------------------------------------ reading helpers
+
+
+def _read_all(source: BodySource) -> bytes:
+    first = source.read()
+    if not first:
+        return first
+    second = source.read()
+    if not second:
+        return first
+    pieces = [first, second]
+    while piece := source.read():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _again(error: RequestException) -> RequestException:
+    """The same error without traceback and without the response."""
+    rebuild, arguments = error.__reduce__()[:2]
+    twin: RequestException = rebuild(*arguments)
+    twin.response = None
+    return twin
+
+
+def _check_chunk_size(chunk_size: Any) -> None:
+    if chunk_size is None:
+        return
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int):
+        raise TypeError(f"chunk_size must be an int, it is instead a {type(chunk_size)}.")
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1 byte, not {chunk_size}; None gives pieces as they arrive")
+
+
+def _slices(data: bytes, size: int | None) -> Iterator[bytes]:
+    size = size or len(data) or 1
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for piece in pieces:
+        if text := decoder.decode(piece):
+            yield text
+    if text := decoder.decode(b"", True):
+        yield text
+
+
+def _lines(pieces: Iterator[Any]) -> Iterator[Any]:
+    """Lines as ``splitlines()`` finds them in the whole, wherever it was cut into pieces."""
+    pending: list[Any] = []
+    after_cr = False
+    for piece in pieces:
+        newline, carriage_return = ("\n", "\r") if isinstance(piece, str) else (b"\n", b"\r")
+        if after_cr and piece[:1] == newline:
+            piece = piece[1:]  # the second half of a CR LF whose line was given out already
+        after_cr = False
+        lines = piece.splitlines()
+        if not lines:
+            continue
+        # No line holds a line end, so the last line is open if it ends with the piece's last character.
+        is_open = lines[-1][-1:] == piece[-1:]
+        after_cr = piece[-1:] == carriage_return
+        for line in lines[:-1] if is_open else lines:
+            yield _close_line(pending, line)
+        if is_open:
+            pending.append(lines[-1])
+    if pending:
+        yield _close_line(pending)
+
+
+def _close_line(pending: list[Any], *last: Any) -> Any:
+    if not pending:
+        return last[0]
+    line = pending[0][:0].join((*pending, *last))
+    pending.clear()
+    return line
+
+
+def _split(pieces: Iterator[Any], delimiter: Any) -> Iterator[Any]:
+    """What ``split(delimiter)`` makes of the whole, wherever it was cut into pieces."""
+    keep = len(delimiter) - 1
+    pending: list[Any] = []
+    tail = delimiter[:0]
+    for piece in pieces:
+        parts = (tail + piece).split(delimiter)
+        for part in parts[:-1]:
+            yield _close_line(pending, part)
+        # What may be the first half of a delimiter is looked at again; what comes before it never is.
+        rest = parts[-1]
+        cut = max(len(rest) - keep, 0)
+        pending.append(rest[:cut])
+        tail = rest[cut:]
+    if pending:
+        yield _close_line(pending, tail)
+
+
+def _keep_newlines(piece: bytes) -> list[bytes]:
+    lines = [line + b"\n" for line in piece.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return [line for line in lines if line]
+
+
+# ----------------------------------------------------------------------------------------------- fields of a head
+
+
+def _has_field(raw_headers: RawHeaders, name: bytes) -> bool:
+    size = len(name)
+    return any(len(key) == size and key.lower() == name for key, _ in raw_headers)
+
+
+def _field(raw_headers: RawHeaders, name: bytes) -> str:
+    """The joined values of a field, "" if there is none. ``name`` in lower case."""
+    size = len(name)
+    values = [value for key, value in raw_headers if len(key) == size and key.lower() == name]
+    return b", ".join(values).decode("latin-1") if values else ""
+
+
+def _shown(words: bytes) -> str:
+    """A server's own words for a message: escaped and cut."""
+    text = words[:_SHOWN].decode("latin-1")
+    return text if text.isprintable() else repr(text)[1:-1][:_SHOWN]
+
+
+def _declared_encoding(content_type: str) -> str | None:
+    """The charset parameter of a Content-Type, UTF-8 for application/json, or None."""
+    kind, parameters = _parameters(content_type)
+    charset = parameters.get("charset")
+    if charset:
+        return charset
+    return "utf-8" if kind.strip().lower() == "application/json" else None
+
+
+def _usable(encoding: str | None) -> str | None:
+    """``encoding`` if Python has a text codec of that name, else None."""
+    # Python remembers every name it was asked for, so names no codec can have are not asked for.
+    if not encoding or len(encoding) > _MAX_CHARSET or not encoding.isascii() or not encoding.isprintable():
+        return None
+    try:
+        found = codecs.lookup(encoding)
+    except LookupError:
+        return None
+    is_text = getattr(found, "_is_text_encoding", True)
+    return found.name if is_text and found.name.replace("_", "-") not in _NOT_CHARSETS else None
+
+
+def _parse_links(value: str) -> Iterator[dict[str, str]]:
+    for member in _outside_quotes(value, ","):
+        target, parameters = _parameters(member)
+        target = target.strip()
+        if target.startswith("<") and target.endswith(">"):
+            yield {**parameters, "url": target[1:-1]}
+
+
+def _parameters(text: str) -> tuple[str, dict[str, str]]:
+    """``value; name=token; name="quoted"``: the value, and the parameters; the first of a name counts."""
+    value, *rest = _outside_quotes(text, ";")
+    parameters: dict[str, str] = {}
+    for part in rest:
+        name, equals, content = part.partition("=")
+        if equals:
+            parameters.setdefault(name.strip().lower(), content.strip().strip("'\""))
+    return value, parameters
+
+
+def _outside_quotes(text: str, separator: str) -> list[str]:
+    """Split at separators that are neither in a quoted string nor in ``<>``, in one pass."""
+    parts: list[str] = []
+    start = position = 0
+    end_of_quote = ""
+    while position < len(text):
+        char = text[position]
+        if end_of_quote:
+            if char == "\\" and end_of_quote == '"':
+                position += 1
+            elif char == end_of_quote:
+                end_of_quote = ""
+        elif char == '"' or char == "<":
+            end_of_quote = '"' if char == '"' else ">"
+        elif char == separator:
+            parts.append(text[start:position])
+            start = position + 1
+        position += 1
+    parts.append(text[start:])
+    return parts
