@@ -57,7 +57,7 @@ class Body(ABC):
     def __repr__(self) -> str:
         size = "unknown length" if self.length is None else f"{self.length} bytes"
         state = "consumed" if self.consumed else "untouched"
-        return f"<{type(self).__name__} {size}, {state}{', replayable' if self.replayable else ''}>"
+        return f"<{self._name()}: {size}, {state}{', replayable' if self.replayable else ''}>"
 
     def chunks(self) -> Iterator[bytes]:
         """The body from its first byte, in non-empty pieces of at most 64 KiB.
@@ -80,7 +80,7 @@ class Body(ABC):
             return
         if not self.replayable:
             raise UnrewindableBodyError(
-                f"the body ({self._kind()}) was consumed and gives its bytes only once, so it cannot be sent again; "
+                f"the body ({self._name()}) was consumed and gives its bytes only once, so it cannot be sent again; "
                 "give bytes, a list of bytes or a seekable file instead"
             )
         self._go_back()
@@ -93,7 +93,7 @@ class Body(ABC):
     def _go_back(self) -> None:  # noqa: B027 - what is in memory has nowhere to go back from
         """Undo what ``_pieces`` took. Only asked of replayable bodies."""
 
-    def _kind(self) -> str:
+    def _name(self) -> str:
         return type(self).__name__
 
 
@@ -143,8 +143,8 @@ class IterBody(Body):
     def _pieces(self) -> Iterator[Any]:
         return iter(self._source)
 
-    def _kind(self) -> str:
-        return f"of type {type(self._source).__name__}"
+    def _name(self) -> str:
+        return f"IterBody of {type(self._source).__name__}"
 
 
 class FileBody(Body):
@@ -195,8 +195,8 @@ class FileBody(Body):
                 f"cannot go back to byte {self._start} of the file to send ({_describe(self._file)}): {error}"
             ) from error
 
-    def _kind(self) -> str:
-        return _describe(self._file)
+    def _name(self) -> str:
+        return f"FileBody of {_describe(self._file)}"
 
 
 # ---------------------------------------------------------------------------------------- what the user meant
@@ -433,13 +433,9 @@ def _size(file: Any, start: int | None) -> int | None:
     announced = _len_attribute(file)
     if announced is not None:
         return announced
-    # Seeking comes before fstat(): it sees what was written and not yet flushed, and the file inside a GzipFile
-    # has a descriptor whose size is not the number of bytes that reading gives.
-    if start is not None:
-        end = _end_by_seeking(file, start)
-        if end is not None:
-            return end
-    return _size_of_regular_file(file)
+    # Seeking comes before fstat(): it sees what was written and not yet flushed, and the descriptor of a GzipFile
+    # belongs to a file whose size is not the number of bytes that reading gives.
+    return _size_of_untouched_file(file) if start is None else _end_by_seeking(file, start)
 
 
 def _end_by_seeking(file: Any, start: int) -> int | None:
@@ -452,12 +448,15 @@ def _end_by_seeking(file: Any, start: int) -> int | None:
         file.seek(start)
 
 
-def _size_of_regular_file(file: Any) -> int | None:
+def _size_of_untouched_file(file: Any) -> int | None:
+    """The size of a regular file behind something that reads and cannot tell, if nothing was read from it yet."""
     try:
-        status = os.fstat(file.fileno())
+        number = file.fileno()
+        status = os.fstat(number)
+        untouched = stat.S_ISREG(status.st_mode) and os.lseek(number, 0, os.SEEK_CUR) == 0
     except (OSError, ValueError, AttributeError, TypeError):
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status.st_size if untouched else None
 
 
 def _is_not_empty_after_all(file: Any, start: int | None) -> bool:

@@ -148,7 +148,7 @@ class _Stage(ABC):
     def _another_follows(self) -> bool:
         if not self._gather(self.magic_size):
             return False
-        if self.magic_size and self._begins_member(self._rest[: self.magic_size]):
+        if self._begins_member(self._rest[: self.magic_size]):
             return True
         self.ended = True
         self._rest = b""
@@ -513,7 +513,7 @@ def _brotli() -> Any:
 def _zstd() -> Any:
     """compression.zstd of Python 3.14, else backports.zstd, or None."""
     try:
-        if sys.version_info >= (3, 14):
+        if sys.version_info >= (3, 14):  # pragma: no cover - by that Python it is
             from compression import zstd
         else:
             from backports import zstd

@@ -82,9 +82,9 @@ class MultipartBody(Body):
         for _, content in self._parts:
             content.rewind()
 
-    def _kind(self) -> str:
-        once = next(content for _, content in self._parts if not content.replayable)
-        return f"a multipart form with {once!r}"
+    def _name(self) -> str:
+        parts = ", ".join(repr(content) for _, content in self._parts if not content.replayable)
+        return f"MultipartBody with {parts}" if parts else "MultipartBody"
 
     def _content_type(self) -> str:
         boundary = self.boundary if _TOKEN.fullmatch(self.boundary) else f'"{self.boundary}"'

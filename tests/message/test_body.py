@@ -1,0 +1,661 @@
+"""What requests' data= and json= become, and that a Body keeps its promises about length, replay and memory."""
+
+from __future__ import annotations
+
+import array
+import collections
+import gzip
+import io
+import json
+import mmap
+import os
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.exceptions import InvalidJSONError, InvalidRequest, UnrewindableBodyError
+from holdfast.message.body import FORM, PIECE, Body, BytesBody, FileBody, make_body
+
+
+def made(data: Any = None, **kw: Any) -> Body:
+    body = make_body(data, **kw)
+    assert body is not None
+    return body
+
+
+def sent(body: Body) -> bytes:
+    return b"".join(body.chunks())
+
+
+# ---------------------------------------------------------------------------------------- in memory
+
+
+@pytest.mark.parametrize("nothing", [None, b"", "", {}, [], (), bytearray()])
+def test_nothing_is_no_body(nothing: Any) -> None:
+    assert make_body(nothing) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"bytes", b"bytes"),
+        ("gr\u00fc\u00df", b"gr\xc3\xbc\xc3\x9f"),
+        (bytearray(b"array"), b"array"),
+        (memoryview(b"a-b-c")[::2], b"abc"),
+        (array.array("H", [0x4141, 0x4242]), b"AABB"),
+    ],
+)
+def test_what_is_in_memory_is_one_replayable_piece_without_a_content_type(data: Any, expected: bytes) -> None:
+    body = made(data)
+    assert (body.data, body.length, body.content_type, body.replayable) == (expected, len(expected), None, True)
+    assert sent(body) == sent(body) == expected
+
+
+def test_a_bytearray_that_changes_after_the_call_does_not_change_the_body() -> None:
+    data = bytearray(b"before")
+    body = made(data)
+    data[:] = b"after!"
+    assert sent(body) == b"before"
+
+
+def test_text_that_utf8_cannot_hold_is_refused_by_position() -> None:
+    with pytest.raises(InvalidRequest, match=r"U\+D800 at character 2 of 3"):
+        make_body("ab\ud800")
+
+
+@pytest.mark.parametrize("thing", [5, 0, False, 1.5, object(), Path("x")])
+def test_what_has_no_bytes_is_refused_by_type(thing: Any) -> None:
+    with pytest.raises(InvalidRequest, match=f"type {type(thing).__name__} cannot be sent"):
+        make_body(thing)
+
+
+def test_large_data_leaves_in_pieces_of_at_most_64_kib() -> None:
+    data = os.urandom(3 * PIECE + 1)
+    pieces = list(made(data).chunks())
+    assert [len(piece) for piece in pieces] == [PIECE, PIECE, PIECE, 1]
+    assert b"".join(pieces) == data
+
+
+def test_the_repr_tells_the_state() -> None:
+    body = made(b"abc")
+    assert repr(body) == "<BytesBody: 3 bytes, untouched, replayable>"
+    stream = made(iter([b"x"]))
+    next(stream.chunks())
+    assert repr(stream) == "<IterBody of list_iterator: unknown length, consumed>"
+
+
+# ---------------------------------------------------------------------------------------- forms and json
+
+
+FORMS: list[Any] = [
+    {"a": 1, "b": "x y", "c": "\u00e4&="},
+    {"list": ["1", 2, b"3"], "none": None, "some": [None, "x"]},
+    [("a", "1"), ("a", "2"), (b"bytes", b"\xff\x00")],
+    (("t", ("x", "y")), ("u", {"k": "v"})),
+    [["pair", "list"]],
+    {"a": None},
+    {"": "", "n": 1.5, "b": True},
+    {1: 2},
+    collections.OrderedDict(z="1", y="2"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_is_written_as_requests_writes_it(form: Any) -> None:
+    oracle = requests.Request("POST", "http://h/", data=form).prepare()
+    body = made(form)
+    assert body.data == str(oracle.body).encode()
+    assert body.content_type == oracle.headers["Content-Type"] == FORM
+    assert body.replayable
+
+
+@pytest.mark.parametrize("item", ["ab", 5, ("a",), ("a", "b", "c")])
+def test_a_form_of_something_else_than_pairs_is_refused(item: Any) -> None:
+    with pytest.raises(InvalidRequest, match="pair"):
+        make_body([item])
+
+
+@pytest.mark.parametrize("value", [{"a": [1, None, "\u00e4\U0001f600"]}, [], {}, 0, False, "", "\ud800"])
+def test_json_is_written_as_requests_writes_it(value: Any) -> None:
+    oracle = requests.Request("POST", "http://h/", json=value).prepare()
+    body = made(json=value)
+    assert (body.data, body.content_type) == (oracle.body, "application/json")
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": -float("inf")}])
+def test_json_without_a_json_form_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidJSONError, match="no JSON form"):
+        make_body(json=value)
+
+
+def test_a_circle_in_json_is_refused() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(InvalidJSONError, match="Circular"):
+        make_body(json=circle)
+
+
+def test_an_object_json_does_not_know_is_a_type_error_as_in_requests() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        make_body(json=object())
+
+
+def test_json_counts_only_without_data_and_files() -> None:
+    assert made(b"data", json={"a": 1}).data == b"data"
+    assert made({}, json=[1]).data == b"[1]"
+    assert made("", json=[1]).data == b"[1]"
+    assert str(made(json=[1], files={"f": b"x"}).content_type).startswith("multipart/")
+    assert made(json=[1], files={}).content_type == "application/json"
+
+
+# ---------------------------------------------------------------------------------------- iterators
+
+
+def test_nothing_of_a_generator_is_taken_before_it_is_sent() -> None:
+    taken = []
+
+    def pieces() -> Iterator[bytes]:
+        taken.append(1)
+        yield b"one"
+
+    body = made(pieces())
+    chunks = body.chunks()
+    assert (taken, body.consumed, body.length, body.data) == ([], False, None, None)
+    assert next(chunks) == b"one"
+    assert (taken, body.consumed) == ([1], True)
+
+
+def test_pieces_of_an_iterator_may_be_text_empty_or_large() -> None:
+    pieces = ["\u00e4", b"", bytearray(b"x"), memoryview(b"y"), bytes(PIECE + 1)]
+    assert [len(piece) for piece in made(iter(pieces)).chunks()] == [2, 1, 1, PIECE, 1]
+
+
+def test_a_consumed_iterator_is_never_sent_again_as_an_empty_body() -> None:
+    body = made(iter([b"once"]))
+    body.rewind()  # untouched: nothing to do
+    assert sent(body) == b"once"
+    with pytest.raises(UnrewindableBodyError, match="IterBody of list_iterator"):
+        body.rewind()
+    with pytest.raises(UnrewindableBodyError, match="gives its bytes only once"):
+        next(body.chunks())
+
+
+def test_one_byte_taken_is_consumed_too() -> None:
+    body = made(iter([b"one", b"two"]))
+    next(body.chunks())
+    with pytest.raises(UnrewindableBodyError):
+        body.rewind()
+
+
+def test_a_generator_that_has_ended_is_refused_at_once() -> None:
+    spent = (piece for piece in [b"x"])
+    assert list(spent) == [b"x"]
+    with pytest.raises(UnrewindableBodyError, match="already ended"):
+        make_body(spent)
+
+
+def test_a_generator_that_has_begun_gives_its_rest() -> None:
+    begun = (piece for piece in [b"head", b"rest"])
+    assert next(begun) == b"head"
+    assert sent(made(begun)) == b"rest"
+
+
+def test_an_iterable_that_hands_out_the_same_generator_is_not_believed_to_be_replayable() -> None:
+    class Deceptive:
+        def __init__(self) -> None:
+            self.pieces = iter([b"x"])
+
+        def __iter__(self) -> Iterator[bytes]:
+            return self.pieces
+
+    assert not made(Deceptive()).replayable
+
+
+def test_the_error_of_an_iterator_is_raised_as_it_is() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise LookupError("mine")
+
+    chunks = made(broken()).chunks()
+    assert next(chunks) == b"x"
+    with pytest.raises(LookupError, match="mine"):
+        next(chunks)
+
+
+def test_a_piece_that_is_not_bytes_is_refused_by_type() -> None:
+    with pytest.raises(InvalidRequest, match="type int"):
+        sent(made(iter([b"x", 5])))
+
+
+def test_a_list_of_bytes_has_a_length_and_can_be_sent_twice() -> None:
+    body = made([b"ab", "\u00e4", bytearray(b"c")])
+    assert (body.length, body.replayable, body.content_type) == (5, True, None)
+    assert sent(body) == b"ab\xc3\xa4c"
+    body.rewind()
+    assert not body.consumed
+    assert sent(body) == b"ab\xc3\xa4c"
+
+
+class Sized:
+    """The recipe for progress bars: __iter__ with a __len__ that counts bytes."""
+
+    def __init__(self, length: int, *pieces: bytes) -> None:
+        self.length = length
+        self.pieces = pieces
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.pieces)
+
+
+def test_the_len_of_a_sized_iterable_is_its_bytes_as_in_requests() -> None:
+    body = made(Sized(4, b"ab", b"cd"))
+    oracle = requests.Request("POST", "http://h/", data=Sized(4, b"ab", b"cd")).prepare()
+    assert body.length == int(oracle.headers["Content-Length"]) == 4
+    assert sent(body) == b"abcd"
+
+
+@pytest.mark.parametrize("collection", [collections.deque([b"abc"]), {b"abc"}, {b"abc": 1}.keys()])
+def test_the_len_of_a_collection_is_not_its_bytes(collection: Any) -> None:
+    body = made(collection)
+    assert body.length is None
+    assert sent(body) == b"abc"
+
+
+def test_a_len_attribute_is_believed() -> None:
+    class Announced:
+        len = 3
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"abc"])
+
+    assert made(Announced()).length == 3
+
+
+def test_a_body_longer_than_its_length_is_cut_before_the_first_byte_too_many() -> None:
+    chunks = made(Sized(3, b"ab", b"cd")).chunks()
+    assert next(chunks) == b"ab"
+    with pytest.raises(InvalidRequest, match="4 bytes or more, 3 were announced"):
+        next(chunks)
+
+
+def test_a_body_shorter_than_its_length_is_an_error_with_both_numbers() -> None:
+    with pytest.raises(InvalidRequest, match="ended after 4 of 9 announced"):
+        sent(made(Sized(9, b"ab", b"cd")))
+
+
+def test_a_length_set_before_sending_is_kept_as_a_promise() -> None:
+    body = made(iter([b"abc"]))
+    body.length = 2
+    with pytest.raises(InvalidRequest, match="3 bytes or more, 2 were announced"):
+        sent(body)
+
+
+def test_asynchronous_bodies_are_refused() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x"  # pragma: no cover - never run
+
+    with pytest.raises(InvalidRequest, match="async_generator is asynchronous"):
+        make_body(pieces())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(max_size=20) | st.text(max_size=5)), st.integers(0, 60))
+def test_every_iterator_gives_exactly_its_bytes_or_an_error(pieces: list[Any], length: int) -> None:
+    expected = b"".join(piece if isinstance(piece, bytes) else piece.encode() for piece in pieces)
+    assert sent(made(iter(pieces))) == expected
+    body = made(iter(pieces))
+    body.length = length
+    given_out = b""
+    try:
+        for piece in body.chunks():
+            given_out += piece
+        assert len(expected) == length
+    except InvalidRequest:
+        assert len(expected) != length
+    assert expected.startswith(given_out)
+    assert len(given_out) <= length
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def test_a_file_is_sent_from_where_it_stands_and_again_from_there(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"0123456789")
+    with path.open("rb") as file:
+        file.seek(4)
+        body = made(file)
+        assert (body.length, body.replayable, body.data, file.tell()) == (6, True, None, 4)
+        assert sent(body) == b"456789"
+        body.rewind()
+        assert (body.consumed, file.tell()) == (False, 4)
+        assert sent(body) == b"456789"
+
+
+def test_a_file_in_memory_counts_what_is_left() -> None:
+    file = io.BytesIO(b"abcdef")
+    file.seek(2)
+    assert made(file).length == 4
+    file.seek(99)
+    assert made(file).length == 0
+    assert made(io.BytesIO()).length == 0
+
+
+def test_what_was_written_but_not_flushed_counts(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w+b") as file:
+        file.write(b"buffered")
+        file.seek(0)
+        assert made(file).length == 8
+        file.seek(0, os.SEEK_END)
+        file.write(b" more")
+        body = FileBody(file, 0)
+        assert body.length == 13
+        assert sent(body) == b"buffered more"
+
+
+def test_a_gigantic_file_is_never_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    with path.open("rb") as file:
+        body = made(file)
+        tracemalloc.start()
+        total = sum(len(piece) for piece in body.chunks())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert total == body.length == 64 * 1024 * 1024
+    assert peak < 8 * PIECE
+
+
+def test_a_file_that_grows_is_sent_as_long_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"line\n")
+    with path.open("rb") as file:
+        body = made(file)
+        path.write_bytes(b"line\nline\n")
+        assert sent(body) == b"line\n"
+
+
+def test_a_file_that_shrinks_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"0123456789")
+    with path.open("rb") as file:
+        body = made(file)
+        os.truncate(path, 4)
+        with pytest.raises(InvalidRequest, match="ended after 4 of 10"):
+            sent(body)
+
+
+def test_a_file_that_gives_more_than_asked_for_is_an_error() -> None:
+    class Greedy:
+        len = 3
+
+        def read(self, size: int) -> bytes:
+            return b"abcdef"
+
+    with pytest.raises(InvalidRequest, match="6 bytes or more, 3 were announced"):
+        sent(made(Greedy()))
+
+
+def test_a_pipe_has_no_length_and_no_second_time() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"piped")
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        body = made(file)
+        assert (body.length, body.replayable) == (None, False)
+        assert sent(body) == b"piped"
+        with pytest.raises(UnrewindableBodyError, match="BufferedReader"):
+            body.rewind()
+
+
+def test_a_nonblocking_file_without_data_is_an_error() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with os.fdopen(reader, "rb", buffering=0) as file, pytest.raises(InvalidRequest, match="non-blocking"):
+        sent(made(file))
+    os.close(writer)
+
+
+def test_a_closed_file_is_refused_before_anything_is_sent() -> None:
+    file = io.BytesIO(b"x")
+    file.close()
+    with pytest.raises(InvalidRequest, match=r"BytesIO.* is closed"):
+        make_body(file)
+    text = io.StringIO("x")
+    text.close()
+    with pytest.raises(InvalidRequest, match=r"StringIO.* is closed"):
+        make_body(text)
+
+
+def test_a_file_closed_after_the_call_cannot_be_taken_back() -> None:
+    file = io.BytesIO(b"x")
+    body = made(file)
+    sent(body)
+    file.close()
+    with pytest.raises(UnrewindableBodyError, match="cannot go back to byte 0"):
+        body.rewind()
+    with pytest.raises(UnrewindableBodyError, match="BytesIO"):
+        sent(body)
+
+
+def test_the_length_of_a_gzip_file_is_what_reading_gives(tmp_path: Path) -> None:
+    path = tmp_path / "f.gz"
+    path.write_bytes(gzip.compress(b"x" * 1000))
+    with gzip.open(path) as file:
+        body = made(file)
+        assert sent(body) == b"x" * 1000
+        assert body.length in (1000, None)
+
+
+def test_a_file_that_cannot_seek_to_its_end_goes_out_chunked_from_where_it_stands() -> None:
+    class NoEnd(io.BytesIO):
+        def seek(self, offset: int, whence: int = 0) -> int:
+            if whence:
+                raise ValueError("Seek from end not supported")
+            return super().seek(offset)
+
+    file = NoEnd(b"abcd")
+    file.seek(1)
+    body = made(file)
+    assert (body.length, body.replayable) == (None, True)
+    assert sent(body) == sent(body) == b"bcd"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+def test_a_file_of_proc_says_it_is_empty_and_is_not() -> None:
+    with open("/proc/self/status", "rb") as file:
+        body = made(file)
+        assert body.length is None
+        assert b"Name:" in sent(body)
+
+
+def test_an_empty_file_has_length_0(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+    with path.open("rb") as file:
+        body = made(file)
+        assert body.length == 0
+        assert sent(body) == b""
+
+
+class Wrapped:
+    """A wrapper as progress bars make them: it reads and has a descriptor, and nothing else."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def read(self, size: int) -> Any:
+        return self.file.read(size)
+
+    def fileno(self) -> int:
+        number: int = self.file.fileno()
+        return number
+
+
+def test_a_wrapper_with_a_descriptor_has_the_length_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"wrapped")
+    with path.open("rb") as file:
+        body = made(Wrapped(file))
+        assert (body.length, body.replayable) == (7, False)
+        assert sent(body) == b"wrapped"
+
+
+def test_a_wrapper_around_a_file_that_was_read_from_goes_out_chunked(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"head, rest")
+    with path.open("rb", buffering=0) as file:
+        file.read(6)
+        body = made(Wrapped(file))
+        assert body.length is None
+        assert sent(body) == b"rest"
+
+
+def test_a_wrapper_around_an_empty_file_goes_out_chunked(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.touch()
+    with path.open("rb") as file:
+        assert made(Wrapped(file)).length is None
+
+
+def test_a_mapped_file_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"mapped")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        body = made(mapped)
+        assert (body.length, body.replayable) == (6, True)
+        assert sent(body) == b"mapped"
+
+
+def test_a_file_that_does_not_say_whether_it_can_seek_is_tried() -> None:
+    class Old:
+        def __init__(self) -> None:
+            self.file = io.BytesIO(b"old style")
+            self.read, self.seek, self.tell = self.file.read, self.file.seek, self.file.tell
+
+    body = made(Old())
+    assert (body.length, body.replayable) == (9, True)
+
+
+def test_a_file_whose_position_is_no_number_is_only_read_once() -> None:
+    class Odd(io.BytesIO):
+        def tell(self) -> Any:
+            return "here"
+
+    body = made(Odd(b"odd"))
+    assert (body.length, body.replayable) == (None, False)
+    assert sent(body) == b"odd"
+
+
+def test_the_same_file_in_two_bodies_is_sent_whole_twice() -> None:
+    file = io.BytesIO(b"shared")
+    first, second = made(file), made(file)
+    assert sent(first) == sent(second) == b"shared"
+
+
+# ---------------------------------------------------------------------------------------- text files
+
+
+def test_a_text_file_is_sent_as_its_bytes_are_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes("\u00e4\r\nb\n".encode())
+    with path.open(encoding="utf-8") as file:
+        body = made(file)
+        assert (body.length, body.replayable) == (6, True)
+        assert sent(body) == sent(body) == path.read_bytes()
+
+
+def test_a_text_file_is_sent_from_the_line_it_stands_at(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"first\nsecond\n")
+    with path.open(encoding="utf-8") as file:
+        assert file.readline() == "first\n"
+        body = made(file)
+        assert body.length == 7
+        assert sent(body) == b"second\n"
+
+
+def test_a_text_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"\xe4")
+    with path.open(encoding="latin-1") as file, pytest.raises(InvalidRequest, match=r"latin-1.*'rb'"):
+        make_body(file)
+
+
+def test_a_text_file_in_the_middle_of_an_iteration_gives_its_rest_in_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes("a\n\u00e4\n".encode("latin-1"))
+    with path.open(encoding="latin-1") as file:
+        for _ in file:
+            body = made(file)
+            break
+        assert (body.length, body.replayable) == (None, False)
+        assert sent(body) == "\u00e4\n".encode()
+
+
+def test_a_text_pipe_goes_out_chunked_in_utf8() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"\xe4")
+    os.close(writer)
+    with os.fdopen(reader, encoding="latin-1") as file:
+        assert sent(made(file)) == b"\xc3\xa4"
+
+
+def test_a_temporary_text_file_is_sent_as_bytes() -> None:
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as file:
+        file.write("t\u00e4xt")
+        file.seek(0)
+        body = made(file)
+        assert body.length == 5
+        assert sent(body) == "t\u00e4xt".encode()
+
+
+def test_a_string_io_is_its_rest_in_utf8() -> None:
+    file = io.StringIO("x\u00e4\u00f6")
+    file.read(1)
+    body = made(file)
+    assert (body.length, body.data) == (4, "\u00e4\u00f6".encode())
+    assert file.tell() == 1
+
+
+def test_standard_input_can_be_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    path.write_bytes(b"typed")
+    with path.open(encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert sent(made(sys.stdin)) == b"typed"
+
+
+# ---------------------------------------------------------------------------------------- like requests
+
+
+@pytest.mark.parametrize(
+    "data", [b"raw", "t\u00e4xt", {"a": "b"}, [("a", "b")], io.BytesIO(b"file"), iter([b"x"]), "", b"", {}, None]
+)
+def test_length_and_type_are_those_of_requests(data: Any) -> None:
+    body = make_body(data)
+    oracle = requests.Request("POST", "http://h/", data=data).prepare().headers
+    if body is None:
+        assert oracle["Content-Length"] == "0"
+    elif body.length is None:
+        assert oracle["Transfer-Encoding"] == "chunked"
+    else:
+        assert oracle["Content-Length"] == str(body.length)
+    assert oracle.get("Content-Type") == (body.content_type if body else None)
+
+
+def test_a_bytes_body_is_what_it_was_given() -> None:
+    body = BytesBody(json.dumps({"a": 1}).encode(), "application/json")
+    assert (body.length, body.content_type) == (8, "application/json")
