@@ -345,7 +345,7 @@ EXCUSED: dict[str, tuple[str, object, object]] = {
 def prepared(url: Any, params: Any = None) -> requests.PreparedRequest:
     """What requests makes of it, up to the point where it would open a connection."""
     request = requests.Request("GET", url, params=params).prepare()
-    requests.Session().get_adapter(request.url)
+    requests.Session().get_adapter(str(request.url))
     return request
 
 

@@ -87,7 +87,10 @@ class Headers(MutableMapping[str, str]):
 
     @classmethod
     def from_raw(cls, raw: list[tuple[bytes, bytes]]) -> Headers:
-        """Headers over fields as they came off the wire. The list is kept, not copied, and must not be changed."""
+        """Headers over fields as they came off the wire. The list is kept, not copied, and must not be changed.
+
+        Nothing is decoded before the first look; only that first look must not race with a change.
+        """
         self = cls.__new__(cls)
         self._raw = raw
         self._loaded = None

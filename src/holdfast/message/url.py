@@ -29,13 +29,21 @@ from ..exceptions import InvalidRequest, InvalidSchema, InvalidURL, MissingSchem
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_UNRESERVED = "A-Za-z0-9._~\\-"
+_ESCAPES = [f"%{byte:02X}" for byte in range(256)]
+
+
+def _escapes_outside(allowed: str) -> dict[int, str]:
+    """What ``str.translate`` needs to escape every byte that is not allowed; ``%`` is seen to separately."""
+    return {byte: escape for byte, escape in enumerate(_ESCAPES) if chr(byte) not in f"{allowed}%"}
+
+
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _SUB_DELIMS = "!$&'()*+,;="
-# RFC 3986 sections 3.2.1, 3.3, 3.4: runs of what each component does not allow. "%" is seen to separately.
-_NOT_IN_USERINFO = re.compile(f"[^{_UNRESERVED}{_SUB_DELIMS}:%]+")
-_NOT_IN_PATH = re.compile(f"[^{_UNRESERVED}{_SUB_DELIMS}:@/%]+")
-_NOT_IN_QUERY = re.compile(f"[^{_UNRESERVED}{_SUB_DELIMS}:@/?%]+")
-_NOT_IN_HOST = re.compile(f"[^{_UNRESERVED}{_SUB_DELIMS}]")
+# RFC 3986 sections 3.2.1, 3.3 and 3.4; a fragment (3.5) allows what a query does.
+_IN_USERINFO = _escapes_outside(f"{_UNRESERVED}{_SUB_DELIMS}:")
+_IN_PATH = _escapes_outside(f"{_UNRESERVED}{_SUB_DELIMS}:@/")
+_IN_QUERY = _escapes_outside(f"{_UNRESERVED}{_SUB_DELIMS}:@/?")
+_NOT_IN_HOST = re.compile(f"[^{re.escape(_UNRESERVED + _SUB_DELIMS)}]")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _START = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//")
@@ -44,7 +52,7 @@ _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _UNRESERVED_ESCAPE = re.compile("%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
 _STRIPPED_BY_BROWSERS = re.compile("[\t\r\n]")
 _HEX_AND_COLONS = re.compile("[0-9A-Fa-f:.]+")
-_ZONE = re.compile(f"[{_UNRESERVED}]+")
+_ZONE = re.compile(f"[{re.escape(_UNRESERVED)}]+")
 _DIGITS = re.compile("[0-9]+")
 
 _MAX_HOST = 253  # octets of a domain name without its final dot: RFC 1035 section 3.1, less the length octets
@@ -185,7 +193,7 @@ class Url:
 
     def with_fragment(self, fragment: str) -> Url:
         """This URL with another fragment; ``""`` removes it."""
-        return Url(self._authority, self.path, self.query, _quoted(fragment, _NOT_IN_QUERY))
+        return Url(self._authority, self.path, self.query, _quoted(fragment, _IN_QUERY))
 
     def without_userinfo(self) -> Url:
         """This URL without user name and password."""
@@ -300,9 +308,9 @@ def _split_tail(text: str) -> tuple[str, str | None, str]:
     text, _, fragment = text.partition("#")
     path, _, query = text.partition("?")
     return (
-        _quoted(path, _NOT_IN_PATH),
-        _quoted(query, _NOT_IN_QUERY) or None,
-        _quoted(fragment, _NOT_IN_QUERY),
+        _quoted(path, _IN_PATH),
+        _quoted(query, _IN_QUERY) or None,
+        _quoted(fragment, _IN_QUERY),
     )
 
 
@@ -313,7 +321,7 @@ def _parse_authority(text: str, scheme: str, authority: str) -> _Authority:
     if "@" in userinfo:
         _refuse(text, "more than one @ before the path; write %40 for one that belongs to the user name or password")
     host, port = _split_port(text, netloc)
-    return _Authority(scheme, _quoted(userinfo, _NOT_IN_USERINFO), host, port)
+    return _Authority(scheme, _quoted(userinfo, _IN_USERINFO), host, port)
 
 
 def _split_port(text: str, netloc: str) -> tuple[str, int | None]:
@@ -428,14 +436,17 @@ def _a_label_2003(label: str) -> str:
 # -- normalising
 
 
-def _quoted(part: str, not_allowed: re.Pattern[str]) -> str:
+def _quoted(part: str, escapes: dict[int, str]) -> str:
     """One component in normal form. As in requests, its escapes are believed only if every ``%`` begins one."""
     if "%" in part:
         if len(_ESCAPE.findall(part)) == part.count("%"):
             part = _ESCAPE.sub(_tidied, part)
         else:
             part = part.replace("%", "%25")
-    return not_allowed.sub(_escaped, part)
+    if not part.isascii():
+        # One character per byte. Lone surrogates, which are no UTF-8, go the way requests sends them.
+        part = part.encode("utf-8", "surrogatepass").decode("latin-1")
+    return part.translate(escapes)
 
 
 def _tidied(escape: re.Match[str]) -> str:
@@ -446,11 +457,6 @@ def _unescape(escape: re.Match[str]) -> str:
     return chr(int(escape[0][1:], 16))
 
 
-def _escaped(run: re.Match[str]) -> str:
-    return "".join([_ESCAPES[byte] for byte in run[0].encode("utf-8", "surrogatepass")])
-
-
-_ESCAPES = [f"%{byte:02X}" for byte in range(256)]
 _TIDY = {escape: _UNRESERVED_ESCAPE.sub(_unescape, escape) for escape in _ESCAPES}
 
 
@@ -506,7 +512,7 @@ def _encode_params(params: Any) -> str:
     if isinstance(params, bytes):
         params = _from_wire(params)
     if isinstance(params, str):
-        return _quoted(params, _NOT_IN_QUERY)
+        return _quoted(params, _IN_QUERY)
     from urllib.parse import urlencode
 
     try:
