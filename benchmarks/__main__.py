@@ -1,0 +1,28 @@
+"""``python -m benchmarks NAME [options]``: run one measurement; without a name, list them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+MEASUREMENTS = {
+    "race": "requests aimed at the server's idle close, and workers that die after doing the work (root: needs a link)",
+    "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
+    "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
+}
+
+
+def main() -> int:
+    """Run the measurement that the command line names; its exit status."""
+    if len(sys.argv) < 2 or sys.argv[1] not in MEASUREMENTS:
+        print("python -m benchmarks NAME [--help]\n")
+        for name, what in MEASUREMENTS.items():
+            print(f"  {name:6} {what}")
+        return 0 if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help") else 2
+    name = sys.argv.pop(1)
+    status: int = importlib.import_module(f"benchmarks.{name}").main()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
