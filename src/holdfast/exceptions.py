@@ -11,7 +11,7 @@
     │   ├── PoolTimeout (also Timeout)     every connection stayed in use for timeouts.pool seconds
     │   ├── WriteTimeout (also Timeout)    the server stopped reading the request
     │   ├── BodyReadTimeout (ReadTimeout)  the server stopped sending the body
-    │   ├── ConnectionLost                 it broke before any byte of the response; may_have_executed says more
+    │   ├── ConnectionLost                 it broke before the head of the response; may_have_executed says more
     │   └── RemoteProtocolError            what arrived is not HTTP/1.x
     │       └── HeadersTooLarge            a head, trailer or chunk overhead beyond its bound
     ├── Timeout
@@ -40,6 +40,42 @@ from __future__ import annotations
 
 import json as _json
 from typing import Any
+
+__all__ = [
+    "BodyReadTimeout",
+    "ChunkedEncodingError",
+    "ClientClosed",
+    "ConnectTimeout",
+    "ConnectionError",
+    "ConnectionLost",
+    "ContentDecodingError",
+    "DecodedTooLarge",
+    "HTTPError",
+    "HeadersTooLarge",
+    "IncompleteBody",
+    "InvalidHeader",
+    "InvalidJSONError",
+    "InvalidProxyURL",
+    "InvalidRequest",
+    "InvalidSchema",
+    "InvalidURL",
+    "JSONDecodeError",
+    "MissingSchema",
+    "PoolTimeout",
+    "ProxyError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "RequestException",
+    "RetryError",
+    "SSLError",
+    "StreamConsumedError",
+    "Timeout",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "URLRequired",
+    "UnrewindableBodyError",
+    "WriteTimeout",
+]
 
 
 class RequestException(OSError):
@@ -117,7 +153,7 @@ class TotalTimeout(Timeout):
 
 
 class ConnectionLost(ConnectionError):
-    """The connection broke after the request was written and before any byte of the response arrived.
+    """The connection broke before the head of the response was complete.
 
     Attributes:
         may_have_executed: True when the server may have acted on the request; False when it is certain that it

@@ -1,0 +1,603 @@
+"""Client: what a user holds. Defaults, verbs, cookies, auth, hooks, redirects, retries; it owns one Transport.
+
+Thread-safe: any number of threads may share a Client; its attributes may be changed at any time and count for the calls that begin
+afterwards. A Response belongs to the thread that reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import ConnectTimeout, InvalidURL, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
+from .exceptions import ConnectionError as HoldfastConnectionError
+from .message.body import Body
+from .message.decoding import accept_encoding
+from .message.headers import Headers
+from .message.request import PreparedRequest, Request
+from .message.response import Response
+from .message.url import Url
+from .redirects import SECRET_HEADERS, next_request
+from .retries import NO_RETRIES, Retries
+from .timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts, TimeoutTypes
+from .transport import Route, Transport
+from .wire.pool import Limits
+from .wire.stats import PoolStats
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .message.cookies import CookieJar
+
+    Verify = bool | str | os.PathLike[str] | ssl.SSLContext | None
+    Cert = str | tuple[str, str] | tuple[str, str, str] | None
+
+MAX_TEMPLATES = 512
+
+
+class _Unset:
+    """The type of an argument that was not given, where None means something."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Any = _Unset()
+
+
+def default_headers() -> Headers:
+    """What a Client sends unless told otherwise. Connection: keep-alive is for HTTP/1.0 servers, and makes Apache send its hint."""
+    from . import __version__
+
+    return Headers(
+        {
+            "User-Agent": f"holdfast/{__version__}",
+            "Accept-Encoding": accept_encoding(),
+            "Accept": "*/*",
+            "Connection": "keep-alive",
+        }
+    )
+
+
+class Client:
+    """An HTTP/1.1 client that keeps its connections. ``Session`` is another name for it.
+
+    Args:
+        base_url: put before URLs that have no scheme. Default None.
+        headers: sent with every request, on top of ``default_headers()``; None as a value removes one.
+        params: appended to every URL's query.
+        auth: for every request: (user, password) or a callable.
+        cookies: a mapping or a CookieJar to begin with.
+        timeout: seconds, (connect, read), ``Timeouts`` or None. Default ``Timeouts()``: connect 10, read 60, write 60, pool 30.
+        verify: True (certifi's CAs), False, the path of a CA file or directory, or an ssl.SSLContext.
+        cert: client certificate: a PEM path, or (certificate, key[, password]).
+        limits: how many connections, and for how long; see ``Limits``.
+        retries: a number of attempts or ``Retries``, for servers that fail or refuse. Default none.
+        max_redirects: redirects followed per call. Default 30.
+        hooks: ``{"response": callable or list}``.
+        stream: do not read bodies until asked. Default False.
+        trust_env: use what the environment says of CAs, netrc and proxies. Default True.
+        secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``.
+        max_decoded: most bytes that a compressed body may decode to; None for no bound. Default None.
+        server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
+        unix_socket: path of a Unix-domain socket to connect to instead of the URL's host.
+        source_address: local (address, port) to connect from.
+
+    Raises:
+        ValueError: an argument makes no sense; at once, not at the first request.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        headers: Any = None,
+        params: Any = None,
+        auth: Any = None,
+        cookies: Any = None,
+        timeout: TimeoutTypes = DEFAULT_TIMEOUTS,
+        verify: Verify = True,
+        cert: Cert = None,
+        limits: Limits | None = None,
+        retries: Retries | int | None = None,
+        max_redirects: int = 30,
+        hooks: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        trust_env: bool = True,
+        secret_headers: Collection[str] = SECRET_HEADERS,
+        max_decoded: int | None = None,
+        server_name: str | None = None,
+        unix_socket: str | None = None,
+        source_address: tuple[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._transport = Transport(limits, clock)
+        self._clock = clock
+        self._sleep = sleep
+        self._templates: dict[tuple[str, Any], tuple[int, PreparedRequest]] = {}
+        self._routes: dict[Any, Route] = {}
+        self._jar: CookieJar | None = None
+        self._jar_per_call = False
+        self._base_url = None if base_url is None else Url.parse(base_url)
+        self._headers = default_headers()
+        self._headers.update(headers or {})
+        self.params: Any = {} if params is None else params
+        self.auth: Any = auth
+        if cookies is not None:
+            self.cookies = cookies
+        self.timeout = timeout
+        self.verify: Verify = verify
+        self.cert: Cert = cert
+        self.retries = Retries.of(retries)
+        self.max_redirects = max_redirects
+        self.hooks: dict[str, Any] = _hooks(hooks)
+        self.stream = stream
+        self.trust_env = trust_env
+        self.secret_headers = frozenset(name.lower() for name in secret_headers)
+        self.max_decoded = max_decoded
+        self._server_name = server_name
+        self._unix_socket = unix_socket
+        self._source_address = source_address
+
+    # -- settings ------------------------------------------------------------------------------------------------------
+
+    @property
+    def headers(self) -> Headers:
+        """The fields sent with every request."""
+        return self._headers
+
+    @headers.setter
+    def headers(self, value: Any) -> None:
+        self._headers = value if isinstance(value, Headers) else Headers(value)
+
+    @property
+    def cookies(self) -> CookieJar:
+        """The cookie jar: what servers set, and what you put in it."""
+        if self._jar is None:
+            from .message.cookies import CookieJar
+
+            self._jar = CookieJar()
+        return self._jar
+
+    @cookies.setter
+    def cookies(self, value: Any) -> None:
+        from .message.cookies import cookiejar_from_dict
+
+        self._jar = cookiejar_from_dict(value) if isinstance(value, Mapping) and not hasattr(value, "set_cookie") else value
+
+    @property
+    def timeout(self) -> Timeouts:
+        """How long each phase of a call may take."""
+        return self._timeouts
+
+    @timeout.setter
+    def timeout(self, value: TimeoutTypes) -> None:
+        self._timeouts = Timeouts.of(value)
+
+    @property
+    def limits(self) -> Limits:
+        """The pool's limits, as given."""
+        return self._transport.pool.limits
+
+    # -- the verbs -----------------------------------------------------------------------------------------------------
+
+    def get(self, url: Any, params: Any = None, **kwargs: Any) -> Response:
+        """GET. Arguments as in ``request``."""
+        return self.request("GET", url, params, **kwargs)
+
+    def options(self, url: Any, **kwargs: Any) -> Response:
+        """OPTIONS. Arguments as in ``request``."""
+        return self.request("OPTIONS", url, **kwargs)
+
+    def head(self, url: Any, **kwargs: Any) -> Response:
+        """HEAD, without following redirects unless told to. Arguments as in ``request``."""
+        kwargs.setdefault("allow_redirects", False)
+        return self.request("HEAD", url, **kwargs)
+
+    def post(self, url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
+        """POST. Arguments as in ``request``."""
+        return self.request("POST", url, data=data, json=json, **kwargs)
+
+    def put(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
+        """PUT. Arguments as in ``request``."""
+        return self.request("PUT", url, data=data, **kwargs)
+
+    def patch(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
+        """PATCH. Arguments as in ``request``."""
+        return self.request("PATCH", url, data=data, **kwargs)
+
+    def delete(self, url: Any, **kwargs: Any) -> Response:
+        """DELETE. Arguments as in ``request``."""
+        return self.request("DELETE", url, **kwargs)
+
+    def request(
+        self,
+        method: str,
+        url: Any,
+        params: Any = None,
+        data: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        files: Any = None,
+        auth: Any = None,
+        timeout: TimeoutTypes | _Unset = UNSET,
+        allow_redirects: bool = True,
+        proxies: Any = None,
+        hooks: Mapping[str, Any] | None = None,
+        stream: bool | None = None,
+        verify: Verify = None,
+        cert: Cert = None,
+        json: Any = None,
+        *,
+        retries: Retries | int | _Unset = UNSET,
+        on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None = None,
+    ) -> Response:
+        """Send a request and return the response. The first sixteen parameters are requests', in its order.
+
+        Args:
+            method: the verb.
+            url: absolute, or relative to ``base_url``.
+            params: appended to the query.
+            data: body: bytes, text, a form, a file, or an iterable of bytes.
+            headers: for this request, over the client's; None as a value removes one.
+            cookies: for this request, beside the client's.
+            files: parts of a multipart form.
+            auth: for this request, over the client's.
+            timeout: for this call, over the client's; None waits for ever.
+            allow_redirects: follow redirects. Default True.
+            hooks: ``{"response": callable}``, over the client's.
+            stream: leave the body unread until asked; close the response, or read it to its end.
+            verify, cert: for this call, over the client's.
+            json: a value to send as JSON.
+            retries: for this call, over the client's.
+            on_informational: called with (status, fields) of each 1xx response.
+
+        Raises:
+            RequestException: one of those drawn in ``holdfast.exceptions``.
+            ValueError: an argument makes no sense. Nothing was sent.
+        """
+        plain = not (params or data or headers or cookies or files or auth or hooks) and json is None
+        prepared = self._plain(method, url) if plain else None
+        if prepared is None:
+            asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
+            prepared = self.prepare_request(asked)
+        call = _Call(
+            self,
+            self._timeouts if timeout is UNSET else Timeouts.of(timeout),  # type: ignore[arg-type]
+            self.verify if verify is None else verify,
+            self.cert if cert is None else cert,
+            self.stream if stream is None else stream,
+            self.retries if retries is UNSET else Retries.of(retries),  # type: ignore[arg-type]
+            on_informational,
+        )
+        return call.run(prepared, allow_redirects)
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a prepared request. Keywords: timeout, allow_redirects, stream, verify, cert, as in ``request``.
+
+        Raises:
+            ValueError: ``request`` is a ``Request``; prepare it first.
+            RequestException: as in ``request``.
+        """
+        if not isinstance(request, PreparedRequest):
+            raise ValueError("You can only send PreparedRequests.")
+        timeout = kwargs.get("timeout", UNSET)
+        verify, cert, stream = (kwargs.get(name) for name in ("verify", "cert", "stream"))
+        call = _Call(
+            self,
+            self._timeouts if timeout is UNSET else Timeouts.of(timeout),
+            self.verify if verify is None else verify,
+            self.cert if cert is None else cert,
+            self.stream if stream is None else stream,
+            self.retries,
+            None,
+        )
+        return call.run(request, kwargs.get("allow_redirects", True))
+
+    # -- preparing -----------------------------------------------------------------------------------------------------
+
+    def _plain(self, method: str, url: Any) -> PreparedRequest | None:
+        """The request of a call that adds nothing of its own: a copy of the one prepared for this URL before."""
+        if self.params or self.auth is not None or self.hooks["response"] or (self._jar is not None and len(self._jar)):
+            return None
+        version = self._headers.version
+        try:
+            found = self._templates.get((method, url))
+        except TypeError:
+            return None  # an URL object that cannot be hashed
+        if found is None or found[0] != version:
+            prepared = self.prepare_request(Request(method, url))
+            if prepared._hooks is not None or prepared.signer is not None or prepared.content is not None:
+                return prepared
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            self._templates[method, url] = found = (version, prepared)
+        return found[1].copy()
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """The request as it will be sent, with this client's headers, params, cookies, auth and hooks merged in.
+
+        Raises:
+            InvalidURL, MissingSchema, InvalidSchema, InvalidHeader, InvalidRequest, InvalidJSONError: it cannot be sent.
+        """
+        prepared = PreparedRequest()
+        prepared.prepare_method(request.method)
+        prepared.prepare_url(self._absolute(request.url), _merge_params(self.params, request.params))
+        headers = self._headers.copy()
+        if request.headers:
+            headers.update(request.headers)
+        prepared.headers = headers
+        prepared.prepare_cookies(request.cookies, None if self._jar_per_call else self._jar)
+        prepared.prepare_body(request.data, request.files, request.json)
+        prepared.prepare_hooks(_merge_hooks(self.hooks, request._hooks))
+        prepared.prepare_auth(self._auth_for(prepared, request.auth))
+        return prepared
+
+    def _auth_for(self, prepared: PreparedRequest, given: Any) -> Any:
+        return self.auth if given is None else given
+
+    def _absolute(self, url: Any) -> Any:
+        if self._base_url is None:
+            return url
+        text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
+        if "://" in text.partition("?")[0]:
+            return text
+        base = self._base_url.text
+        return base.rstrip("/") + "/" + text.lstrip("/") if text else base
+
+    # -- routes --------------------------------------------------------------------------------------------------------
+
+    def _route(self, url: Url, verify: Verify, cert: Cert) -> Route:
+        if url.scheme == "http":
+            return self._routes.get(url.origin) or self._remember(url.origin, url, None)
+        if verify is True and cert is None:
+            return self._routes.get(url.origin) or self._remember(url.origin, url, self._context(True, None))
+        # A path is looked at every time: a bundle that was renewed is another configuration.
+        return self._new_route(url, self._context(verify, cert))
+
+    def _context(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
+        from .wire import tls
+
+        return tls.context_for(True if verify is None else verify, cert)
+
+    def _remember(self, origin: Any, url: Url, context: ssl.SSLContext | None) -> Route:
+        if len(self._routes) >= MAX_TEMPLATES:
+            self._routes.clear()
+        route = self._routes[origin] = self._new_route(url, context)
+        return route
+
+    def _new_route(self, url: Url, context: ssl.SSLContext | None) -> Route:
+        name = "" if context is None else (self._server_name or url.host.rstrip("."))
+        return Route(url.scheme, url.host, url.port, context, name, self._unix_socket, self._source_address)
+
+    # -- the pool ------------------------------------------------------------------------------------------------------
+
+    def stats(self) -> PoolStats:
+        """What the pool holds and has done: a frozen snapshot, per origin and in total."""
+        return self._transport.pool.stats()
+
+    def close_idle(self) -> int:
+        """Close the connections that are idle now; how many."""
+        return self._transport.pool.close_idle()
+
+    def close(self) -> None:
+        """Close all connections. Idempotent; later calls raise ClientClosed, and so do responses still being read."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<holdfast.Client {self._transport.pool!r}>"
+
+
+class _Call:
+    """One call of a user: its settings, its one deadline, and the requests it takes (redirects, challenges, retries)."""
+
+    __slots__ = ("cert", "client", "deadline", "jar", "on_informational", "retries", "stream", "timeouts", "verify")
+
+    def __init__(
+        self,
+        client: Client,
+        timeouts: Timeouts,
+        verify: Verify,
+        cert: Cert,
+        stream: bool,
+        retries: Retries,
+        on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None,
+    ) -> None:
+        self.client = client
+        self.timeouts = timeouts
+        self.deadline = Deadline(timeouts.total, client._clock)
+        self.verify = verify
+        self.cert = cert
+        self.stream = stream
+        self.retries = retries
+        self.on_informational = on_informational
+        self.jar: CookieJar | None = None
+
+    def run(self, request: PreparedRequest, follow: bool) -> Response:
+        """Send, follow redirects, read the body unless it is to be streamed."""
+        response = self.send(request)
+        client = self.client
+        following = next_request(request, response, client.secret_headers) if response.is_redirect else None
+        if following is not None:
+            if follow:
+                response = self._follow(response, following)
+            else:
+                response.next = following
+        if not self.stream:
+            response.content  # noqa: B018 - reads it
+        return response
+
+    def _follow(self, response: Response, following: PreparedRequest | None) -> Response:
+        history: list[Response] = []
+        while following is not None:
+            if len(history) >= self.client.max_redirects:
+                response.close()
+                raise TooManyRedirects(f"more than {self.client.max_redirects} redirects", response=response)
+            keep_what_is_small(response)
+            history.append(response)
+            self._authenticate(following)
+            response = self.send(following)
+            response.history = list(history)
+            following = next_request(following, response, self.client.secret_headers)
+        return response
+
+    def _authenticate(self, request: PreparedRequest) -> None:
+        """Hook for what the environment knows of the next host."""
+
+    def send(self, request: PreparedRequest, **_: Any) -> Response:
+        """One request to its final response, with retries, cookies and hooks, without redirects.
+
+        This is what ``response.connection.send`` is to an auth hook; the keywords requests passes there are this call's own already.
+        """
+        started = self.client._clock()
+        response = self._attempt(request)
+        response.elapsed_seconds = self.client._clock() - started
+        self._keep_cookies(request, response)
+        if request._hooks is not None:
+            response = self._dispatch(request, response)
+        return response
+
+    def _attempt(self, request: PreparedRequest) -> Response:
+        client, retries, made = self.client, self.retries, 0
+        while True:
+            route = client._route(request.parsed, self.verify, self.cert)
+            try:
+                response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
+            except (HoldfastConnectionError, Timeout) as error:
+                if not retries.attempts or not self._again_after(error, request, made):
+                    raise
+                asked = None
+            else:
+                response._max_decoded = client.max_decoded
+                if retries is NO_RETRIES or not retries.after_response(
+                    request.method, response.status_code, has_key(request), made
+                ):
+                    return response
+                asked = response.headers.get("Retry-After")
+                if not self._rewound(request):
+                    return response
+                response.close()
+            self._pause(retries.wait(made, asked, time.time()))
+            made += 1
+
+    def _again_after(self, error: RequestException, request: PreparedRequest, made: int) -> bool:
+        if isinstance(error, (PoolTimeout, TotalTimeout)):
+            return False
+        connected = not (isinstance(error, ConnectTimeout) or getattr(error, "never_connected", False))
+        if not self.retries.after_failure(request.method, has_key(request), made, connected=connected):
+            return False
+        return self._rewound(request)
+
+    def _rewound(self, request: PreparedRequest) -> bool:
+        body: Body | None = request.content
+        if body is None or not body.consumed:
+            return True
+        if body.replayable:
+            body.rewind()
+        return body.replayable
+
+    def _pause(self, seconds: float) -> None:
+        left = self.deadline.within(seconds)
+        self.client._sleep(seconds if left is None else left)
+        if self.deadline.expired():
+            raise TotalTimeout(f"the call's total of {self.deadline.total} s was used up while waiting to try again")
+
+    def _keep_cookies(self, request: PreparedRequest, response: Response) -> None:
+        for name, _ in response.raw_headers:
+            if len(name) == 10 and name.lower() == b"set-cookie":
+                break
+        else:
+            return
+        from .message.cookies import CookieJar, extract_cookies
+
+        if not self.client._jar_per_call:
+            jar = self.client.cookies
+        else:
+            jar = self.jar = CookieJar() if self.jar is None else self.jar
+        request.jar = jar
+        extract_cookies(jar, request.parsed, response.raw_headers)
+
+    def _dispatch(self, request: PreparedRequest, response: Response) -> Response:
+        response.connection = self
+        settings = {
+            "timeout": self.timeouts,
+            "verify": self.verify,
+            "cert": self.cert,
+            "stream": self.stream,
+            "proxies": {},
+        }
+        for hook in request.hooks["response"]:
+            replaced = hook(response, **settings)
+            if replaced is not None:
+                response = replaced
+        return response
+
+
+class _Drained:
+    """The body of a response that was read off the wire before anybody asked for it."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._data = data
+        self.trailers = trailers
+
+    def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        self._data = b""
+
+
+def keep_what_is_small(response: Response) -> None:
+    """Free the connection of a response that is followed by another: keep its body if it is small, not yet decoded."""
+    source: Any = response._source
+    if response._content is not None or source is None or not hasattr(source, "drain"):
+        return
+    data = source.drain()
+    if data is None:
+        response.close()
+    else:
+        response._source = _Drained(data, source.trailers)
+
+
+def has_key(request: PreparedRequest) -> bool:
+    """Whether the request carries an Idempotency-Key."""
+    return "Idempotency-Key" in request.headers or "X-Idempotency-Key" in request.headers
+
+
+def _merge_params(ours: Any, given: Any) -> Any:
+    if not ours or not given:
+        return given or ours
+    if isinstance(ours, Mapping) and isinstance(given, Mapping):
+        merged = {**ours, **given}
+        return {name: value for name, value in merged.items() if value is not None}
+    return given
+
+
+def _hooks(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    hooks: dict[str, Any] = {"response": []}
+    for event, hook in (given or {}).items():
+        if event not in hooks:
+            raise ValueError(f"there is no hook {event!r}; there is only 'response'")
+        hooks[event] = list(hook) if isinstance(hook, Iterable) else [hook]
+    return hooks
+
+
+def _merge_hooks(ours: MutableMapping[str, Any], given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if given and given.get("response"):
+        return given
+    return ours if ours and ours.get("response") else None

@@ -1,0 +1,141 @@
+"""May a failed exchange be sent again, and after how long? Pure: no clock, no socket, no randomness that is not passed in.
+
+Two rules that have nothing to do with each other:
+
+* ``may_resend``: the connection failed the request, not the other way round. Always on, free, immediate, and only where a second
+  delivery is impossible or harmless.
+* ``Retries``: the user's own policy for servers that refuse or fail. Off by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from .outcomes import Delivery
+
+# RFC 9110, section 9.2.2, and QUERY (safe and idempotent by its own definition).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
+MAX_RESENDS = 2  # a reused connection that was gone, then a fresh one proven gone; after that it is the server
+
+
+class Resend(Enum):
+    """Why a request was sent again."""
+
+    NOT_WRITTEN = "not written"
+    NOT_DELIVERED = "proven not delivered"
+    IDEMPOTENT = "idempotent"
+    REQUEST_TIMEOUT = "408 on a kept connection"
+
+
+def is_idempotent(method: str, has_idempotency_key: bool = False) -> bool:
+    """Whether executing the request twice is as good as once."""
+    return has_idempotency_key or method in IDEMPOTENT
+
+
+def may_resend(
+    *, reused: bool, delivery: Delivery, idempotent: bool, replayable: bool = True, timed_out: bool = False, resends: int = 0
+) -> Resend | None:
+    """The reason why this request may be sent again on a fresh connection, or None if it must not be.
+
+    Args:
+        reused: the connection had carried a request before.
+        delivery: how far the exchange got.
+        idempotent: the method is (RFC 9110, section 9.2.2), or the request has an Idempotency-Key.
+        replayable: the body is untouched or can be given again.
+        timed_out: the exchange ended by our own patience, not by the connection's end.
+        resends: how often this request was sent again already.
+    """
+    if not replayable:
+        return None  # nothing to send: an iterator gives its bytes once
+    if timed_out:
+        return None  # the server may be at work on it; another one would only add to its load
+    if resends >= MAX_RESENDS:
+        return None  # RFC 9110, section 9.2.2: do not repeat a failed automatic retry for ever
+    if delivery is Delivery.ANSWERED:
+        return None  # the server has acted
+    if delivery is Delivery.NOT_DELIVERED:
+        return Resend.NOT_DELIVERED  # the kernel says that no byte arrived, nor ever will
+    if not reused:
+        return None  # there is no reason for a server to hang up on a fresh connection: it is its answer
+    if delivery is Delivery.NOT_WRITTEN:
+        return Resend.NOT_WRITTEN
+    if idempotent:
+        return Resend.IDEMPOTENT
+    return None  # conservatively: it may have been executed
+
+
+@dataclass(frozen=True)
+class Retries:
+    """When to ask again after the server failed or could not be reached. The default never does.
+
+    Attributes:
+        attempts: how many more times to ask at most. Default 0.
+        statuses: response statuses worth another try. Default 429, 502, 503 and 504.
+        methods: methods that may be sent again after a response or a timeout; a request with an Idempotency-Key counts as one of
+            them. Failing to connect may be retried for every method. Default: the idempotent ones.
+        backoff: seconds before the second attempt; doubled for each further one. Default 0.5.
+        max_backoff: longest wait in seconds, whatever the server's Retry-After says. Default 30.
+        respect_retry_after: wait as long as the server's Retry-After asks. Default True.
+
+    Raises:
+        ValueError: a negative number.
+    """
+
+    attempts: int = 0
+    statuses: Collection[int] = field(default=(429, 502, 503, 504))
+    methods: Collection[str] = IDEMPOTENT
+    backoff: float = 0.5
+    max_backoff: float = 30.0
+    respect_retry_after: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("attempts", "backoff", "max_backoff"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"Retries({name}={getattr(self, name)!r}): must not be negative")
+
+    @classmethod
+    def of(cls, value: Retries | int | None) -> Retries:
+        """The Retries meant by a number of attempts, None (none), or a Retries."""
+        if isinstance(value, cls):
+            return value
+        if value is None:
+            return NO_RETRIES
+        if isinstance(value, int) and not isinstance(value, bool):
+            return cls(attempts=value)
+        raise ValueError(f"retries={value!r}: expected a number of attempts, None or holdfast.Retries")
+
+    def after_response(self, method: str, status: int, has_key: bool, made: int) -> bool:
+        """Whether to ask again after this response, ``made`` retries having been made."""
+        return made < self.attempts and status in self.statuses and (has_key or method in self.methods)
+
+    def after_failure(self, method: str, has_key: bool, made: int, *, connected: bool) -> bool:
+        """Whether to ask again after a failure; one that never connected is safe for every method."""
+        return made < self.attempts and (not connected or has_key or method in self.methods)
+
+    def wait(self, made: int, retry_after: str | None, now: float) -> float:
+        """Seconds to wait before the next attempt, ``made`` retries having been made."""
+        asked = parse_retry_after(retry_after, now) if self.respect_retry_after else None
+        return min(self.backoff * 2.0**made if asked is None else asked, self.max_backoff)
+
+
+NO_RETRIES = Retries()
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds asked for by a Retry-After field (RFC 9110, section 10.2.3), None if it is absent or makes no sense.
+
+    Args:
+        now: seconds since the epoch, for the form that is a date.
+    """
+    if value is None:
+        return None
+    text = value.strip()[:64]
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,390 @@
+"""Transport: one request to one response over a leased connection, sent again where that is safe.
+
+The only place where the pillars of wire/ meet: the pool knows no HTTP, Http1Connection knows no sockets, SocketStream knows
+neither. From the moment a lease is taken to the moment the body ends, exactly one object owns it: ``send``, then the
+``BodyStream`` of the response.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import h11
+
+from .exceptions import (
+    ClientClosed,
+    ConnectionLost,
+    ConnectTimeout,
+    InvalidRequest,
+    PoolTimeout,
+    RequestException,
+    TotalTimeout,
+)
+from .message.response import Response
+from .outcomes import Delivery, Discard, ExchangeFailed
+from .retries import Resend, is_idempotent, may_resend
+from .wire import network, tls
+from .wire.http1 import Http1Connection, OnInformational
+from .wire.pool import Lease, Limits, Pool
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .message.request import PreparedRequest
+    from .timeouts import Deadline, Timeouts
+
+DRAIN_BYTES = 64 * 1024
+DRAIN_SECONDS = 0.05
+MAX_BLOCKS = 512
+
+
+class Route(NamedTuple):
+    """Everything that makes two connections interchangeable: the key of the pool.
+
+    Attributes:
+        scheme, host, port: of the server.
+        context: the TLS configuration by identity; None for plain http.
+        server_name: the name the certificate must be for, and SNI.
+        unix_socket: connect to this path instead of host and port; None for TCP.
+        source_address: local (address, port) to connect from; None for any.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    context: ssl.SSLContext | None = None
+    server_name: str = ""
+    unix_socket: str | None = None
+    source_address: tuple[str, int] | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        via = f" via {self.unix_socket}" if self.unix_socket else ""
+        return f"{self.scheme}://{host}:{self.port}{via}"
+
+
+class Transport:
+    """A pool of HTTP/1.1 connections and the rule by which requests are sent over them. Thread-safe.
+
+    Args:
+        limits: of the pool.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.pool: Pool[Route, Http1Connection] = Pool(
+            _open, Http1Connection.probe, _close, interrupt=_interrupt, limits=limits, clock=clock
+        )
+        self.resent: dict[Resend, int] = dict.fromkeys(Resend, 0)
+        self._blocks: OrderedDict[tuple[int, bytes], h11.Headers] = OrderedDict()
+
+    def send(
+        self,
+        request: PreparedRequest,
+        route: Route,
+        timeouts: Timeouts,
+        deadline: Deadline,
+        on_informational: OnInformational | None = None,
+    ) -> Response:
+        """Send and receive the head of the response; the body is read from it.
+
+        Raises:
+            RequestException: see ``holdfast.exceptions``; ``.request`` is set.
+        """
+        event = self._event(request)
+        body = request.content
+        resends = 0
+        while True:
+            lease = self._acquire(request, route, timeouts, deadline, fresh=resends > 0)
+            connection = lease.resource
+            connection.on_informational = on_informational
+            try:
+                head = connection.exchange(event, body, timeouts, deadline)
+                again = head.status_code == 408 and self._resend_after_408(request, lease, resends)
+                if not again:
+                    return self._respond(request, route, lease, head, resends)
+                self._discard_408(lease)
+            except ExchangeFailed as failure:
+                again = self._resend_or_raise(failure, request, lease, resends)
+            except h11.LocalProtocolError as error:
+                lease.discard(Discard.BROKEN)
+                raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
+            except BaseException as error:
+                lease.discard(Discard.BROKEN)
+                if isinstance(error, RequestException) and error.request is None:
+                    error.request = request
+                raise
+            if again and body is not None:
+                body.rewind()
+            resends += 1
+
+    # -- the request ---------------------------------------------------------------------------------------------------
+
+    def _event(self, request: PreparedRequest) -> h11.Request:
+        url = request.parsed
+        headers = request.headers
+        key = (headers.version, url.host_header)
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._block(request, key)
+        try:
+            return h11.Request(method=request.method, target=url.target, headers=block)
+        except h11.LocalProtocolError as error:
+            raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
+
+    def _block(self, request: PreparedRequest, key: tuple[int, bytes]) -> h11.Headers:
+        """The header fields as h11 has validated them. A version never stands for two contents, so blocks can be kept."""
+        request.check_framing()
+        fields = request.headers.encode()
+        if "Host" not in request.headers:
+            fields.insert(0, (b"Host", key[1]))
+        try:
+            block = h11.Request(method="GET", target="/", headers=fields).headers
+        except h11.LocalProtocolError as error:
+            raise InvalidRequest(f"the header fields cannot be sent: {error}", request=request) from error
+        self._blocks[key] = block
+        while len(self._blocks) > MAX_BLOCKS:
+            try:
+                self._blocks.popitem(last=False)
+            except KeyError:
+                break  # another thread was faster
+        return block
+
+    def _acquire(
+        self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, *, fresh: bool
+    ) -> Lease[Route, Http1Connection]:
+        try:
+            return self.pool.acquire(
+                route, wait=timeouts.pool, connect=timeouts.connect, until=deadline.at, fresh=fresh
+            )
+        except (PoolTimeout, ConnectTimeout) as error:
+            error.request = request
+            if not deadline.expired():
+                raise
+            phase = "waiting for a free connection" if isinstance(error, PoolTimeout) else "connecting"
+            raise TotalTimeout(
+                f"the call's total of {deadline.total} s was used up while {phase}", request=request
+            ) from error
+        except RequestException as error:
+            error.request = request
+            raise
+
+    # -- the response --------------------------------------------------------------------------------------------------
+
+    def _respond(
+        self,
+        request: PreparedRequest,
+        route: Route,
+        lease: Lease[Route, Http1Connection],
+        head: h11.Response,
+        resends: int,
+    ) -> Response:
+        connection = lease.resource
+        if route.context is not None and not lease.reused:
+            tls.remember_session(connection.stream.sock, route.server_name, route.port)  # type: ignore[attr-defined]
+        body = BodyStream(self.pool, lease)
+        if connection.remaining == 0:
+            body.read()  # nothing will come: the connection need not wait for the caller to find out
+        response = Response(
+            head.status_code, head.reason, head.headers.raw_items(), head.http_version, request, body
+        )
+        response.request_incomplete = connection.request_incomplete
+        response.attempts = resends + 1
+        return response
+
+    # -- sending again -------------------------------------------------------------------------------------------------
+
+    def _resend_or_raise(
+        self, failure: ExchangeFailed, request: PreparedRequest, lease: Lease[Route, Http1Connection], resends: int
+    ) -> bool:
+        gone = lease.reused and not failure.timed_out and failure.delivery is not Delivery.ANSWERED
+        lease.discard(Discard.STALE if gone else Discard.BROKEN)
+        if self.pool.closed:
+            raise ClientClosed("this client was closed while the request was under way", request=request) from failure.error
+        reason = may_resend(
+            reused=lease.reused,
+            delivery=failure.delivery,
+            idempotent=_idempotent(request),
+            replayable=_replayable(request),
+            timed_out=failure.timed_out,
+            resends=resends,
+        )
+        if reason is None:
+            raise _explained(failure, request, lease) from failure.error.__cause__
+        self.resent[reason] += 1
+        return True
+
+    def _resend_after_408(
+        self, request: PreparedRequest, lease: Lease[Route, Http1Connection], resends: int
+    ) -> bool:
+        """A 408 on a kept connection says that the server grew tired of waiting, just as the request set out.
+
+        RFC 9110, section 15.5.9: the client may repeat the request on another connection.
+        """
+        return lease.reused and resends == 0 and _idempotent(request) and _replayable(request)
+
+    def _discard_408(self, lease: Lease[Route, Http1Connection]) -> None:
+        lease.discard(Discard.SERVER_CLOSE)
+        self.resent[Resend.REQUEST_TIMEOUT] += 1
+
+    def close(self) -> None:
+        """Close every connection; idempotent."""
+        self.pool.close()
+
+
+class BodyStream:
+    """The payload of one response, and the lease of the connection it comes from.
+
+    The natural end gives the connection back; anything else closes it.
+    """
+
+    __slots__ = ("_lease", "_pool", "trailers")
+
+    def __init__(self, pool: Pool[Route, Http1Connection], lease: Lease[Route, Http1Connection]) -> None:
+        self._pool = pool
+        self._lease: Lease[Route, Http1Connection] | None = lease
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    def read(self) -> bytes:
+        """The next piece of payload, ``b""`` at its end and ever after.
+
+        Raises:
+            RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed.
+        """
+        lease = self._lease
+        if lease is None:
+            return b""
+        try:
+            data = lease.resource.read_body()
+        except BaseException as error:
+            self._lease = None
+            lease.discard(Discard.BROKEN)
+            if self._pool.closed and isinstance(error, RequestException):
+                raise ClientClosed("this client was closed while the response was being read") from error
+            raise
+        if not data:
+            self._finish(lease)
+        return data
+
+    def _finish(self, lease: Lease[Route, Http1Connection]) -> None:
+        self._lease = None
+        connection = lease.resource
+        self.trailers = connection.trailers
+        reason = connection.recycle()
+        if reason is not None:
+            lease.discard(reason)
+            return
+        seconds, uses = connection.keep_alive
+        lease.release(keep_for=None if seconds is None else keep_for(seconds), uses_left=uses)
+
+    def drain(self) -> bytes | None:
+        """The rest of the payload if it is small and comes at once (64 KiB, 50 ms); None if the connection had to go."""
+        pieces: list[bytes] = []
+        size = 0
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._lease is not None and self._worth_draining(size, until):
+            try:
+                piece = self._lease.resource.read_body_within(max(0.0, until - time.monotonic()))
+            except Exception:  # noqa: BLE001 - whatever is wrong with the rest, nobody will read it
+                break
+            if not piece:
+                self._finish(self._lease)
+                return b"".join(pieces)
+            pieces.append(piece)
+            size += len(piece)
+        if self._lease is None:
+            return b"".join(pieces)
+        lease, self._lease = self._lease, None
+        lease.discard(Discard.BROKEN)
+        return None
+
+    def _worth_draining(self, size: int, until: float) -> bool:
+        remaining = self._lease.resource.remaining if self._lease is not None else None
+        return (remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until
+
+    def close(self) -> None:
+        """Give up on the rest. Keeps the connection if the rest is small and already here, else closes it. Idempotent."""
+        if self._lease is not None:
+            self.drain()
+
+
+def keep_for(timeout: float) -> float:
+    """Seconds to keep a connection whose server has said that it closes after ``timeout`` seconds idle.
+
+    A quarter less, at most a second, but never less than a tenth: the server's clock started earlier than ours.
+    """
+    return timeout - max(0.1 * timeout, min(1.0, 0.25 * timeout))
+
+
+def _idempotent(request: PreparedRequest) -> bool:
+    method = request.method
+    return is_idempotent(method) or is_idempotent(
+        method, "Idempotency-Key" in request.headers or "X-Idempotency-Key" in request.headers
+    )
+
+
+def _replayable(request: PreparedRequest) -> bool:
+    body = request.content
+    return body is None or not body.consumed or body.replayable
+
+
+def _explained(
+    failure: ExchangeFailed, request: PreparedRequest, lease: Lease[Route, Http1Connection]
+) -> RequestException:
+    error = failure.error
+    assert isinstance(error, RequestException)
+    error.request = request
+    if not isinstance(error, ConnectionLost):
+        return error
+    error.reused = lease.reused
+    error.idle = lease.idle
+    error.args = (f"{request.method} {request.parsed.safe_text}: {error}{_history(lease)}{_advice(error, request)}",)
+    return error
+
+
+def _history(lease: Lease[Route, Http1Connection]) -> str:
+    if lease.idle is None:
+        return " (on a new connection)"
+    return f" (on a connection that had been idle for {lease.idle:.2f} s)"
+
+
+def _advice(error: ConnectionLost, request: PreparedRequest) -> str:
+    if not error.may_have_executed:
+        return ". The server has not seen the request."
+    advice = ". The server may have executed the request"
+    if not _replayable(request):
+        return advice + "; its body was consumed and cannot be sent again."
+    if not _idempotent(request):
+        return advice + "; give it an Idempotency-Key header if the server knows it, and it is sent again by itself."
+    return advice + "."
+
+
+# -- what the pool needs to know ---------------------------------------------------------------------------------------
+
+
+def _open(route: Route, until: float | None) -> Http1Connection:
+    """Connect, and shake hands if the route is TLS."""
+    if route.unix_socket is not None:
+        sock = network.connect_unix(route.unix_socket, until)
+    else:
+        sock = network.connect_tcp(route.host, route.port, until, source_address=route.source_address)
+    if route.context is not None:
+        sock = tls.wrap(sock, route.context, route.server_name, route.port, until)
+    return Http1Connection(network.SocketStream(sock))
+
+
+def _close(connection: Http1Connection, reason: Discard) -> None:
+    stream: Any = connection.stream
+    if reason is Discard.FORKED:
+        stream.forget()
+    else:
+        stream.close(polite=reason is not Discard.BROKEN)
+
+
+def _interrupt(connection: Http1Connection) -> None:
+    stream: Any = connection.stream
+    stream.interrupt()

@@ -1,0 +1,291 @@
+"""What a pool counts (``Tally``, guarded by the pool's lock) and what it tells (``PoolStats``, a frozen snapshot).
+
+Memory is constant per origin: durations go into histograms whose buckets grow by a quarter of an octave (an error of 10 % at
+most), rates into a ring of ten buckets of six seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ..outcomes import Discard
+
+BUCKET_SECONDS = 6.0
+BUCKETS = 10
+WAIT_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
+
+
+class Rate:
+    """Events per second over the last minute."""
+
+    __slots__ = ("counts", "first", "slot")
+
+    def __init__(self) -> None:
+        self.counts = [0] * BUCKETS
+        self.slot = -1
+        self.first: float | None = None
+
+    def add(self, now: float) -> None:
+        slot = int(now // BUCKET_SECONDS)
+        if slot != self.slot:
+            self._turn(slot, now)
+        self.counts[slot % BUCKETS] += 1
+
+    def _turn(self, slot: int, now: float) -> None:
+        if self.first is None:
+            self.first = now
+            self.slot = slot
+            return
+        for passed in range(max(self.slot + 1, slot - BUCKETS + 1), slot + 1):
+            self.counts[passed % BUCKETS] = 0
+        self.slot = slot
+
+    def absorb(self, other: Rate) -> None:
+        if other.first is None:
+            return
+        if self.first is None or other.slot > self.slot:
+            self._turn(other.slot, other.first)
+        self.first = min(self.first or other.first, other.first)
+        for slot in range(max(0, self.slot - BUCKETS + 1), other.slot + 1):
+            if slot > other.slot - BUCKETS:
+                self.counts[slot % BUCKETS] += other.counts[slot % BUCKETS]
+
+    def per_second(self, now: float) -> float:
+        if self.first is None:
+            return 0.0
+        slot = int(now // BUCKET_SECONDS)
+        if slot != self.slot:
+            self._turn(slot, now)
+        seconds = min(now - self.first, (BUCKETS - 1) * BUCKET_SECONDS + now % BUCKET_SECONDS)
+        return sum(self.counts) / max(seconds, 1.0)
+
+
+class Histogram:
+    """Durations in seconds, in buckets a quarter of an octave wide."""
+
+    __slots__ = ("buckets", "count", "largest", "total")
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, int] = {}
+        self.count = 0
+        self.total = 0.0
+        self.largest = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.total += seconds
+        if seconds > self.largest:
+            self.largest = seconds
+        fraction, exponent = math.frexp(seconds)
+        bucket = exponent * 4 + int(fraction * 8)  # fraction is in [0.5, 1), so 4 to 7
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+    def absorb(self, other: Histogram) -> None:
+        self.count += other.count
+        self.total += other.total
+        self.largest = max(self.largest, other.largest)
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+    def quantile(self, q: float) -> float:
+        """The value below which a share ``q`` of the durations lies; 0 if there are none."""
+        wanted = q * self.count
+        seen = 0
+        for bucket in sorted(self.buckets):
+            seen += self.buckets[bucket]
+            if seen >= wanted:
+                return min(_upper_edge(bucket), self.largest)
+        return self.largest
+
+    def cumulative(self, bounds: tuple[float, ...]) -> dict[float, int]:
+        """How many durations are at most each bound, to the resolution of the buckets."""
+        return {b: sum(n for k, n in self.buckets.items() if _upper_edge(k) <= b * 1.0001) for b in bounds}
+
+
+def _upper_edge(bucket: int) -> float:
+    exponent, part = divmod(bucket - 4, 4)
+    return math.ldexp((part + 5) / 8, exponent)
+
+
+class Tally:
+    """What one origin's connections have gone through. Guarded by the pool's lock."""
+
+    __slots__ = ("closed", "created", "creations", "leaks", "leases", "pool_timeouts", "requests", "reused", "waits")
+
+    def __init__(self) -> None:
+        self.created = 0
+        self.reused = 0
+        self.leaks = 0
+        self.pool_timeouts = 0
+        self.closed: Counter[Discard] = Counter()
+        self.creations = Rate()
+        self.requests = Rate()
+        self.leases = Histogram()
+        self.waits = Histogram()
+
+    def count_created(self, now: float) -> None:
+        self.created += 1
+        self.creations.add(now)
+
+    def count_closed(self, reason: Discard) -> None:
+        self.closed[reason] += 1
+
+    def count_lease(self, seconds: float, now: float) -> None:
+        self.leases.add(seconds)
+        self.requests.add(now)
+
+    def count_wait(self, seconds: float) -> None:
+        self.waits.add(seconds)
+
+    def absorb(self, other: Tally) -> None:
+        """Add another origin's figures to these."""
+        self.creations.absorb(other.creations)
+        self.requests.absorb(other.requests)
+        self.created += other.created
+        self.reused += other.reused
+        self.leaks += other.leaks
+        self.pool_timeouts += other.pool_timeouts
+        self.closed.update(other.closed)
+        self.leases.absorb(other.leases)
+        self.waits.absorb(other.waits)
+
+    def copy(self) -> Tally:
+        """The same figures, to add others to."""
+        other = Tally()
+        other.absorb(self)
+        return other
+
+
+@dataclass(frozen=True)
+class OriginStats:
+    """One origin, or all of them together, at one moment.
+
+    Attributes:
+        origin: ``https://example.com:443``; ``*`` for the total.
+        active: connections in use.
+        idle: connections open and unused.
+        connecting: connections being opened.
+        waiting: threads waiting because the limits are reached.
+        limit: the most that may be open; None without a bound.
+        utilisation: (active + connecting) / limit, from 0 to 1; None without a bound.
+        created: connections opened.
+        creation_rate: connections opened per second, over the last minute.
+        reused: times a connection was used again.
+        reuse_ratio: reused / requests, from 0 to 1; 0 before the first request.
+        closed: connections closed, by the value of their ``Discard`` reason.
+        requests: exchanges that ended (an exchange is one use of a connection).
+        request_rate: exchanges that ended per second, over the last minute.
+        lease_mean: mean seconds a connection was in use per exchange, to the end of the body.
+        lease_p95: seconds within which 95 % of the exchanges ended (to 10 %).
+        waits: acquisitions that had to wait for room under the limits.
+        wait_total: seconds they waited, together.
+        wait_max: longest of these waits, in seconds.
+        wait_histogram: waits of at most so many seconds: ``{0.001: n, ...}``, cumulative.
+        pool_timeouts: acquisitions that gave up.
+        leaks: responses dropped without being read or closed.
+    """
+
+    origin: str
+    active: int
+    idle: int
+    connecting: int
+    waiting: int
+    limit: int | None
+    created: int
+    creation_rate: float
+    reused: int
+    closed: Mapping[str, int]
+    requests: int
+    request_rate: float
+    lease_mean: float
+    lease_p95: float
+    waits: int
+    wait_total: float
+    wait_max: float
+    wait_histogram: Mapping[float, int]
+    pool_timeouts: int
+    leaks: int
+
+    @property
+    def utilisation(self) -> float | None:
+        """(active + connecting) / limit; None without a bound."""
+        return None if self.limit is None else (self.active + self.connecting) / self.limit
+
+    @property
+    def reuse_ratio(self) -> float:
+        """reused / requests; 0 before the first request."""
+        started = self.requests + self.active
+        return self.reused / started if started else 0.0
+
+    @classmethod
+    def of(cls, origin: str, gauges: tuple[int, int, int, int], limit: int | None, tally: Tally, now: float) -> OriginStats:
+        """A snapshot from (active, idle, connecting, waiting) and a tally; the caller holds the pool's lock."""
+        active, idle, connecting, waiting = gauges
+        return cls(
+            origin=origin,
+            active=active,
+            idle=idle,
+            connecting=connecting,
+            waiting=waiting,
+            limit=limit,
+            created=tally.created,
+            creation_rate=tally.creations.per_second(now),
+            reused=tally.reused,
+            closed=MappingProxyType({reason.value: n for reason, n in tally.closed.items()}),
+            requests=tally.leases.count,
+            request_rate=tally.requests.per_second(now),
+            lease_mean=tally.leases.mean,
+            lease_p95=tally.leases.quantile(0.95),
+            waits=tally.waits.count,
+            wait_total=tally.waits.total,
+            wait_max=tally.waits.largest,
+            wait_histogram=MappingProxyType(tally.waits.cumulative(WAIT_BOUNDS)),
+            pool_timeouts=tally.pool_timeouts,
+            leaks=tally.leaks,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values only, ready for JSON."""
+        plain = {f: getattr(self, f) for f in self.__dataclass_fields__}
+        plain["closed"] = dict(self.closed)
+        plain["wait_histogram"] = {str(bound): n for bound, n in self.wait_histogram.items()}
+        return {**plain, "utilisation": self.utilisation, "reuse_ratio": self.reuse_ratio}
+
+
+@dataclass(frozen=True, repr=False)
+class PoolStats:
+    """A pool at one moment: every figure for all origins together, and per origin.
+
+    Attributes:
+        total: all origins together. Its fields can be read from this object directly: ``stats.created``.
+        origins: one OriginStats per origin that is or recently was in use.
+    """
+
+    total: OriginStats
+    origins: tuple[OriginStats, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.total, name)
+
+    def __repr__(self) -> str:
+        t = self.total
+        used = "" if t.utilisation is None else f" ({t.utilisation:.0%} of {t.limit})"
+        return (
+            f"<PoolStats: {t.active} active{used}, {t.idle} idle, {t.connecting} connecting, {t.waiting} waiting; "
+            f"{t.requests} requests on {t.created} connections, {t.reuse_ratio:.0%} reused>"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values only, ready for JSON."""
+        return {"total": self.total.as_dict(), "origins": [o.as_dict() for o in self.origins]}
