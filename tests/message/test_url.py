@@ -304,8 +304,8 @@ def test_an_object_is_asked_for_its_text_once() -> None:
         def __str__(self) -> str:
             return "http://evil/"
 
-        def encode(self, *args: str) -> bytes:
-            return b"http://evil/"
+        def lstrip(self, *args: object) -> str:
+            return "http://evil/"
 
     class Object:
         def __str__(self) -> str:

@@ -157,11 +157,10 @@ class Url:
         reference = _as_location(location).strip(" \t\r\n")
         scheme = _SCHEME.match(reference)
         if scheme is not None:
-            rest = reference[scheme.end() :]
-            if scheme[1].lower() != self.scheme or rest.startswith("//"):
+            if scheme[1].lower() != self.scheme:
                 return Url.parse(reference)
-            # "http:path": RFC 3986 section 5.2.2 lets such a reference count as relative, and browsers do.
-            reference = rest
+            # Of "http:path" too: RFC 3986 section 5.2.2 lets it count as relative, and requests and browsers do.
+            reference = reference[scheme.end() :]
         if reference.startswith("//"):
             return Url.parse(f"{self.scheme}:{reference}")
         _refuse_stripped(reference)
