@@ -366,7 +366,7 @@ class Http1Connection:
             self._timeouts = kept
 
     def _count(self, event: h11.Data) -> bytes:
-        data = event.data
+        data = bytes(event.data)  # h11 gives a bytearray
         self._payload += len(data)
         if event.chunk_start:
             self._chunks += 1
