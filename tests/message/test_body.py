@@ -474,11 +474,12 @@ def test_a_file_that_cannot_seek_to_its_end_goes_out_chunked_from_where_it_stand
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
-def test_a_file_of_proc_says_it_is_empty_and_is_not() -> None:
-    with open("/proc/self/status", "rb") as file:
+@pytest.mark.parametrize("name", ["status", "cmdline"], ids=["cannot seek to its end", "ends at 0"])
+def test_a_file_of_proc_says_it_is_empty_and_is_not(name: str) -> None:
+    with open(f"/proc/self/{name}", "rb") as file:
         body = made(file)
-        assert body.length is None
-        assert b"Name:" in sent(body)
+        assert (body.length, file.tell()) == (None, 0)
+        assert sent(body)
 
 
 def test_an_empty_file_has_length_0(tmp_path: Path) -> None:
@@ -585,6 +586,17 @@ def test_a_text_file_is_sent_from_the_line_it_stands_at(tmp_path: Path) -> None:
         body = made(file)
         assert body.length == 7
         assert sent(body) == b"second\n"
+
+
+def test_a_text_file_whose_position_is_no_byte_count_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"ab\r\ncd")
+    with path.open(encoding="utf-8") as file:
+        # The CR is the last byte it has seen, and may or may not become a line end.
+        file._CHUNK_SIZE = 3  # type: ignore[attr-defined]
+        file.read(2)
+        with pytest.raises(InvalidRequest, match="'rb'"):
+            make_body(file)
 
 
 def test_a_text_file_in_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import sys
 import tracemalloc
 import zlib
@@ -198,6 +199,18 @@ def test_deflate_is_told_apart_even_when_it_arrives_byte_by_byte(encode: Callabl
     assert streamed(made, coded[1:]) == b"data"
 
 
+@pytest.mark.parametrize("surplus", [1, 5, 100, 250])
+def test_output_zlib_holds_back_after_taking_all_input_is_not_lost(surplus: int) -> None:
+    # The last byte of such a stream holds both the rest of a long match and the end mark.
+    data = bytes(4096 + surplus)
+    made = decoder("deflate")
+    made.feed(raw_deflate(data))
+    assert made.read(4096) == data[:4096]
+    assert made.read(4096) == data[4096:]
+    assert made.read(4096) == b""
+    made.finish()
+
+
 @pytest.mark.parametrize("level", range(10))
 @pytest.mark.parametrize("wbits", range(9, 16))
 def test_no_deflate_stream_is_taken_for_the_other_kind(level: int, wbits: int) -> None:
@@ -263,6 +276,10 @@ def test_max_decoded_is_exact(name: str) -> None:
         decoder(coding, 0).decode_all(encode(b"x"))
 
 
+def test_a_max_decoded_beyond_all_bounds_is_no_bound() -> None:
+    assert decoder("gzip", sys.maxsize).decode_all(gzipped(TEXT)) == TEXT
+
+
 def test_a_bomb_in_a_bomb_is_bounded_too(bombs: dict[str, bytes]) -> None:
     made = decoder("gzip, gzip, gzip")
     tracemalloc.start()
@@ -278,6 +295,12 @@ def test_a_chain_that_expands_to_nothing_is_an_error() -> None:
     nothing = b"\0\0\0\xff\xff" * (4 * 1024 * 1024)
     with pytest.raises(ContentDecodingError, match="to nothing in the end"):
         decoder("deflate, gzip").decode_all(gzipped(nothing))
+
+
+def test_a_large_chain_that_does_yield_is_fine() -> None:
+    data = bytes(range(256)) * (20 * 4096)
+    made = decoder("deflate, gzip")
+    assert made.decode_all(gzip.compress(zlib.compress(data, 0), 1)) == data
 
 
 def test_what_follows_the_end_inside_a_chain_is_not_even_decoded(bombs: dict[str, bytes]) -> None:
@@ -419,7 +442,7 @@ ZSTD_HOME = "_zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 def test_codings_without_a_library_are_neither_accepted_nor_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("brotli", "brotlicffi", "backports", "backports.zstd", "compression.zstd"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr(decoding, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert accept_encoding() == "gzip, deflate"
     assert make_decoder("br") is None
     assert make_decoder("gzip, zstd") is None
@@ -431,7 +454,7 @@ def test_a_missing_backports_package_means_no_zstd(monkeypatch: pytest.MonkeyPat
         assert name == ZSTD_HOME
         raise ModuleNotFoundError("No module named 'backports'")
 
-    monkeypatch.setattr(decoding, "find_spec", missing)
+    monkeypatch.setattr(importlib.util, "find_spec", missing)
     assert accept_encoding() == "gzip, deflate, br"
 
 

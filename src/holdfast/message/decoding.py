@@ -22,7 +22,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 from ..exceptions import ContentDecodingError, DecodedTooLarge
@@ -370,7 +369,7 @@ class Decoder:
             return None
         engine = zlib.decompressobj(_GZIP_WBITS)
         try:
-            out = engine.decompress(data, 0 if self.max_decoded is None else self.max_decoded + 1)
+            out = engine.decompress(data, 0 if self.max_decoded is None else min(self.max_decoded + 1, sys.maxsize))
         except zlib.error:
             return None
         if not engine.eof or engine.unused_data or (self.max_decoded is not None and len(out) > self.max_decoded):
@@ -524,6 +523,8 @@ def _zstd() -> Any:
 
 def _has_zstd() -> bool:
     """Whether ``_zstd()`` will be something. Importing it costs 3 ms, which is too much for only saying so."""
+    from importlib.util import find_spec
+
     try:
         return find_spec("_zstd" if sys.version_info >= (3, 14) else "backports.zstd") is not None
     except ImportError:  # there is no backports package at all
