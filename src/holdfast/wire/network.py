@@ -245,8 +245,8 @@ class SocketStream:
         """Whether it is proven that no byte of this exchange's request reached the peer, nor ever will."""
         if self._acked_before is None or not self._eof or self._error is not None:
             return False
-        if self.secure and self.clean_eof and not self._fin_arrived():
-            return False
+        if self.secure and not self._fin_arrived():
+            return False  # ssl reports an RST as end of file too (SSL_read_ex hides errno), and close_notify is no FIN
         return _bytes_acked(self.sock) == self._acked_before
 
     def _fin_arrived(self) -> bool:
