@@ -26,7 +26,7 @@ from .headers import Headers
 from .request import PreparedRequest
 
 if TYPE_CHECKING:
-    from http.cookiejar import CookieJar
+    from .cookies import CookieJar
 
 RawHeaders = list[tuple[bytes, bytes]]
 

@@ -1,0 +1,711 @@
+"""Cookies: a jar that behaves like requests' one outside, and like RFC 6265bis inside.
+
+``http.cookiejar`` keeps the cookies, so that its file formats, its policies and everybody's code for it work. What it
+accepts and sends, though, is older than browsers' rules: it sends a host's own cookie to all subdomains, lets http
+overwrite a Secure cookie and knows no ``__Host-``. So the two decisions are taken here:
+
+* ``extract_cookies``: which Set-Cookie fields of a response are kept (RFC 6265bis section 5.7);
+* ``cookie_header``: which cookies a request carries (section 5.8.3).
+
+A policy the user installed is asked as well, and may refuse more.
+
+Bounds: 50 fields in a response, 4096 bytes of name and value, 1024 of an attribute, 180 cookies of a domain, 3000
+domains; 150 cookies and 8190 bytes in a request. What exceeds them is left out; nothing is raised for what a server
+did. Everything is linear in what arrived.
+
+There is no public suffix list here: what is refused as too wide is a domain of one label, and ``co.uk`` and the like.
+
+Importing this module imports http.cookiejar, which costs as much as the rest of holdfast; whoever can do without
+cookies imports it when there is one.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from http import cookiejar as stdlib
+from typing import Any
+
+from ..exceptions import InvalidHeader
+from .url import Url
+
+Cookie = stdlib.Cookie
+_parse_date: Callable[[str], float | None] = stdlib.http2time  # type: ignore[attr-defined]
+
+MAX_FIELDS = 50
+MAX_COOKIE = 4096
+MAX_ATTRIBUTE = 1024
+MAX_LINE = 8190
+MAX_PER_DOMAIN = 180
+MAX_DOMAINS = 3000
+MAX_SENT = 150
+MAX_HEADER = 8190
+
+# RFC 6265bis section 5.6: a cookie with one of these is ignored altogether. A tab may stand around, not in, a value.
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_SENT = re.compile("[\x00-\x1f\x7f;]")
+_NOT_IN_NAME = re.compile("[\x00-\x1f\x7f;=]")
+_GENERIC = frozenset(("ac", "co", "com", "edu", "gov", "mil", "net", "org"))
+_NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
+_AGE = re.compile("-?[0-9]+")
+_LONGEST_AGE = 400 * 86400  # RFC 6265bis section 5.5: the upper limit of a lifetime SHOULD be 400 days
+_MAX_AGE_DIGITS = 12
+
+
+class CookieConflictError(RuntimeError):
+    """Several cookies match; give ``domain=`` or ``path=`` to ``get()``, ``set()`` or ``get_dict()``."""
+
+
+class _OwnRules(stdlib.DefaultCookiePolicy):
+    """Stands for: no policy beyond the rules of this file."""
+
+
+class CookieJar(stdlib.CookieJar):
+    """Cookies, as an ``http.cookiejar.CookieJar`` and as a mapping from names to values.
+
+    Iterating gives Cookie objects; ``keys``, ``values``, ``items``, ``jar[name]`` are about names and values, and
+    raise CookieConflictError where a name has several values. Safe to share between threads; picklable.
+
+    Args:
+        policy: an ``http.cookiejar.CookiePolicy`` that may refuse more than this library does.
+        clock: gives the time in seconds since 1970.
+    """
+
+    _policy: stdlib.CookiePolicy
+    _cookies: dict[str, dict[str, dict[str, Cookie]]]
+    _cookies_lock: Any
+
+    def __init__(self, policy: stdlib.CookiePolicy | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(policy or _OwnRules())
+        self.clock = clock
+
+    # -- a mapping
+
+    def get(self, name: str, default: Any = None, domain: str | None = None, path: str | None = None) -> Any:
+        """The value of a cookie. CookieConflictError if several match."""
+        try:
+            return self._only(name, domain, path).value
+        except KeyError:
+            return default
+
+    def set(self, name: str, value: Any, **kwargs: Any) -> Cookie | None:
+        """Set a cookie; None removes it.
+
+        Args:
+            name: its name.
+            value: str, or an ``http.cookies.Morsel``.
+            kwargs: as for ``create_cookie``; without ``domain`` the cookie goes to every server.
+
+        Raises:
+            InvalidHeader: name or value hold a character that cannot be sent.
+        """
+        if value is None:
+            self._remove(name, kwargs.get("domain"), kwargs.get("path"))
+            return None
+        cookie = _from_morsel(value) if hasattr(value, "OutputString") else create_cookie(name, value, **kwargs)
+        self.set_cookie(cookie)
+        return cookie
+
+    def __getitem__(self, name: str) -> Any:
+        return self._only(name).value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self._remove(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(cookie.name == name for cookie in self) or any(cookie is name for cookie in self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (CookieJar, Mapping)):
+            return NotImplemented
+        return dict(self.items()) == dict(other.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def iterkeys(self) -> Iterator[str]:
+        """The names."""
+        return (cookie.name for cookie in self)
+
+    def itervalues(self) -> Iterator[Any]:
+        """The values."""
+        return (cookie.value for cookie in self)
+
+    def iteritems(self) -> Iterator[tuple[str, Any]]:
+        """``(name, value)`` pairs."""
+        return ((cookie.name, cookie.value) for cookie in self)
+
+    def keys(self) -> list[str]:
+        """The names; one that several domains or paths have, several times."""
+        return list(self.iterkeys())
+
+    def values(self) -> list[Any]:
+        """The values."""
+        return list(self.itervalues())
+
+    def items(self) -> list[tuple[str, Any]]:
+        """``(name, value)`` pairs."""
+        return list(self.iteritems())
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Remove a cookie and return its value. KeyError if there is none and no default."""
+        try:
+            value = self[name]
+        except KeyError:
+            if not default:
+                raise
+            return default[0]
+        del self[name]
+        return value
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The value of a cookie, which is set to ``default`` if there is none."""
+        if name not in self:
+            self.set(name, default)
+        return self.get(name)
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """Add the cookies of another jar, a mapping, or pairs."""
+        if isinstance(other, stdlib.CookieJar):
+            for cookie in other:
+                self.set_cookie(copy.copy(cookie))
+        else:
+            for name, value in dict(other, **more).items():
+                self.set(name, value)
+
+    # -- domains and paths
+
+    def list_domains(self) -> list[str]:
+        """The distinct domains."""
+        return list(dict.fromkeys(cookie.domain for cookie in self))
+
+    def list_paths(self) -> list[str]:
+        """The distinct paths."""
+        return list(dict.fromkeys(cookie.path for cookie in self))
+
+    def multiple_domains(self) -> bool:
+        """Whether two cookies have the same domain."""
+        domains = [cookie.domain for cookie in self if cookie.domain is not None]
+        return len(domains) != len(set(domains))
+
+    def get_dict(self, domain: str | None = None, path: str | None = None) -> dict[str, Any]:
+        """Names and values, of one domain, one path, or all."""
+        return {cookie.name: cookie.value for cookie in self._matching(None, domain, path)}
+
+    def _matching(self, name: str | None, domain: str | None, path: str | None) -> Iterator[Cookie]:
+        return (
+            cookie
+            for cookie in self
+            if (name is None or cookie.name == name)
+            and (domain is None or cookie.domain == domain)
+            and (path is None or cookie.path == path)
+        )
+
+    def _only(self, name: str, domain: str | None = None, path: str | None = None) -> Cookie:
+        found = list(self._matching(name, domain, path))
+        if not found:
+            raise KeyError(f"name={name!r}, domain={domain!r}, path={path!r}")
+        if len(found) > 1:
+            raise CookieConflictError(f"There are multiple cookies with name, {name!r}: give domain= or path=")
+        return found[0]
+
+    def _remove(self, name: str, domain: str | None = None, path: str | None = None) -> None:
+        for cookie in list(self._matching(name, domain, path)):
+            _forget(self, cookie)
+
+    # -- a CookieJar
+
+    def __iter__(self) -> Iterator[Cookie]:
+        # The base class walks its dictionaries while others change them.
+        return iter(_all_cookies(self))
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        """Add a cookie, replacing one of the same name, domain and path."""
+        value = cookie.value
+        if isinstance(value, str) and value.startswith('"') and value.endswith('"'):
+            cookie.value = value.replace('\\"', "")
+        super().set_cookie(cookie)
+
+    def get_policy(self) -> stdlib.CookiePolicy:
+        """The policy that may refuse cookies."""
+        return self._policy
+
+    def copy(self) -> CookieJar:
+        """An independent jar with the same cookies and policy."""
+        twin = CookieJar(self._policy, clock=self.clock)
+        twin.update(self)
+        return twin
+
+    __copy__ = copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_cookies_lock"], state["clock"]
+        state["_cookies"] = copy.deepcopy(self._cookies)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        CookieJar.__init__(self)
+        self.__dict__.update(state)
+
+
+MutableMapping.register(CookieJar)
+
+
+def _all_cookies(jar: stdlib.CookieJar) -> list[Cookie]:
+    store: Any = jar
+    with store._cookies_lock:
+        return [cookie for paths in store._cookies.values() for names in paths.values() for cookie in names.values()]
+
+
+def _forget(jar: stdlib.CookieJar, cookie: Cookie) -> None:
+    # Not jar.clear(), which leaves empty dictionaries: a server that uses ever new paths would fill the jar with them.
+    store: Any = jar
+    with store._cookies_lock:
+        paths = store._cookies.get(cookie.domain, {})
+        names = paths.get(cookie.path, {})
+        names.pop(cookie.name, None)
+        if not names:
+            paths.pop(cookie.path, None)
+        if not paths:
+            store._cookies.pop(cookie.domain, None)
+
+
+# ------------------------------------------------------------------------------------------ making and merging
+
+
+def create_cookie(name: str, value: Any, **kwargs: Any) -> Cookie:
+    """A Cookie of ``name`` and ``value``.
+
+    Args:
+        name: its name.
+        value: its value; None or what ``str()`` makes of it is sent.
+        kwargs: ``domain`` (default ``""``: every server), ``path`` (``"/"``), ``secure`` (False), ``expires`` (seconds
+            since 1970, or None), ``port``, ``version``, ``discard``, ``comment``, ``comment_url``, ``rest``,
+            ``rfc2109``.
+
+    Raises:
+        TypeError: there is another argument.
+        InvalidHeader: name or value hold a control character or ``;``, or the name ``=`` (RFC 6265 section 4.1.1).
+    """
+    _check(name, "name", _NOT_IN_NAME, name)
+    _check(name, "value", _NOT_SENT, value)
+    fields: dict[str, Any] = {
+        "version": 0,
+        "port": None,
+        "domain": "",
+        "path": "/",
+        "secure": False,
+        "expires": None,
+        "discard": True,
+        "comment": None,
+        "comment_url": None,
+        "rest": {"HttpOnly": None},
+        "rfc2109": False,
+    }
+    unknown = set(kwargs) - set(fields)
+    if unknown:
+        raise TypeError(f"create_cookie() got unexpected keyword arguments: {sorted(unknown)}")
+    fields.update(kwargs)
+    domain = fields["domain"] = fields["domain"] or ""
+    return Cookie(
+        name=name,
+        value=value,
+        port_specified=bool(fields["port"]),
+        domain_specified=bool(domain),
+        domain_initial_dot=domain.startswith("."),
+        path_specified=bool(fields["path"]),
+        **fields,
+    )
+
+
+def _check(name: str, what: str, not_allowed: re.Pattern[str], text: Any) -> None:
+    wrong = not_allowed.search(str(text))
+    if wrong is not None:
+        raise InvalidHeader(
+            f"cookie {str(name)[:40]!a}: {wrong[0]!a} at position {wrong.start()} cannot be in a cookie's {what} "
+            "(RFC 6265 section 4.1.1); percent-encode it"
+        )
+
+
+def _from_morsel(morsel: Any) -> Cookie:
+    expires: float | None = None
+    if morsel["max-age"]:
+        try:
+            expires = int(time.time() + int(morsel["max-age"]))
+        except ValueError as error:
+            raise TypeError(f"max-age: {morsel['max-age']} must be integer") from error
+    elif morsel["expires"]:
+        expires = _http2time(morsel["expires"])
+    return create_cookie(
+        morsel.key,
+        morsel.value,
+        comment=morsel["comment"],
+        discard=False,
+        domain=morsel["domain"],
+        expires=expires,
+        path=morsel["path"] or "/",
+        rest={"HttpOnly": morsel["httponly"]},
+        secure=bool(morsel["secure"]),
+        version=morsel["version"] or 0,
+    )
+
+
+def cookiejar_from_dict(
+    cookie_dict: Mapping[str, Any] | None, cookiejar: stdlib.CookieJar | None = None, overwrite: bool = True
+) -> stdlib.CookieJar:
+    """A jar with the cookies of a mapping, which go to every server.
+
+    Args:
+        cookie_dict: names and values.
+        cookiejar: the jar to add them to; None for a new one.
+        overwrite: whether they replace equally named ones.
+    """
+    jar = CookieJar() if cookiejar is None else cookiejar
+    known = set() if overwrite else {cookie.name for cookie in _all_cookies(jar)}
+    for name, value in (cookie_dict or {}).items():
+        if name not in known:
+            jar.set_cookie(create_cookie(name, value))
+    return jar
+
+
+def dict_from_cookiejar(jar: stdlib.CookieJar) -> dict[str, Any]:
+    """Names and values of all cookies."""
+    return {cookie.name: cookie.value for cookie in jar}
+
+
+def merge_cookies(jar: stdlib.CookieJar, cookies: Any) -> stdlib.CookieJar:
+    """Add a mapping, whose cookies do not replace equally named ones, or another jar, whose cookies do, to ``jar``.
+
+    Raises:
+        ValueError: ``jar`` is not a CookieJar.
+    """
+    if not isinstance(jar, stdlib.CookieJar):
+        raise ValueError("You can only merge into CookieJar")
+    if isinstance(cookies, stdlib.CookieJar):
+        for cookie in _all_cookies(cookies):
+            jar.set_cookie(copy.copy(cookie))
+    else:
+        cookiejar_from_dict(cookies, jar, overwrite=False)
+    return jar
+
+
+def own_jar(cookies: Any) -> CookieJar:
+    """A new jar with the cookies of a jar, a mapping or pairs."""
+    if isinstance(cookies, CookieJar):
+        return cookies.copy()
+    if isinstance(cookies, stdlib.CookieJar):
+        jar = CookieJar(getattr(cookies, "_policy", None))
+        jar.update(cookies)
+        return jar
+    jar = CookieJar()
+    cookiejar_from_dict(dict(cookies), jar)
+    return jar
+
+
+def elsewhere(jar: stdlib.CookieJar, answered: Iterable[str], other_origin: bool) -> CookieJar:
+    """What of one call's own cookies goes along with a redirect.
+
+    Args:
+        jar: the call's own cookies.
+        answered: names of cookies the redirecting server set itself: its values count from now on.
+        other_origin: whether the redirect leaves the origin; a cookie without a domain was meant for that one only.
+    """
+    kept = CookieJar(getattr(jar, "_policy", None), clock=getattr(jar, "clock", time.time))
+    replaced = set(answered)
+    for cookie in _all_cookies(jar):
+        if cookie.domain or not (other_origin or cookie.name in replaced):
+            kept.set_cookie(copy.copy(cookie))
+    return kept
+
+
+# ---------------------------------------------------------------------------------------------- what is received
+
+
+def extract_cookies(jar: stdlib.CookieJar, url: Url, raw_headers: list[tuple[bytes, bytes]]) -> None:
+    """Put the acceptable cookies of a response into ``jar``; what is not acceptable is ignored.
+
+    Args:
+        jar: any ``http.cookiejar.CookieJar``.
+        url: what the response came from.
+        raw_headers: its header fields.
+    """
+    lines = [value for name, value in raw_headers if len(name) == 10 and name.lower() == b"set-cookie"]
+    if not lines:
+        return
+    now = getattr(jar, "clock", time.time)()
+    for line in lines[:MAX_FIELDS]:
+        cookie = parse_set_cookie(line, url, now)
+        if cookie is not None and _may_set(jar, cookie, url, now):
+            _store(jar, cookie, now)
+
+
+def _store(jar: stdlib.CookieJar, cookie: Cookie, now: float) -> None:
+    if cookie.is_expired(int(now)):
+        _forget(jar, cookie)
+        return
+    jar.set_cookie(cookie)
+    _trim(jar, cookie.domain)
+
+
+def _trim(jar: stdlib.CookieJar, domain: str) -> None:
+    """Forget the first cookies of a domain, and the first domains, beyond the bounds."""
+    store: Any = jar
+    with store._cookies_lock:
+        domains: dict[str, dict[str, dict[str, Cookie]]] = store._cookies
+        while len(domains) > MAX_DOMAINS:
+            del domains[next(name for name in domains if name not in ("", domain))]
+        cookies = [cookie for names in domains.get(domain, {}).values() for cookie in names.values()]
+        for cookie in cookies[: max(len(cookies) - MAX_PER_DOMAIN, 0)]:
+            _forget(jar, cookie)
+
+
+def parse_set_cookie(line: bytes, url: Url, now: float) -> Cookie | None:
+    """The cookie of one Set-Cookie field received from ``url``, or None if it has to be ignored."""
+    text = line.decode("latin-1")
+    if len(text) > MAX_LINE or _CONTROLS.search(text):
+        return None
+    pair, *rest = text.split(";")
+    name, equals, value = pair.partition("=")
+    name, value = name.strip(" \t"), value.strip(" \t")
+    if not equals or not name or "\t" in name or "\t" in value or len(name) + len(value) > MAX_COOKIE:
+        return None
+    attributes = _attributes(rest)
+    domain = _domain(attributes.get("domain", ""), url.host)
+    if domain is None:
+        return None
+    path = attributes.get("path", "")
+    secure = "secure" in attributes
+    expires = _expires(attributes, now)
+    cookie = Cookie(
+        version=0,
+        name=name,
+        value=value,
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=domain.startswith("."),
+        domain_initial_dot=domain.startswith("."),
+        path=path if path.startswith("/") else _default_path(url.path),
+        path_specified=path.startswith("/"),
+        secure=secure,
+        expires=expires,
+        discard=expires is None,
+        comment=None,
+        comment_url=None,
+        rest=_others(attributes),
+        rfc2109=False,
+    )
+    return cookie if _keeps_promises(cookie, url, attributes) else None
+
+
+def _attributes(parts: list[str]) -> dict[str, str]:
+    attributes: dict[str, str] = {}
+    for part in parts:
+        name, _, value = part.partition("=")
+        value = value.strip(" \t")
+        if len(value) <= MAX_ATTRIBUTE:
+            attributes[name.strip(" \t").lower()] = value  # the last of a name counts: RFC 6265bis section 5.7
+    return attributes
+
+
+def _others(attributes: dict[str, str]) -> dict[str, Any]:
+    rest: dict[str, Any] = {}
+    if "httponly" in attributes:
+        rest["HttpOnly"] = None
+    if "samesite" in attributes:
+        rest["SameSite"] = attributes["samesite"]
+    return rest
+
+
+def _domain(attribute: str, host: str) -> str | None:
+    """The domain a cookie is kept under: ``host`` for the host only, ``.domain`` for it and below, None to refuse."""
+    wanted = attribute.removeprefix(".").lower()
+    if not wanted:
+        return host
+    if wanted == host:
+        return host if is_address(host) or _is_too_wide(host) else "." + host
+    if is_address(host) or not host.endswith("." + wanted) or _is_too_wide(wanted):
+        return None
+    return "." + wanted
+
+
+def _is_too_wide(domain: str) -> bool:
+    labels = domain.rstrip(".").split(".")
+    return len(labels) < 2 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _GENERIC)
+
+
+def is_address(host: str) -> bool:
+    """Whether ``host`` is an IP address, or would be taken for one: its last label is a number."""
+    return ":" in host or _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
+
+
+def _default_path(path: str) -> str:
+    return path[: path.rfind("/")] or "/"
+
+
+def _expires(attributes: dict[str, str], now: float) -> int | None:
+    age = attributes.get("max-age", "")
+    if _AGE.fullmatch(age):
+        if age.startswith("-"):
+            return 0
+        seconds = int(age) if len(age) <= _MAX_AGE_DIGITS else _LONGEST_AGE
+        return int(now) + min(seconds, _LONGEST_AGE) if seconds else 0
+    stated = attributes.get("expires", "")
+    when = _http2time(stated)
+    return None if when is None else int(min(when, now + _LONGEST_AGE))
+
+
+def _http2time(text: str) -> float | None:
+    try:
+        return _parse_date(text) if len(text) < 100 else None
+    except (ValueError, OverflowError):
+        return None  # the year 10000
+
+
+def _keeps_promises(cookie: Cookie, url: Url, attributes: dict[str, str]) -> bool:
+    """RFC 6265bis section 5.7: what Secure and the name's prefix promise."""
+    name = cookie.name.lower()
+    if cookie.secure and url.scheme != "https":
+        return False
+    if name.startswith("__host-"):
+        return cookie.secure and not attributes.get("domain") and attributes.get("path") == "/"
+    return cookie.secure or not name.startswith("__secure-")
+
+
+def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> bool:
+    if url.scheme != "https" and _hides_a_secure_one(jar, cookie, url):
+        return False
+    policy = _foreign_policy(jar, now)
+    return policy is None or bool(policy.set_ok(cookie, _as_urllib(url)))
+
+
+def _hides_a_secure_one(jar: stdlib.CookieJar, cookie: Cookie, url: Url) -> bool:
+    return any(
+        known.secure and known.name == cookie.name and _path_matches(cookie.path, known.path)
+        for known in _of_host(jar, url.host)
+    )
+
+
+# -------------------------------------------------------------------------------------------------- what is sent
+
+
+def cookie_header(jar: stdlib.CookieJar | None, url: Url, own: stdlib.CookieJar | None = None) -> str | None:
+    """The value of a request's Cookie field, or None if no cookie is to be sent.
+
+    Args:
+        jar: the client's cookies.
+        url: where the request goes.
+        own: cookies of this one request; they take the place of equally named ones of ``jar``.
+    """
+    chosen = _to_send(own, url)
+    names = {cookie.name for cookie in chosen}
+    chosen += [cookie for cookie in _to_send(jar, url) if cookie.name not in names]
+    # RFC 6265 section 5.4: longer paths first. sort() is stable, so older cookies stay before newer ones.
+    chosen.sort(key=_path_length, reverse=True)
+    pairs: list[str] = []
+    size = 0
+    for cookie in chosen[:MAX_SENT]:
+        pair = _pair(cookie)
+        if size + len(pair) <= MAX_HEADER:
+            pairs.append(pair)
+            size += len(pair) + 2
+    return "; ".join(pairs) or None
+
+
+def _path_length(cookie: Cookie) -> int:
+    return len(cookie.path or "/")
+
+
+def _pair(cookie: Cookie) -> str:
+    text = f"{cookie.name}={cookie.value}"
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("latin-1")
+    return text
+
+
+def _to_send(jar: stdlib.CookieJar | None, url: Url) -> list[Cookie]:
+    if jar is None:
+        return []
+    now = getattr(jar, "clock", time.time)()
+    chosen = [cookie for cookie in _of_host(jar, url.host) if _fits(cookie, url, now)]
+    policy = _foreign_policy(jar, now) if chosen else None
+    if policy is None:
+        return chosen
+    request = _as_urllib(url)
+    return [cookie for cookie in chosen if _policy_sends(policy, cookie, request)]
+
+
+def _fits(cookie: Cookie, url: Url, now: float) -> bool:
+    if cookie.value is None or _NOT_IN_NAME.search(str(cookie.name)) or _NOT_SENT.search(str(cookie.value)):
+        return False
+    if cookie.secure and url.scheme != "https":
+        return False
+    if cookie.port and str(url.port) not in cookie.port.split(","):
+        return False
+    return not cookie.is_expired(int(now)) and _path_matches(url.path, cookie.path)
+
+
+def _path_matches(path: str, allowed: str | None) -> bool:
+    """RFC 6265 section 5.1.4: /any covers /any and /any/thing, not /anything."""
+    if not allowed or path == allowed:
+        return True
+    return path.startswith(allowed) and (allowed.endswith("/") or path[len(allowed)] == "/")
+
+
+def _of_host(jar: stdlib.CookieJar, host: str) -> list[Cookie]:
+    """All cookies whose domain covers ``host``, found by its suffixes and not by looking at every domain."""
+    store: Any = jar
+    found: list[Cookie] = []
+    with store._cookies_lock:
+        for domain, is_exact in _covering(host):
+            for names in store._cookies.get(domain, {}).values():
+                found += [cookie for cookie in names.values() if is_exact or cookie.domain_specified]
+    return found
+
+
+def _covering(host: str) -> Iterator[tuple[str, bool]]:
+    yield "", True
+    yield host, True
+    if is_address(host):
+        return
+    yield "." + host, True
+    if "." not in host:
+        yield host + ".local", True  # how http.cookiejar itself keeps cookies of a host without a dot
+    parent = host.partition(".")[2]
+    while parent:
+        yield "." + parent, True
+        yield parent, False  # set by the user, who may leave the dot out
+        parent = parent.partition(".")[2]
+
+
+# ---------------------------------------------------------------------------------------- http.cookiejar's policies
+
+
+def _foreign_policy(jar: stdlib.CookieJar, now: float) -> Any:
+    """The policy that was put into ``jar``, with the time set as ``http.cookiejar`` does; None if there is none."""
+    policy = getattr(jar, "_policy", None)
+    if policy is None or type(policy) is _OwnRules:
+        return None
+    policy._now = int(now)
+    return policy
+
+
+def _policy_sends(policy: Any, cookie: Cookie, request: Any) -> bool:
+    return bool(
+        policy.domain_return_ok(cookie.domain, request)
+        and policy.path_return_ok(cookie.path, request)
+        and policy.return_ok(cookie, request)
+    )
+
+
+def _as_urllib(url: Url) -> Any:
+    from urllib.request import Request  # http.cookiejar has imported it
+
+    return Request(url.without_userinfo().text)

@@ -1,0 +1,166 @@
+"""The request that follows a redirect, if any. Pure: no I/O, and neither argument is changed but for the body's rewind.
+
+What may travel where:
+
+==========================  ===============  =====================  ============================
+\\                           same origin      http:80 → https:443    anywhere else
+==========================  ===============  =====================  ============================
+Authorization, X-Api-Key …  kept             kept                   dropped, every line of them
+Cookie written by the user  kept             kept                   dropped
+``cookies=`` of this call   kept             kept                   only those that name a domain
+cookies of the client       matched again    matched again          matched again
+Host written by the user    kept             dropped                dropped
+Digest answers              computed again   dropped                dropped; no challenge answered
+==========================  ===============  =====================  ============================
+
+A header that was dropped does not come back when the chain returns to the first origin. Nothing else of the last
+exchange survives: a body that does not go along takes the fields that describe it with it.
+
+The method is requests' and browsers' (Fetch standard, HTTP-redirect fetch, step 12): 303, and 302 too, mean GET unless
+it was HEAD; 301 turns POST into GET. In one place this departs from requests: it sends a PUT, PATCH or DELETE that is
+answered by 301 again *without* its body, which writes an empty resource; here the body goes along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from .exceptions import InvalidURL, RequestException
+from .message.response import REDIRECT_STATUSES
+
+if TYPE_CHECKING:
+    from .message.request import PreparedRequest
+    from .message.response import Response
+    from .message.url import Url
+
+SECRET_HEADERS = frozenset(
+    (
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+        "x-auth-token",
+        "x-amz-security-token",
+    )
+)
+"""The header fields that do not leave the origin they were meant for, in lower case."""
+
+# RFC 9110 section 15.4, step 4 of the redirection of requests: "Content-specific header fields", and what announces
+# or frames content.
+_BODY_HEADERS = (
+    "Content-Length",
+    "Transfer-Encoding",
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Location",
+    "Content-Range",
+    "Content-MD5",
+    "Digest",
+    "Content-Digest",
+    "Repr-Digest",
+    "Last-Modified",
+    "Trailer",
+    "Expect",
+)
+
+
+def next_request(
+    request: PreparedRequest, response: Response, secret_headers: Collection[str] = SECRET_HEADERS
+) -> PreparedRequest | None:
+    """The request that follows ``response``, or None if it redirects nowhere.
+
+    Cookies the response set are to be put into ``request.jar`` before: the Cookie header is computed here.
+
+    Args:
+        request: the request that was answered.
+        response: its answer.
+        secret_headers: names, in any case, of the fields that must not leave the origin.
+
+    Raises:
+        InvalidURL, InvalidSchema: the Location cannot be fetched, or there are two that differ.
+        UnrewindableBodyError: the body would have to be sent again, but gives its bytes only once.
+    """
+    if response.status_code not in REDIRECT_STATUSES:
+        return None
+    try:
+        url = _target(request.parsed, response)
+        return None if url is None else _follow(request, response, url, secret_headers)
+    except RequestException as error:
+        error.request = request
+        error.response = response
+        raise
+
+
+def leaves_origin(old: Url, new: Url) -> bool:
+    """Whether what is secret to ``old`` must not be sent to ``new``.
+
+    Scheme, host or port differ; only http:80 to https:443 of the same host counts as staying, as in requests: whoever
+    could misuse it there has seen it already.
+    """
+    if old.origin == new.origin:
+        return False
+    is_upgrade = old.host == new.host and old.origin[::2] == ("http", 80) and new.origin[::2] == ("https", 443)
+    return not is_upgrade
+
+
+def _target(url: Url, response: Response) -> Url | None:
+    locations = {value.strip() for value in response.headers.get_list("Location")}
+    if len(locations) > 1:
+        raise InvalidURL(f"the redirect has {len(locations)} different Location fields; which one counts is not known")
+    location = locations.pop() if locations else ""
+    if not location:
+        return None
+    target = url.join(location)
+    # RFC 9110 section 10.2.2: a Location without a fragment inherits that of the URL it redirects.
+    return target.with_fragment(url.fragment) if url.fragment and not target.fragment else target
+
+
+def _follow(request: PreparedRequest, response: Response, url: Url, secret_headers: Collection[str]) -> PreparedRequest:
+    following = request.copy()
+    following.parsed = url
+    _choose_method(following, response.status_code)
+    if url.origin != request.parsed.origin and "Host" in following.headers:
+        del following.headers["Host"]
+    leaves = leaves_origin(request.parsed, url)
+    if leaves:
+        _drop(following, secret_headers)
+    _keep_cookies(following, response, leaves)
+    _sign_again(following)
+    return following
+
+
+def _choose_method(following: PreparedRequest, status: int) -> None:
+    method = following.method
+    if (status in (302, 303) and method != "HEAD") or (status == 301 and method == "POST"):
+        following.method = "GET"
+    if status in (302, 303) or following.method != method:
+        _drop(following, _BODY_HEADERS)
+        following.set_body(None)
+    elif following.content is not None:
+        following.content.rewind()
+
+
+def _drop(following: PreparedRequest, names: Collection[str]) -> None:
+    for name in names:
+        following.headers[name] = None
+
+
+def _keep_cookies(following: PreparedRequest, response: Response, leaves: bool) -> None:
+    if following.cookies is not None:
+        from .message.cookies import elsewhere
+
+        following.cookies = elsewhere(following.cookies, response.cookies.keys(), leaves)
+    following.refresh_cookies()
+
+
+def _sign_again(following: PreparedRequest) -> None:
+    if following.signer is None:
+        return
+    if following.parsed.origin == following.auth_origin:
+        following.signer(following)
+    elif "Authorization" in following.headers:
+        # What a signer computed is bound to a URL of its own origin, so even the upgrade to https does not keep it.
+        del following.headers["Authorization"]
