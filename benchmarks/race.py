@@ -42,8 +42,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
+from benchmarks import table
 from benchmarks.link import SERVER_ADDRESS, Link, LinkUnavailable, end, exit_on_sigterm
 
 IDLE_CLOSE = 0.2
@@ -399,8 +401,8 @@ def run_client(name: str, plan: Plan) -> list[Told]:
     runners = [Runner(plan, peer, thread) for thread, peer in enumerate(peers)]
     for scheme in SCHEMES:
         for method in METHODS:
-            _in_threads([lambda r=runner, s=scheme, m=method: r.race(s, m) for runner in runners])  # type: ignore[misc]
-            _in_threads([lambda r=runner, s=scheme, m=method: r.die(s, m) for runner in runners])  # type: ignore[misc]
+            _in_threads([partial(runner.race, scheme, method) for runner in runners])
+            _in_threads([partial(runner.die, scheme, method) for runner in runners])
     for peer in peers:
         peer.close()
     return [told for runner in runners for told in runner.told]
@@ -502,8 +504,8 @@ class Verdict:
     @property
     def faults(self) -> list[str]:
         """What holdfast must never do, each with its number."""
-        if self.broken:
-            return [self.broken]
+        if self.broken or not self.told:
+            return [self.broken or "was not tried"]  # silence is no proof
         posts = self.count("die", lambda told: True, "POST")
         found = {
             "failed at the idle close": self.count("race", _failed),
@@ -600,16 +602,6 @@ def _share(verdict: Verdict, scenario: str, question: Callable[[Told], bool], me
     if plain + secured == 0:
         return f"0 of {total}"
     return f"{100 * (plain + secured) / total:.0f} % ({plain}+{secured} of {total})"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """The rows, the first of them headings, as a Markdown table with columns in line."""
-    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
 
 
 def _errors_seen(verdict: Verdict) -> str:

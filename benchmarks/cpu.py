@@ -1,0 +1,421 @@
+"""CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
+
+    python -m benchmarks cpu [--tls] [--only holdfast] [--max-ratio 1.15]
+
+The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
+the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback
+with its own defaults, and returns the body.
+
+The law: *only neighbours are compared.* One process; blocks of requests in turn, floor, client, floor, client, …; a
+block's CPU (``time.process_time``: all threads, user and system) is divided by the mean of the two floor blocks around
+it, and the figure is the median of these ratios. A machine that slows down slows both.
+
+The import is measured in fresh interpreters in turn: the median of (import - empty interpreter, same round).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import importlib
+import io
+import os
+import random
+import shutil
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h11
+
+from benchmarks import table
+from benchmarks.link import end, exit_on_sigterm
+
+Get = Callable[[], bytes]
+BODY = b"0123456789abcdef" * 64
+START_SECONDS = 10.0
+
+
+# -- nginx -------------------------------------------------------------------------------------------------------
+
+CONFIGURATION = """
+daemon off;
+{user}
+worker_processes 1;
+pid {root}/pid;
+error_log {root}/errors warn;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    keepalive_timeout 600;
+    keepalive_requests 1000000000;
+    client_body_temp_path {root}/t1;
+    proxy_temp_path {root}/t2;
+    fastcgi_temp_path {root}/t3;
+    uwsgi_temp_path {root}/t4;
+    scgi_temp_path {root}/t5;
+    server {{
+        listen 127.0.0.1:{port} {tls};
+        {certificates}
+        root {root}/files;
+    }}
+}}
+"""
+
+
+@dataclass
+class Site:
+    """A running nginx: where it is, and which authority to trust if it speaks TLS."""
+
+    port: int
+    ca: str | None
+
+    @property
+    def url(self) -> str:
+        """Of the 1 KiB file."""
+        return f"{'https' if self.ca else 'http'}://127.0.0.1:{self.port}/k"
+
+    def context(self) -> ssl.SSLContext | None:
+        """A TLS context that trusts it."""
+        return ssl.create_default_context(cafile=self.ca) if self.ca else None
+
+
+@contextlib.contextmanager
+def nginx(program: str, *, tls: bool) -> Iterator[Site]:
+    """An nginx with a configuration, a port and files of its own, for the duration of the block."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        site = Site(_free_port(), _write_certificates(root) if tls else None)
+        _write_files(root, site)
+        # -e: else nginx complains that it may not open the log it was compiled with.
+        argv = [program, "-e", f"{root}/errors", "-p", str(root), "-c", f"{root}/conf"]
+        process = subprocess.Popen(argv, start_new_session=True)
+        try:
+            _wait_until_listening(process, site, root)
+            yield site
+        finally:
+            end(process)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _write_certificates(root: Path) -> str:
+    trustme = importlib.import_module("trustme")
+    authority = trustme.CA()
+    identity = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(root / "ca.pem")
+    identity.cert_chain_pems[0].write_to_path(root / "server.crt")
+    identity.private_key_pem.write_to_path(root / "server.key")
+    return str(root / "ca.pem")
+
+
+def _write_files(root: Path, site: Site) -> None:
+    (root / "files").mkdir()
+    (root / "files" / "k").write_bytes(BODY)
+    certificates = f"ssl_certificate {root}/server.crt; ssl_certificate_key {root}/server.key;"
+    text = CONFIGURATION.format(
+        root=root,
+        port=site.port,
+        tls="ssl" if site.ca else "",
+        certificates=certificates if site.ca else "",
+        user="user root;" if os.geteuid() == 0 else "",  # or its worker cannot read the private temporary directory
+    )
+    (root / "conf").write_text(text)
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], site: Site, root: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", site.port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    errors = root / "errors"
+    raise SystemExit(f"nginx did not start: {errors.read_text() if errors.exists() else process.poll()}")
+
+
+# -- the floor ---------------------------------------------------------------------------------------------------
+
+
+class Floor:
+    """A keep-alive GET with nothing but h11 and a blocking socket."""
+
+    def __init__(self, site: Site, fields: Sequence[tuple[str, str]]) -> None:
+        self.connection = h11.Connection(h11.CLIENT)
+        self.fields = list(fields)
+        self.sock = socket.create_connection(("127.0.0.1", site.port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = site.context()
+        if context is not None:
+            self.sock = context.wrap_socket(self.sock, server_hostname="127.0.0.1")
+
+    def get(self) -> bytes:
+        """One exchange; the body."""
+        connection, sock = self.connection, self.sock
+        head = connection.send(h11.Request(method="GET", target="/k", headers=self.fields)) or b""
+        sock.sendall(head + (connection.send(h11.EndOfMessage()) or b""))
+        pieces = []
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(sock.recv(65536))
+            elif isinstance(event, h11.Data):
+                pieces.append(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                break
+        connection.start_next_cycle()
+        return b"".join(pieces)
+
+
+def fields_sent(make: Callable[[Site], Get]) -> list[tuple[str, str]]:
+    """The fields a client sends with a plain GET, read off a socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        site = Site(listener.getsockname()[1], None)
+        heads: list[bytes] = []
+        thread = threading.Thread(target=_answer_once, args=(listener, heads), daemon=True)
+        thread.start()
+        make(site)()
+        thread.join()
+    lines = heads[0].decode("latin-1").split("\r\n")[1:]
+    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines if line)]
+
+
+def _answer_once(listener: socket.socket, heads: list[bytes]) -> None:
+    sock = listener.accept()[0]
+    with sock:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(65536)
+        heads.append(head)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
+
+
+# -- the clients -------------------------------------------------------------------------------------------------
+
+
+def _holdfast(site: Site) -> Get:
+    client = importlib.import_module("holdfast").Client(verify=site.ca or True)
+    url = site.url
+    return lambda: client.get(url).content
+
+
+def _requests(site: Site) -> Get:
+    session = importlib.import_module("requests").Session()
+    url = site.url
+    if site.ca is None:
+        return lambda: session.get(url).content
+    # Given per call: REQUESTS_CA_BUNDLE in the environment would overrule session.verify.
+    return lambda: session.get(url, verify=site.ca).content
+
+
+def _urllib3(site: Site) -> Get:
+    pool = importlib.import_module("urllib3").PoolManager(ca_certs=site.ca)
+    url = site.url
+    return lambda: pool.request("GET", url).data
+
+
+def _httpx(site: Site, module: str = "httpx") -> Get:
+    client = importlib.import_module(module).Client(verify=site.context() or True)
+    url = site.url
+    return lambda: client.get(url).content
+
+
+def _http_client(site: Site) -> Get:
+    context = site.context()
+    if context is None:
+        connection = http.client.HTTPConnection("127.0.0.1", site.port)
+    else:
+        connection = http.client.HTTPSConnection("127.0.0.1", site.port, context=context)
+
+    def get() -> bytes:
+        connection.request("GET", "/k")
+        return connection.getresponse().read()
+
+    return get
+
+
+def _pycurl(site: Site) -> Get:
+    curl = importlib.import_module("pycurl")
+    handle = curl.Curl()
+    handle.setopt(curl.URL, site.url)
+    if site.ca:
+        handle.setopt(curl.CAINFO, site.ca)
+
+    def get() -> bytes:
+        answer = io.BytesIO()
+        handle.setopt(curl.WRITEDATA, answer)
+        handle.perform()
+        return answer.getvalue()
+
+    return get
+
+
+CLIENTS: dict[str, Callable[[Site], Get]] = {
+    "holdfast": _holdfast,
+    "requests": _requests,
+    "urllib3": _urllib3,
+    "httpx": _httpx,
+    "httpx2": lambda site: _httpx(site, "httpx2"),
+    "http.client": _http_client,
+    "pycurl": _pycurl,
+}
+IMPORTS = ("holdfast", "urllib3", "requests", "httpx")
+
+
+def installed(name: str) -> bool:
+    """Whether the client can be imported (and, for one under development, has a Client)."""
+    try:
+        module = importlib.import_module(name)
+    except ImportError:
+        return False
+    return name != "holdfast" or hasattr(module, "Client")
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Figures:
+    """One client's blocks: CPU seconds per request, and their ratios to the floor around them."""
+
+    seconds: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+
+    def line(self) -> list[str]:
+        """Microseconds, ratio, and the ratio's quartiles."""
+        low, middle, high = statistics.quantiles(self.ratios, n=4)
+        micro = statistics.median(self.seconds) * 1e6
+        return [f"{micro:.1f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}"]
+
+
+def block(get: Get, size: int) -> float:
+    """CPU seconds per request over ``size`` requests."""
+    began = time.process_time()
+    for _ in range(size):
+        get()
+    return (time.process_time() - began) / size
+
+
+def compare(floor: Get, clients: dict[str, Get], rounds: int, size: int) -> tuple[dict[str, Figures], float]:
+    """Every client's figures, and the floor's median CPU seconds per request."""
+    figures = {name: Figures() for name in clients}
+    floors: list[float] = []
+    order, shuffle = list(clients), random.Random(1).shuffle
+    for get in (floor, *clients.values()):
+        assert get() == BODY
+        block(get, size)  # caches, adaptive bytecode, the connection itself
+    for _ in range(rounds):
+        shuffle(order)
+        floors.append(block(floor, size))
+        for name in order:
+            seconds = block(clients[name], size)
+            floors.append(block(floor, size))
+            figures[name].seconds.append(seconds)
+            figures[name].ratios.append(2 * seconds / (floors[-2] + floors[-1]))
+    return figures, statistics.median(floors)
+
+
+def cpu_of(code: str) -> float:
+    """CPU seconds of a fresh interpreter that runs ``code``."""
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code], os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise SystemExit(f"{sys.executable} -c {code!r} failed")
+    return usage.ru_utime + usage.ru_stime
+
+
+def import_costs(modules: Sequence[str], rounds: int) -> tuple[dict[str, float], float]:
+    """Median CPU seconds each import adds, and the empty interpreter's."""
+    added: dict[str, list[float]] = {name: [] for name in modules}
+    empty: list[float] = []
+    for name in modules:
+        cpu_of(f"import {name}")  # writes the byte code, fills the page cache
+    for _ in range(rounds):
+        empty.append(cpu_of(""))
+        for name in modules:
+            added[name].append(cpu_of(f"import {name}") - empty[-1])
+    return {name: statistics.median(costs) for name, costs in added.items()}, statistics.median(empty)
+
+
+# -- the command -------------------------------------------------------------------------------------------------
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks cpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
+    parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
+    parser.add_argument("--rounds", type=int, default=25, help="blocks of each client (25)")
+    parser.add_argument("--block", type=int, default=200, help="requests in a block (200)")
+    parser.add_argument("--imports", type=int, default=15, help="fresh interpreters per module (15); 0 for none")
+    parser.add_argument("--max-ratio", type=float, help="exit with 1 if holdfast costs more than this x the floor")
+    return parser.parse_args()
+
+
+def measure_requests(options: argparse.Namespace, program: str) -> float | None:
+    """Print the table of requests; holdfast's ratio, if it was measured."""
+    wanted = options.only or list(CLIENTS)
+    present = [name for name in wanted if installed(name)]
+    model = CLIENTS["holdfast" if installed("holdfast") else "http.client"]
+    with nginx(program, tls=options.tls) as site:
+        floor = Floor(site, [(name, _local(value, site)) for name, value in fields_sent(model)]).get
+        clients = {name: CLIENTS[name](site) for name in present}
+        figures, bare = compare(floor, clients, options.rounds, options.block)
+    lines = [["client", "CPU us per GET", "x floor", "quartiles"], ["bare h11 loop", f"{bare * 1e6:.1f}", "1.00", ""]]
+    lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", ""] for name in wanted]
+    print(f"1 KiB from nginx on loopback, kept alive{', TLS' if options.tls else ''};")
+    print(f"medians of {options.rounds} blocks of {options.block} requests.\n")
+    print(table(lines), flush=True)
+    return statistics.median(figures["holdfast"].ratios) if "holdfast" in figures else None
+
+
+def _local(value: str, site: Site) -> str:
+    """The Host field was read off another port."""
+    return f"127.0.0.1:{site.port}" if value.startswith("127.0.0.1:") else value
+
+
+def measure_imports(rounds: int) -> None:
+    """Print the table of imports."""
+    costs, empty = import_costs([name for name in IMPORTS if installed(name)], rounds)
+    lines = [["import", "CPU ms"], *([name, f"{costs[name] * 1e3:.0f}"] for name in IMPORTS if name in costs)]
+    print(f"\nCPU on top of an empty interpreter's {empty * 1e3:.0f} ms; medians of {rounds}.\n")
+    print(table(lines))
+
+
+def main() -> int:
+    """Parse the command line and run; the exit status."""
+    options = _options()
+    exit_on_sigterm()
+    program = shutil.which("nginx")
+    if program is None:
+        print("this needs nginx, and there is none on the PATH (apt-get install nginx-light)", file=sys.stderr)
+        return 3
+    try:
+        ratio = measure_requests(options, program)
+        if options.imports:
+            measure_imports(options.imports)
+    except KeyboardInterrupt:
+        return 130
+    if options.max_ratio is not None and (ratio is None or ratio > options.max_ratio):
+        print(f"\nholdfast: {'not measured' if ratio is None else f'{ratio:.2f} x the floor'}, bar {options.max_ratio}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
