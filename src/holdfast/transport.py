@@ -8,7 +8,6 @@ neither. From the moment a lease is taken to the moment the body ends, exactly o
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.05
-MAX_BLOCKS = 512
+MAX_HEADS = 512
 
 
 class Route(NamedTuple):
@@ -80,7 +79,7 @@ class Transport:
             _open, Http1Connection.probe, _close, interrupt=_interrupt, limits=limits, clock=clock
         )
         self.resent: dict[Resend, int] = dict.fromkeys(Resend, 0)
-        self._blocks: OrderedDict[tuple[int, bytes], h11.Headers] = OrderedDict()
+        self._heads: dict[tuple[int, str, bytes, bytes], h11.Request] = {}
 
     def send(
         self,
@@ -125,34 +124,24 @@ class Transport:
     # -- the request ---------------------------------------------------------------------------------------------------
 
     def _event(self, request: PreparedRequest) -> h11.Request:
+        """The head of the request as h11 has validated it. A version never stands for two contents, so heads can be kept."""
         url = request.parsed
-        headers = request.headers
-        key = (headers.version, url.host_header)
-        block = self._blocks.get(key)
-        if block is None:
-            block = self._block(request, key)
-        try:
-            return h11.Request(method=request.method, target=url.target, headers=block)
-        except h11.LocalProtocolError as error:
-            raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
+        key = (request.headers.version, request.method, url.target, url.host_header)
+        return self._heads.get(key) or self._new_event(request, key)
 
-    def _block(self, request: PreparedRequest, key: tuple[int, bytes]) -> h11.Headers:
-        """The header fields as h11 has validated them. A version never stands for two contents, so blocks can be kept."""
+    def _new_event(self, request: PreparedRequest, key: tuple[int, str, bytes, bytes]) -> h11.Request:
         request.check_framing()
         fields = request.headers.encode()
         if "Host" not in request.headers:
-            fields.insert(0, (b"Host", key[1]))
+            fields.insert(0, (b"Host", key[3]))
         try:
-            block = h11.Request(method="GET", target="/", headers=fields).headers
+            event = h11.Request(method=key[1], target=key[2], headers=fields)
         except h11.LocalProtocolError as error:
-            raise InvalidRequest(f"the header fields cannot be sent: {error}", request=request) from error
-        self._blocks[key] = block
-        while len(self._blocks) > MAX_BLOCKS:
-            try:
-                self._blocks.popitem(last=False)
-            except KeyError:
-                break  # another thread was faster
-        return block
+            raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
+        if len(self._heads) >= MAX_HEADS:
+            self._heads.clear()
+        self._heads[key] = event
+        return event
 
     def _acquire(
         self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, *, fresh: bool
@@ -190,7 +179,7 @@ class Transport:
         if connection.remaining == 0:
             body.read()  # nothing will come: the connection need not wait for the caller to find out
         response = Response(
-            head.status_code, head.reason, head.headers.raw_items(), head.http_version, request, body
+            head.status_code, head.reason, connection.raw_headers, head.http_version, request, body
         )
         response.request_incomplete = connection.request_incomplete
         response.attempts = resends + 1

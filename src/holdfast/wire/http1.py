@@ -80,6 +80,7 @@ class Http1Connection:
 
     Attributes:
         stream: the byte stream; closing it is the pool's work.
+        raw_headers: the fields of the last response's head, as they came.
         trailers: the fields after the chunks of the last body.
         request_incomplete: the server answered before the whole body was sent; the rest was not sent.
         keep_alive: (timeout, max) of the last response's Keep-Alive field; None where it did not say.
@@ -104,6 +105,7 @@ class Http1Connection:
         "_write_error",
         "keep_alive",
         "on_informational",
+        "raw_headers",
         "request_incomplete",
         "stream",
         "trailers",
@@ -113,6 +115,7 @@ class Http1Connection:
         self.stream = stream
         self._conn = _new_h11()
         self.keep_alive: tuple[float | None, int | None] = (None, None)
+        self.raw_headers: RawHeaders = []
         self.trailers: RawHeaders = []
         self.on_informational: OnInformational | None = None
         self.request_incomplete = False
@@ -293,10 +296,11 @@ class Http1Connection:
         version = head.http_version
         if version[:1] != b"1":
             raise self._bad(f"the server answers in HTTP/{version.decode()}; holdfast speaks HTTP/1.1")
-        if len(head.headers) > MAX_FIELDS:
-            raise self._too_large(f"{len(head.headers)} header fields in the response; at most {MAX_FIELDS} are accepted")
+        fields = self.raw_headers = head.headers.raw_items()
+        if len(fields) > MAX_FIELDS:
+            raise self._too_large(f"{len(fields)} header fields in the response; at most {MAX_FIELDS} are accepted")
         if self._fed > MAX_HEAD:
-            size = sum(len(n) + len(v) + 4 for n, v in head.headers)
+            size = sum(len(n) + len(v) + 4 for n, v in fields)
             if size > MAX_HEAD:
                 raise self._too_large(f"a response head of {size} bytes; at most {MAX_HEAD} are accepted")
         self._note_framing(head)
@@ -305,14 +309,17 @@ class Http1Connection:
         length: int | None = None
         chunked = False
         reuse: bool | None = None if head.http_version == b"1.1" else False
-        for name, value in head.headers:
+        for raw_name, value in self.raw_headers:
+            name = raw_name.lower()
+            if name not in _ABOUT_FRAMING:
+                continue
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
                 chunked = True
             elif name == b"keep-alive":
                 self.keep_alive = parse_keep_alive(value)
-            elif name == b"connection" and head.http_version == b"1.0" and b"keep-alive" in value.lower():
+            elif head.http_version == b"1.0" and b"keep-alive" in value.lower():
                 reuse = True
         bodyless = self._bodyless(head.status_code)
         self._expected = 0 if bodyless else length
@@ -488,7 +495,7 @@ class Http1Connection:
 
     def _not_http(self, cause: h11.RemoteProtocolError) -> ExchangeFailed:
         if self._conn.trailing_data[1]:
-            return self._failed(cause)
+            return self._failed(EOFError("end of file"))
         seen = self._conn.trailing_data[0]
         return self._bad(f"the response is not HTTP/1.1: {cause}" + (f": {_quote(seen)}" if seen else ""))
 
@@ -540,6 +547,7 @@ class _InvalidFraming(RemoteProtocolError, ChunkedEncodingError):
     """Both by nature: what came is not HTTP, and what is broken is the chunked coding, for which requests has a name."""
 
 
+_ABOUT_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"keep-alive", b"connection"))
 _IMPATIENT = Timeouts(read=0.001)
 _END = h11.EndOfMessage()
 
