@@ -33,6 +33,7 @@ from ..exceptions import ConnectionError, ConnectTimeout
 from ..outcomes import Discard
 
 READ_SIZE = 65536
+ONE_SEGMENT = 1200  # bytes that any path carries in one TCP segment
 STAGGER = 0.25  # seconds between attempts to the addresses of one name: RFC 8305, section 5
 TICKET_READS = 4  # readable-but-empty TLS sockets accepted per idle period (session tickets, KeyUpdate)
 LINGER_FOR_FIN = 0.05  # seconds a FIN may trail the close_notify it belongs to
@@ -70,6 +71,7 @@ class SocketStream:
 
     __slots__ = (
         "_acked_before",
+        "_acked_last",
         "_eof",
         "_error",
         "_poll",
@@ -93,6 +95,7 @@ class SocketStream:
         self._recv = sock.recv
         self._poll = _Poll(sock.fileno())
         self._acked_before: int | None = None
+        self._acked_last: int | None = None
         self._pushed_back = b""
         self._tickets = 0
         self._eof = False
@@ -231,7 +234,8 @@ class SocketStream:
         """Note what the peer has acknowledged so far; call it before the first byte of a request is written."""
         self._tickets = 0
         self.written = 0
-        self._acked_before = _bytes_acked(self.sock)
+        acked, self._acked_last = self._acked_last, None
+        self._acked_before = _bytes_acked(self.sock) if acked is None else acked
 
     def heard(self) -> bool:
         """Whether the peer can have sent what has arrived in answer to this exchange's request.
@@ -239,7 +243,14 @@ class SocketStream:
         False only if the kernel knows better: it acknowledged nothing of the request. True when nothing is known.
         """
         before = self._acked_before
-        return before is None or _bytes_acked(self.sock) != before
+        if before is None:
+            return True
+        acked = _bytes_acked(self.sock)
+        if self.written <= ONE_SEGMENT:
+            # The answer to a request of one segment acknowledges all of it: this is the next request's count as well, and
+            # saves a system call. Were it too low, a proof would be missed, never wrongly given.
+            self._acked_last = acked
+        return acked != before
 
     def undelivered(self) -> bool:
         """Whether it is proven that no byte of this exchange's request reached the peer, nor ever will."""
