@@ -278,7 +278,7 @@ class PreparedRequest:
         """Make the body of these arguments (precedence as in requests) and set the fields that describe it."""
         nothing = data is None and json is None and files is None
         self.set_body(None if nothing else make_body(data, json, files))
-        self._remember(data)
+        self._remember(None if files else data)
 
     def set_body(self, content: Body | None) -> None:
         """Send ``content``; set Content-Type unless there is one, and Content-Length or Transfer-Encoding.
