@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from .outcomes import Delivery
@@ -93,8 +92,12 @@ class Retries:
 
     def __post_init__(self) -> None:
         for name in ("attempts", "backoff", "max_backoff"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Retries({name}={getattr(self, name)!r}): must not be negative")
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and value >= 0):  # a NaN is not >= 0 either
+                raise ValueError(f"Retries({name}={value!r}): must be a number, and not negative")
+        if isinstance(self.methods, str):
+            raise ValueError(f"Retries(methods={self.methods!r}): give a collection of methods, such as [{self.methods!r}]")
+        object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
 
     @classmethod
     def of(cls, value: Retries | int | None) -> Retries:
@@ -118,7 +121,7 @@ class Retries:
     def wait(self, made: int, retry_after: str | None, now: float) -> float:
         """Seconds to wait before the next attempt, ``made`` retries having been made."""
         asked = parse_retry_after(retry_after, now) if self.respect_retry_after else None
-        return min(self.backoff * 2.0**made if asked is None else asked, self.max_backoff)
+        return min(self.backoff * 2.0 ** min(made, 100) if asked is None else asked, self.max_backoff)
 
 
 NO_RETRIES = Retries()
@@ -135,7 +138,13 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     text = value.strip()[:64]
     if text.isascii() and text.isdigit():
         return float(text)
+    from datetime import timezone
+    from email.utils import parsedate_to_datetime
+
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        when = parsedate_to_datetime(text)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=timezone.utc)  # RFC 9110, section 5.6.7: always GMT, even where it does not say so
+        return max(0.0, when.timestamp() - now)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

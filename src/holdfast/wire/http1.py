@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import h11
 
@@ -97,9 +97,9 @@ class Http1Connection:
         "_finished",
         "_heard",
         "_informational",
-        "_method",
         "_payload",
         "_pending_head",
+        "_request",
         "_reuse",
         "_timeouts",
         "_write_error",
@@ -161,7 +161,7 @@ class Http1Connection:
 
     def _send(self, request: h11.Request, body: RequestBody | None) -> None:
         conn = self._conn
-        self._method = request.method
+        self._request = request
         head = conn.send(request)
         if body is None:
             self._write(head + conn.send(_END))
@@ -177,12 +177,21 @@ class Http1Connection:
         conn = self._conn
         waiting = head
         for piece in _pieces(body):
-            framed = conn.send(h11.Data(data=piece))  # type: ignore[arg-type]  # h11 takes any buffer
-            if not self._write(waiting + framed if waiting else framed) or self._answered_early():
+            # Asked before a piece and not after: behind the last one, an answer is no early answer.
+            if not waiting and self._answered_early():
                 self.request_incomplete = True
                 return
+            framed = conn.send(h11.Data(data=piece))  # type: ignore[arg-type]  # h11 takes any buffer
+            if not self._write(waiting + framed if waiting else framed):
+                return
             waiting = b""
+            self._check_total()
         self._write(waiting + conn.send(_END))
+
+    def _check_total(self) -> None:
+        """A server that takes all we have is never waited for, so no wait ends with the call's time."""
+        if self._deadline.expired():
+            raise self._timed_out(TotalTimeout(), "sending the request body")
 
     def _write(self, data: bytes) -> bool:
         """Write it all; False if the server stopped taking it, or answered, first."""
@@ -196,26 +205,28 @@ class Http1Connection:
 
     def _write_rest(self, rest: memoryview) -> bool:
         while rest:
-            self._wait_until_writable()
-            if self._pending_head is not None:
+            sent = self._write_when_possible(rest)
+            if not sent:
+                self.request_incomplete = True
                 return False
-            sent = self.stream.write_some(rest)
             rest = rest[sent:]
         return True
 
-    def _wait_until_writable(self) -> None:
-        """Wait until the server takes more, or has answered."""
+    def _write_when_possible(self, rest: memoryview) -> int:
+        """Wait until the server takes more, and how many bytes it took; 0 if it has answered instead."""
         until = _moment(self._timeouts.write)
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
             writable, readable = self.stream.wait_writable_or_readable(self._deadline.within(left))
             if readable and self._answered_early():
-                return
-            if writable:
-                return
-            if not readable:
+                return 0
+            sent = self.stream.write_some(rest) if writable else 0
+            if sent and not self._deadline.expired():
+                return sent
+            if self._deadline.expired() or (until is not None and time.monotonic() >= until):
                 raise self._timed_out(
-                    WriteTimeout(f"the server took no byte of the request body for {self._timeouts.write} s"), "sending"
+                    WriteTimeout(f"the server took no byte of the request for timeouts.write={self._timeouts.write} s"),
+                    "sending the request",
                 )
 
     def _answered_early(self) -> bool:
@@ -229,8 +240,6 @@ class Http1Connection:
                 raise self._failed(error) from error
             self._feed(data)
             self._pending_head = self._next_head()
-            if not data and self._pending_head is None:
-                raise self._failed(EOFError("end of file"))
         return self._pending_head is not None
 
     # -- the head of the response ------------------------------------------------------------------------------------
@@ -273,15 +282,19 @@ class Http1Connection:
                 self._check_head(event)
                 return event
             if event is h11.NEED_DATA:
-                if self._fed > MAX_HEAD:
-                    raise self._too_large(f"the response head exceeds {MAX_HEAD} bytes")
+                self._check_incomplete()
                 return None
-            if type(event) is h11.InformationalResponse:
-                self._inform(event)
-            else:
-                raise self._failed(EOFError("end of file"))
+            self._inform(event)  # h11 has nothing else to say here: an end of file is an error to it
 
-    def _inform(self, event: h11.InformationalResponse) -> None:
+    def _check_incomplete(self) -> None:
+        if self._fed > MAX_HEAD:
+            raise self._too_large(f"the response head exceeds {MAX_HEAD} bytes")
+        if self._fed < 1000:  # h11 would wait for an empty line; this much is cheap to look at again and again
+            begun = self._conn.trailing_data[0]
+            if begun[:5] != b"HTTP/"[: len(begun)]:
+                raise self._bad(f"the response is not HTTP/1.1: it begins with {_quote(begun)}")
+
+    def _inform(self, event: Any) -> None:
         self._informational += 1
         if event.status_code == 101:
             raise self._bad("the server switched protocols (101); holdfast speaks HTTP/1.1 only")
@@ -319,10 +332,10 @@ class Http1Connection:
                 chunked = True
             elif name == b"keep-alive":
                 self.keep_alive = parse_keep_alive(value)
-            elif head.http_version == b"1.0" and b"keep-alive" in value.lower():
-                reuse = True
+            elif head.http_version == b"1.0":
+                reuse = reuse or self._kept_by_both(value)
         bodyless = self._bodyless(head.status_code)
-        self._expected = 0 if bodyless else length
+        self._expected = 0 if bodyless else None if chunked else length
         self._chunked = chunked and not bodyless
         if self._chunked:
             self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
@@ -332,8 +345,16 @@ class Http1Connection:
             reuse = False  # the body ends with the connection: there is nothing left to reuse
         self._reuse = reuse
 
+    def _kept_by_both(self, connection: bytes) -> bool:
+        """Whether this Connection field of an HTTP/1.0 response keeps the connection, and the request did not say to close it."""
+        options = connection.lower()
+        if b"keep-alive" not in options or b"close" in options:
+            return False
+        return not any(name == b"connection" and b"close" in value.lower() for name, value in self._request.headers)
+
     def _bodyless(self, status: int) -> bool:
-        return status in (204, 304) or self._method == b"HEAD"
+        method = self._request.method
+        return status in (204, 304) or method == b"HEAD" or (method == b"CONNECT" and status < 300)
 
     # -- the body ------------------------------------------------------------------------------------------------------
 
@@ -359,8 +380,8 @@ class Http1Connection:
                 self._finish(event)
             elif event is h11.NEED_DATA:
                 self._read_more_body()
-            else:  # pragma: no cover - Defensive: h11 has no other event here
-                raise self._broken_body(RuntimeError(repr(event)))
+            else:
+                self._finished = True  # PAUSED: behind the answer to a CONNECT h11 has no more to say, and recycle refuses
         return b""
 
     def read_body_within(self, seconds: float) -> bytes:
@@ -382,8 +403,11 @@ class Http1Connection:
     def _read_more_body(self) -> None:
         if self._chunked:
             self._check_overhead()
+        seconds = self._deadline.within(self._timeouts.read)
+        if seconds == 0.0:
+            raise self._body_timed_out()  # a server that sends without pause is never waited for
         try:
-            data = self.stream.read(self._deadline.within(self._timeouts.read))
+            data = self.stream.read(seconds)
         except TimeoutError as error:
             raise self._body_timed_out() from error
         except OSError as error:
@@ -392,7 +416,7 @@ class Http1Connection:
             self._eof = True
             if not self.stream.clean_eof and self._expected is None and not self._chunked:
                 # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
-                raise self._incomplete("the TLS connection ended without a closure alert: the body may be cut short")
+                raise self._incomplete("the connection ended without TLS's closure alert: the body may be cut short")
         self._fed += len(data)
         self._conn.receive_data(data)
 

@@ -25,8 +25,10 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..exceptions import ConnectionError, ConnectTimeout
@@ -66,7 +68,7 @@ class SocketStream:
     Attributes:
         sock: the socket; an ``ssl.SSLSocket`` when ``secure``.
         written: bytes of this exchange that may have left; for TLS, where a record can be half out, from the first attempt on.
-        clean_eof: False once a TLS stream ended without close_notify: what came before may be cut short.
+        clean_eof: False once a TLS stream ended without close_notify, or this side ended it: what came before may be cut short.
     """
 
     __slots__ = (
@@ -74,8 +76,8 @@ class SocketStream:
         "_acked_last",
         "_eof",
         "_error",
+        "_plain_tcp",
         "_poll",
-        "_pushed_back",
         "_recv",
         "_tickets",
         "clean_eof",
@@ -96,7 +98,7 @@ class SocketStream:
         self._poll = _Poll(sock.fileno())
         self._acked_before: int | None = None
         self._acked_last: int | None = None
-        self._pushed_back = b""
+        self._plain_tcp = _is_plain_tcp(sock)
         self._tickets = 0
         self._eof = False
         self._error: OSError | None = None
@@ -110,9 +112,6 @@ class SocketStream:
             TimeoutError: nothing came for ``seconds``.
             OSError: the connection broke.
         """
-        if self._pushed_back:
-            data, self._pushed_back = self._pushed_back, b""
-            return data
         if self._eof:
             return b""
         if (self.secure and self._pending()) or self._poll.readable(seconds):
@@ -155,6 +154,9 @@ class SocketStream:
             self._eof = True
             return b""
         self._remember(error)
+        if isinstance(error, TimeoutError):
+            # ETIMEDOUT: the peer answers the kernel's probes no more. TimeoutError is what our own patience raises.
+            raise ConnectionAbortedError(error.errno, error.strerror) from error
         raise error
 
     def _remember(self, error: OSError) -> None:
@@ -187,7 +189,7 @@ class SocketStream:
 
     def readable_now(self) -> bool:
         """Whether a read would find bytes, an end of file or an error without waiting."""
-        return bool(self._pushed_back) or self._eof or self._pending() or self._poll.readable(0)
+        return self._eof or self._pending() or self._poll.readable(0)
 
     # -- what is known of the other end ------------------------------------------------------------------------------
 
@@ -195,7 +197,7 @@ class SocketStream:
         """None when an idle stream is fit for another request, else why it is not. Costs one poll when it is."""
         if self._eof or self._error is not None:
             return Discard.STALE
-        if self._pushed_back or (self.secure and self.sock.pending()):  # type: ignore[attr-defined]
+        if self._pending():
             return Discard.UNSOLICITED
         events = self._poll.events(0)
         return None if not events else self._diagnose(events)
@@ -235,7 +237,10 @@ class SocketStream:
         self._tickets = 0
         self.written = 0
         acked, self._acked_last = self._acked_last, None
-        self._acked_before = _bytes_acked(self.sock) if acked is None else acked
+        self._acked_before = self._bytes_acked() if acked is None else acked
+
+    def _bytes_acked(self) -> int | None:
+        return _bytes_acked(self.sock) if self._plain_tcp else None
 
     def heard(self) -> bool:
         """Whether the peer can have sent what has arrived in answer to this exchange's request.
@@ -277,6 +282,8 @@ class SocketStream:
 
     def interrupt(self) -> None:
         """End the conversation from another thread: its reader sees end of file. The descriptor stays its owner's."""
+        self.clean_eof = False  # or a body that lasts until end of file would look complete
+        self._error = ConnectionAbortedError(errno.ECONNABORTED, "ended by this side")  # nor does this end of file prove a thing
         try:
             # Not SSLSocket.shutdown: that one drops the TLS object under a reader, who would then read ciphertext.
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
@@ -295,7 +302,6 @@ class SocketStream:
     def forget(self) -> None:
         """Give the descriptor back without a byte on the wire: after a fork it is the parent's connection."""
         self._eof = True
-        self._pushed_back = b""
         self.sock.close()
 
     def fileno(self) -> int:
@@ -314,6 +320,13 @@ def _bytes_acked(sock: socket.socket) -> int | None:
     if len(info) < 128:
         return None  # Platform-specific: before Linux 4.1
     return _BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0] or None
+
+
+def _is_plain_tcp(sock: socket.socket) -> bool:
+    """Multipath TCP answers TCP_INFO too, but for one of its subflows, and a FIN there ends only that."""
+    if _TCP_INFO is None:
+        return False  # Platform-specific: nothing would be known anyway
+    return sock.getsockopt(socket.SOL_SOCKET, _SO_PROTOCOL) == socket.IPPROTO_TCP
 
 
 class _Poll:
@@ -402,7 +415,7 @@ def connect_tcp(
         ConnectTimeout: no address answered in time.
         ConnectionError: the name has no address, or every address refused; the cause is the last refusal.
     """
-    addresses = resolve(host, port)
+    addresses = resolve(host, port, until, clock)
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
     try:
         return race.run()
@@ -410,12 +423,58 @@ def connect_tcp(
         race.close_losers()
 
 
-def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work)."""
+class _NeverConnected(ConnectionError):
+    """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
+
+    never_connected = True
+
+
+def resolve(
+    host: str, port: int, until: float | None = None, clock: Callable[[], float] = time.monotonic
+) -> list[Address]:
+    """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work).
+
+    getaddrinfo cannot be given a time: where there is one, it runs in a thread of its own, and one that is late is left behind.
+
+    Raises:
+        ConnectTimeout: no answer by ``until``, a moment on ``clock``.
+        ConnectionError: there is no such name, or no answer; the cause is getaddrinfo's own error.
+    """
+    if until is None or _is_address(host):
+        found = _look_up(host, port)
+    else:
+        found = _look_up_aside(host, port, max(0.0, until - clock()))
+    if isinstance(found, (OSError, UnicodeError)):
+        raise _NeverConnected(f"cannot resolve {host!r}: {_reason(found)}. Is the name right, and DNS reachable?") from found
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _look_up(host: str, port: int) -> list[Address] | BaseException:
     try:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)  # type: ignore[return-value]
-    except (OSError, UnicodeError) as error:
-        raise ConnectionError(f"cannot resolve {host!r}: {_reason(error)}. Is the name right, and DNS reachable?") from error
+    except BaseException as error:  # noqa: BLE001 - raised again by the thread that wants the addresses
+        return error
+
+
+def _look_up_aside(host: str, port: int, seconds: float) -> list[Address] | BaseException:
+    answer: SimpleQueue[list[Address] | BaseException] = SimpleQueue()
+    thread = threading.Thread(target=lambda: answer.put(_look_up(host, port)), name=f"holdfast-dns-{host}", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is ending, or there is no room for a thread
+        return _look_up(host, port)
+    try:
+        return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+    except Empty:
+        raise ConnectTimeout(
+            f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
+        ) from None
 
 
 def interleave(addresses: list[Address]) -> list[Address]:
@@ -478,7 +537,7 @@ class _Race:
                 sock.bind(self.source_address)
             code = sock.connect_ex(sockaddr)
             if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                raise OSError(code, errno.errorcode.get(code, "connect failed"))
+                raise OSError(code, _strerror(code))
         except OSError as error:
             self.errors.append(error)
             if sock is not None:
@@ -514,7 +573,7 @@ class _Race:
 
     def _refused(self) -> ConnectionError:
         cause = self.errors[-1] if self.errors else OSError("the name has no address")
-        error = ConnectionError(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
+        error = _NeverConnected(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
         error.__cause__ = cause
         return error
 
@@ -539,23 +598,31 @@ def connect_unix(path: str, until: float | None) -> socket.socket:
     """A connected, non-blocking Unix-domain stream socket.
 
     Raises:
+        ConnectTimeout: whoever listens at ``path`` accepted nobody until then.
         ConnectionError: nobody listens at ``path``.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(None if until is None else max(0.001, until - time.monotonic()))
+        if until is not None:
+            _bound_blocking_connect(sock, until - time.monotonic())
         sock.connect(path)
         sock.setblocking(False)
-    except TimeoutError as error:
+    except BlockingIOError as error:
         sock.close()
         raise ConnectTimeout(f"nobody accepted at the Unix socket {path!r} in time") from error
     except OSError as error:
         sock.close()
-        raise ConnectionError(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error
+        raise _NeverConnected(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _bound_blocking_connect(sock: socket.socket, seconds: float) -> None:
+    """With a full backlog a non-blocking connect fails at once, and no poll tells when there is room: let the kernel wait."""
+    microseconds = max(1, min(int(seconds * 1e6), 10**12))  # 0 would be for ever
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(microseconds, 10**6)))
 
 
 def _strerror(code: int) -> str:

@@ -17,20 +17,21 @@ import ssl
 import threading
 import time
 from collections import OrderedDict
-from typing import Union
+from typing import Any, Union
 
 from ..exceptions import ConnectTimeout, SSLError
 from .network import wait_for
 
 Verify = Union[bool, str, "os.PathLike[str]", ssl.SSLContext]
-Cert = Union[None, str, "tuple[str, str]", "tuple[str, str, str]"]
+Path = Union[str, "os.PathLike[str]"]
+Cert = Union[None, Path, "tuple[Path, Path]", "tuple[Path, Path, str]"]
 
 MAX_CONTEXTS = 64
 MAX_SESSIONS = 256
 
 _lock = threading.Lock()
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
-_sessions: OrderedDict[tuple[int, str, int, str], tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
+_sessions: OrderedDict[tuple[object, ...], tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
 
 
 def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
@@ -67,11 +68,11 @@ def _context_key(verify: bool | str | os.PathLike[str], cert: Cert) -> object:
     ca = verify if isinstance(verify, bool) else _stamp(os.fspath(verify), "CA bundle")
     if cert is None:
         return ca, None
-    paths = (cert,) if isinstance(cert, str) else tuple(cert)
+    paths = (cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)
     return ca, tuple(_stamp(p, "client certificate or key") for p in paths[:2]), paths[2:]
 
 
-def _stamp(path: str, what: str) -> tuple[str, int]:
+def _stamp(path: str | os.PathLike[str], what: str) -> tuple[str | os.PathLike[str], int]:
     try:
         return path, os.stat(path).st_mtime_ns
     except OSError as error:
@@ -82,6 +83,8 @@ def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSL
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # TLS 1.2: a server that asks for one in the middle of an upload makes every write wait for its next handshake message.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -109,12 +112,15 @@ def _load_authorities(context: ssl.SSLContext, verify: bool | str | os.PathLike[
         raise SSLError(f"the CA bundle {path!r} holds no certificate in PEM form: {error.reason or error}") from error
 
 
-def _load_certificate(context: ssl.SSLContext, cert: str | tuple[str, ...]) -> None:
-    paths = (cert,) if isinstance(cert, str) else cert
+def _load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | tuple[Path, Path, str]) -> None:
+    paths: Any = (cert,) if isinstance(cert, (str, os.PathLike)) else cert
+    certificate, key, password = (*paths, None, None)[:3]
     try:
-        context.load_cert_chain(*paths)
+        # Without a password OpenSSL would ask for one at the terminal, and wait.
+        context.load_cert_chain(certificate, key, password or "")
     except ssl.SSLError as error:
-        raise SSLError(f"cannot use the client certificate {paths[0]!r}: {error.reason or error}") from error
+        hint = "" if password else " (is the key encrypted? then give (certificate, key, password))"
+        raise SSLError(f"cannot use the client certificate {os.fspath(certificate)!r}: {error.reason or error}{hint}") from error
 
 
 def wrap(
@@ -192,13 +198,14 @@ def _explain(error: Exception, server_name: str, port: int) -> str:
     reason = getattr(error, "reason", None) or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return f"{where} does not speak TLS ({reason}): is it an http:// server?"
-    if isinstance(error, ssl.SSLEOFError) or isinstance(error, ConnectionResetError):
+    if isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
         return f"{where} closed the connection during the TLS handshake: {reason}"
     return f"the TLS handshake with {where} failed: {reason}"
 
 
-def _session_key(context: ssl.SSLContext, server_name: str, port: int) -> tuple[int, str, int, str]:
-    return id(context), server_name, port, ""
+def _session_key(context: ssl.SSLContext, server_name: str, port: int) -> tuple[object, ...]:
+    # verify_mode can be changed on a user's context, and a resumed session brings no certificate to verify again.
+    return id(context), context.verify_mode, server_name, port
 
 
 def _session(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSession | None:
