@@ -139,8 +139,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text)
     from datetime import timezone
-    from email.utils import parsedate_to_datetime
-
+    
     try:
         when = parsedate_to_datetime(text)
         if when.tzinfo is None:
