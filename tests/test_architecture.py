@@ -1,0 +1,297 @@
+"""The house stands as it was drawn: imports point one way, importing is cheap, TLS is set up when it is needed.
+
+Read from the source, not from memory: ``FLOORS`` is the drawing, and a module that is not in it fails the test.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from tests.conftest import Tls
+from tests.server import Server
+
+PACKAGE = Path(holdfast.__file__).parent
+
+# From the ground up; a module imports only from floors below its own.
+FLOORS: list[set[str]] = [
+    {"exceptions", "timeouts", "outcomes"},
+    {"message"},
+    {"wire", "retries", "redirects", "auth"},
+    {"transport"},
+    {"client"},
+    {"api"},
+    {"__init__"},
+    {"contrib", "cli", "__main__"},
+]
+
+# Who may import whom within a floor. The pillars of wire/ know nothing of each other; only transport joins them.
+NEIGHBOURS = {
+    ("wire.pool", "wire.stats"),  # the pool counts, stats says what the counts mean
+    ("wire.tls", "wire.network"),  # one way of waiting for a descriptor
+    ("message.multipart", "message.body"),  # a form with files is a body
+    ("message.body", "message.multipart"),  # make_body() makes one, importing it only then
+    ("message.request", "message.body"),
+    ("message.request", "message.headers"),
+    ("message.request", "message.url"),
+    ("message.request", "message.cookies"),
+    ("message.response", "message.request"),
+    ("message.response", "message.headers"),
+    ("message.response", "message.decoding"),
+    ("message.response", "message.cookies"),
+    ("message.cookies", "message.url"),
+}
+
+# The version is written where the build reads it; asking for it is not leaning on the house's roof.
+EXCUSED = {("client", "__init__", "__version__")}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name below ``holdfast``; ``__init__`` is the package itself."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[-1] == "__init__" and len(parts) > 1:
+            continue  # message/, wire/ and contrib/ have nothing of their own, see below
+        found[".".join(parts)] = path
+    return found
+
+
+def imports(module: str, path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of all that a module imports from the package itself, inside functions and for types too."""
+    package = module.split(".")[:-1]
+    known = modules()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            for alias in node.names:
+                parts = base + (node.module.split(".") if node.module else [])
+                inner = ".".join([*parts, alias.name])
+                yield (inner, "") if inner in known else (".".join(parts) or "__init__", alias.name)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert not any(name.split(".")[0] == "holdfast" for name in names), f"{module}: import relatively"
+
+
+def foreign(path: Path) -> set[str]:
+    """The top-level names of all that a module imports from elsewhere when it runs, inside functions too."""
+    found = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def floor(module: str) -> int:
+    """The number of the floor a module is on."""
+    top = module.split(".")[0]
+    numbers = [number for number, names in enumerate(FLOORS) if top in names]
+    assert numbers, f"holdfast.{module} is not in the drawing: put it on a floor"
+    return numbers[0]
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_point_down(module: str) -> None:
+    wrong = []
+    for target, name in imports(module, modules()[module]):
+        if floor(target) < floor(module) or (module, target) in NEIGHBOURS or (module, target, name) in EXCUSED:
+            continue
+        wrong.append(f"{target} ({name})")
+
+    assert not wrong, f"holdfast.{module} imports sideways or upwards: {wrong}"
+
+
+def test_every_neighbourly_import_is_still_used() -> None:
+    used = {(module, target) for module, path in modules().items() for target, _ in imports(module, path)}
+
+    assert used >= NEIGHBOURS, "remove from NEIGHBOURS what nobody needs"
+
+
+def test_the_packages_inside_are_empty_so_that_importing_one_module_imports_no_other() -> None:
+    for name in ("message", "wire", "contrib"):
+        source = (PACKAGE / name / "__init__.py").read_text(encoding="utf-8")
+
+        assert all(isinstance(node, ast.Expr) for node in ast.parse(source).body), f"{name}/__init__.py has code"
+
+
+@pytest.mark.parametrize(
+    ("library", "allowed"),
+    [
+        ("h11", {"transport", "wire.http1"}),
+        ("select", {"wire.network", "wire.tls"}),
+        ("ssl", {"wire.network", "wire.tls", "contrib.requests", "contrib.httpx"}),
+        ("socket", {"wire.network", "wire.tls", "message.url"}),  # url asks inet_pton whether a host is an address
+        ("certifi", {"wire.tls"}),
+    ],
+)
+def test_a_library_is_known_only_to_those_whose_business_it_is(library: str, allowed: set[str]) -> None:
+    users = {module for module, path in modules().items() if library in foreign(path)}
+
+    assert users <= allowed, f"{library} is none of the business of {users - allowed}"
+
+
+def test_values_and_pure_rules_do_no_input_or_output_and_hold_no_lock() -> None:
+    for module in ("retries", "redirects", "timeouts", "exceptions", "outcomes", "message.headers", "message.url"):
+        effects = foreign(modules()[module]) & {"threading", "select", "ssl", "subprocess", "http", "random"}
+
+        assert not effects, f"holdfast.{module} is pure, but imports {effects}"
+
+
+# -- what importing costs ----------------------------------------------------------------------------------------------
+
+
+def run(source: str, *arguments: str) -> dict[str, object]:
+    """What a fresh interpreter prints as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", source, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert isinstance(answer, dict)
+    return answer
+
+
+IMPORTED = """
+import sys
+before = set(sys.modules)
+import holdfast
+found = sorted(set(sys.modules) - before)
+import json
+print(json.dumps({"modules": found}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    """The modules that ``import holdfast`` adds to an interpreter that has none of them."""
+    found = run(IMPORTED)["modules"]
+    assert isinstance(found, list)
+    return set(found)
+
+
+def test_importing_holdfast_imports_no_other_library_but_h11(imported: set[str]) -> None:
+    tops = {name.split(".")[0] for name in imported}
+
+    assert tops - set(sys.stdlib_module_names) == {"holdfast", "h11"}
+
+
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        "asyncio",
+        "compression",
+        "concurrent.futures",
+        pytest.param("email", marks=pytest.mark.xfail(reason="retries imports it for the dates of Retry-After")),
+        "http.client",
+        "http.cookiejar",
+        "http.server",
+        "logging",
+        "mimetypes",
+        "multiprocessing",
+        "netrc",
+        "subprocess",
+        "tempfile",
+        "unicodedata",
+        "urllib.request",
+    ],
+)
+def test_importing_holdfast_leaves_out_what_most_programs_never_use(heavy: str, imported: set[str]) -> None:
+    assert heavy not in imported
+
+
+def test_modules_of_rare_use_wait_for_it(imported: set[str]) -> None:
+    assert not imported & {"holdfast.message.cookies", "holdfast.message.multipart", "holdfast.contrib"}
+
+
+# -- TLS when it is needed ---------------------------------------------------------------------------------------------
+
+COUNT_CONTEXTS = """
+import json, ssl, sys
+
+made = []
+make = ssl.SSLContext.__new__
+
+def counted(cls, *args, **kwargs):
+    made.append(cls)
+    return make(cls, *args, **kwargs)
+
+ssl.SSLContext.__new__ = counted
+import holdfast
+at_import = len(made)
+statuses = []
+for url in sys.argv[2:]:
+    with holdfast.Client(verify=sys.argv[1]) as client:
+        statuses.append(client.get(url).status_code)
+print(json.dumps({"at_import": at_import, "after": len(made), "statuses": statuses}))
+"""
+
+
+def test_no_ssl_context_is_built_at_import_or_for_plain_http(tls: Tls) -> None:
+    with Server() as server:
+        seen = run(COUNT_CONTEXTS, tls.ca_path, server.url("/a"), server.url("/b"))
+
+    assert seen == {"at_import": 0, "after": 0, "statuses": [200, 200]}
+
+
+def test_one_ssl_context_is_built_for_all_clients_of_one_configuration(tls: Tls) -> None:
+    with Server(tls=tls.server_context()) as server:
+        seen = run(COUNT_CONTEXTS, tls.ca_path, *[server.url("/", host="localhost")] * 3)
+
+    assert seen == {"at_import": 0, "after": 1, "statuses": [200, 200, 200]}
+
+
+# -- what is public ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(holdfast.__all__))
+def test_every_public_name_exists_and_says_what_it_is(name: str) -> None:
+    value = getattr(holdfast, name)
+    generated = f"{name}("  # the docstring that a dataclass without one is given
+
+    assert inspect.getdoc(value), f"holdfast.{name} has no docstring"
+    assert not str(value.__doc__).startswith(generated)
+
+
+@pytest.mark.xfail(reason="RequestException is in both lists that make up __all__")
+def test_public_names_are_named_once() -> None:
+    assert len(holdfast.__all__) == len(set(holdfast.__all__))
+
+
+@pytest.mark.parametrize("name", ["Client", "Headers", "Limits", "PoolStats", "Response", "Retries", "Timeouts", "Url"])
+def test_every_public_method_of_a_public_class_says_what_it_does(name: str) -> None:
+    silent = [
+        attribute
+        for attribute, value in vars(getattr(holdfast, name)).items()
+        if not attribute.startswith("_")
+        and (inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod))
+        and not inspect.getdoc(getattr(getattr(holdfast, name), attribute))
+    ]
+
+    assert not silent, f"holdfast.{name} has undocumented {silent}"
+
+
+def test_every_module_opens_with_what_it_is() -> None:
+    for module in modules():
+        name = "holdfast" if module == "__init__" else f"holdfast.{module}"
+
+        assert importlib.import_module(name).__doc__, f"{name} has no docstring"
