@@ -32,7 +32,7 @@ from ..exceptions import InvalidHeader
 from .url import Url
 
 Cookie = stdlib.Cookie
-_parse_date: Callable[[str], float | None] = stdlib.http2time  # type: ignore[attr-defined]
+_http2time: Callable[[str], float | None] = stdlib.http2time  # type: ignore[attr-defined]
 
 MAX_FIELDS = 50
 MAX_COOKIE = 4096
@@ -52,6 +52,7 @@ _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _AGE = re.compile("-?[0-9]+")
 _LONGEST_AGE = 400 * 86400  # RFC 6265bis section 5.5: the upper limit of a lifetime SHOULD be 400 days
 _MAX_AGE_DIGITS = 12
+_LONGEST_DATE = 100
 
 
 class CookieConflictError(RuntimeError):
@@ -556,15 +557,8 @@ def _expires(attributes: dict[str, str], now: float) -> int | None:
         seconds = int(age) if len(age) <= _MAX_AGE_DIGITS else _LONGEST_AGE
         return int(now) + min(seconds, _LONGEST_AGE) if seconds else 0
     stated = attributes.get("expires", "")
-    when = _http2time(stated)
+    when = _http2time(stated) if len(stated) < _LONGEST_DATE else None
     return None if when is None else int(min(when, now + _LONGEST_AGE))
-
-
-def _http2time(text: str) -> float | None:
-    try:
-        return _parse_date(text) if len(text) < 100 else None
-    except (ValueError, OverflowError):
-        return None  # the year 10000
 
 
 def _keeps_promises(cookie: Cookie, url: Url, attributes: dict[str, str]) -> bool:

@@ -258,8 +258,10 @@ class Response:
         return content if content is not None else self._read_content()
 
     def _read_content(self) -> bytes:
-        if self._raw is not None or self._failure is not None:
-            self._check_untouched()
+        if self._failure is not None:
+            raise _again(self._failure)
+        if self._raw is not None:
+            self._check_untouched(self._raw)
         try:
             data = self._load()
         except BaseException as error:
@@ -279,13 +281,8 @@ class Response:
                 return decoder.decode_all(data)
         return data
 
-    def _check_untouched(self) -> None:
+    def _check_untouched(self, raw: RawBody) -> None:
         """Whether the body can still be read from its first byte."""
-        if self._failure is not None:
-            raise _again(self._failure)
-        raw = self._raw
-        if raw is None:
-            return
         if raw.taken or (raw.started and not raw.ended):
             raise StreamConsumedError(
                 f"{raw.taken} bytes of this body were taken already, by iter_content(), iter_lines() or raw; "
