@@ -1,10 +1,15 @@
-"""holdfast: the HTTP/1.1 client that keeps its connections alive and tells the truth about them."""
+"""holdfast: the HTTP/1.1 client that keeps its connections alive and tells the truth about them.
+
+``import holdfast as requests`` works for scripts written for requests. Those of its names that a plain call does not need
+(cookies, authentication, status codes) are imported when they are first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from . import exceptions
 from .api import close, configure, delete, get, head, options, patch, post, put, request
 from .client import Client, default_headers
 from .exceptions import *  # noqa: F403 - the names requests has at its top level, and holdfast's own
-from .exceptions import RequestException
 from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
@@ -14,6 +19,10 @@ from .retries import Retries
 from .timeouts import Timeouts
 from .wire.pool import Limits
 from .wire.stats import OriginStats, PoolStats
+
+if TYPE_CHECKING:
+    from . import auth, cookies, status_codes, structures
+    from .status_codes import codes
 
 __version__ = "0.1.0"
 
@@ -34,14 +43,16 @@ __all__ = [
     "PoolStats",
     "PreparedRequest",
     "Request",
-    "RequestException",
     "Response",
     "Retries",
     "Session",
     "Timeouts",
     "Url",
+    "auth",
     "close",
+    "codes",
     "configure",
+    "cookies",
     "default_headers",
     "delete",
     "exceptions",
@@ -53,5 +64,32 @@ __all__ = [
     "put",
     "request",
     "session",
+    "status_codes",
+    "structures",
 ]
 __all__ += exceptions.__all__
+
+_LATE = ("auth", "cookies", "status_codes", "structures")
+_NOT_HERE = {
+    "adapters": "retries, limits, TLS and proxies are arguments of Client",
+    "utils": "dict_from_cookiejar and add_dict_to_cookiejar are in holdfast.cookies",
+    "packages": "urllib3 is not used",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "codes":
+        from .status_codes import codes
+
+        globals()[name] = codes
+        return codes
+    if name in _LATE:
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    hint = f": {_NOT_HERE[name]}" if name in _NOT_HERE else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

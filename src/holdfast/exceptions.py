@@ -34,6 +34,8 @@
 
 Where requests has the same meaning the name is requests' own. The cause (an OSError, an ssl.SSLError, an h11
 error) is always kept as ``__cause__``. No message holds a password, a cookie or an Authorization value.
+
+requests' three warnings exist so that filters that name them work; nothing here warns of what they are about.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ __all__ = [
     "ConnectionLost",
     "ContentDecodingError",
     "DecodedTooLarge",
+    "FileModeWarning",
     "HTTPError",
     "HeadersTooLarge",
     "IncompleteBody",
@@ -66,6 +69,8 @@ __all__ = [
     "ReadTimeout",
     "RemoteProtocolError",
     "RequestException",
+    "RequestsDependencyWarning",
+    "RequestsWarning",
     "RetryError",
     "SSLError",
     "StreamConsumedError",
@@ -267,3 +272,15 @@ class MissingSchema(RequestException, ValueError):
 
 class InvalidProxyURL(InvalidURL):
     """Nothing was sent: the proxy's URL cannot be understood."""
+
+
+class RequestsWarning(Warning):
+    """Base of requests' warnings."""
+
+
+class FileModeWarning(RequestsWarning, DeprecationWarning):
+    """In requests: a file was opened as text. Here its bytes are sent as they are on disk, and counted so."""
+
+
+class RequestsDependencyWarning(RequestsWarning):
+    """In requests: a library it needs has another version than it expects."""

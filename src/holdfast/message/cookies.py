@@ -105,7 +105,7 @@ class CookieJar(stdlib.CookieJar):
         if value is None:
             self._remove(name, kwargs.get("domain"), kwargs.get("path"))
             return None
-        cookie = _from_morsel(value) if hasattr(value, "OutputString") else create_cookie(name, value, **kwargs)
+        cookie = morsel_to_cookie(value) if hasattr(value, "OutputString") else create_cookie(name, value, **kwargs)
         self.set_cookie(cookie)
         return cookie
 
@@ -333,7 +333,8 @@ def _check(name: str, what: str, not_allowed: re.Pattern[str], text: Any) -> Non
         )
 
 
-def _from_morsel(morsel: Any) -> Cookie:
+def morsel_to_cookie(morsel: Any) -> Cookie:
+    """The Cookie of an ``http.cookies.Morsel``. TypeError if its max-age is no number."""
     expires: float | None = None
     if morsel["max-age"]:
         try:
