@@ -272,7 +272,8 @@ class HTTPDigestAuth(AuthBase):
         user, secret = (_encoded(text, challenge) for text in (self.username, self.password))
         realm = challenge.realm.encode("latin-1")
         ha1 = hashed(user, b":", realm, b":", secret)
-        if challenge.algorithm.upper().endswith("-SESS"):
+        is_session = algorithm.upper().endswith("-SESS")
+        if is_session:
             ha1 = hashed(f"{ha1}:{challenge.nonce}:{cnonce}".encode("latin-1"))
         what = f"{request.method}:{uri}"
         if challenge.qop == "auth-int":
@@ -291,7 +292,9 @@ class HTTPDigestAuth(AuthBase):
         if challenge.opaque is not None:
             parts.append(f"opaque={_quoted(challenge.opaque)}")
         if challenge.qop is not None:
-            parts.append(f'qop={challenge.qop}, nc={count:08x}, cnonce="{cnonce}"')
+            parts.append(f"qop={challenge.qop}, nc={count:08x}")
+        if challenge.qop is not None or is_session:
+            parts.append(f'cnonce="{cnonce}"')
         if challenge.hides_user:
             parts.append("userhash=true")
         return "Digest " + ", ".join(parts)
