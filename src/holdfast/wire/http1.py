@@ -87,6 +87,7 @@ class Http1Connection:
     """
 
     __slots__ = (
+        "_begun",
         "_chunked",
         "_chunks",
         "_conn",
@@ -146,6 +147,7 @@ class Http1Connection:
         self._write_error: OSError | None = None
         self._finished = False
         self._heard = False
+        self._begun = False
         self._informational = 0
         self._fed = 0
         self._payload = 0
@@ -289,10 +291,11 @@ class Http1Connection:
     def _check_incomplete(self) -> None:
         if self._fed > MAX_HEAD:
             raise self._too_large(f"the response head exceeds {MAX_HEAD} bytes")
-        if self._fed < 1000:  # h11 would wait for an empty line; this much is cheap to look at again and again
+        if not self._begun:
             begun = self._conn.trailing_data[0]
-            if begun[:5] != b"HTTP/"[: len(begun)]:
+            if begun[:5] != b"HTTP/"[: len(begun)]:  # h11 would wait for an empty line
                 raise self._bad(f"the response is not HTTP/1.1: it begins with {_quote(begun)}")
+            self._begun = len(begun) >= 5
 
     def _inform(self, event: Any) -> None:
         self._informational += 1
@@ -520,8 +523,9 @@ class Http1Connection:
     def _not_http(self, cause: h11.RemoteProtocolError) -> ExchangeFailed:
         if self._conn.trailing_data[1]:
             return self._failed(EOFError("end of file"))
-        seen = self._conn.trailing_data[0]
-        return self._bad(f"the response is not HTTP/1.1: {cause}" + (f": {_quote(seen)}" if seen else ""))
+        if cause.error_status_hint == 431:
+            return self._too_large(f"the response head exceeds {MAX_HEAD} bytes")
+        return self._bad(f"the response is not HTTP/1.1: {_text(cause)}")
 
     def _bad(self, message: str) -> ExchangeFailed:
         return ExchangeFailed(RemoteProtocolError(message), Delivery.ANSWERED)
@@ -562,7 +566,9 @@ class Http1Connection:
         if _is_tls_error(cause):
             return SSLError(f"TLS failed in the middle of the body ({self._progress()} came): {_text(cause)}")
         if isinstance(cause, h11.RemoteProtocolError) and not self._eof:
-            return _InvalidFraming(f"the body's chunked framing is damaged after {self._payload} bytes: {cause}")
+            if cause.error_status_hint == 431:
+                return HeadersTooLarge(f"a chunk's framing or the trailers exceed {MAX_CHUNK_OVERHEAD} bytes")
+            return _InvalidFraming(f"the body's chunked framing is damaged after {self._payload} bytes: {_text(cause)}")
         reason = "" if self._eof else f": {_text(cause)}"
         return self._incomplete(f"the connection ended before the body did{reason}")
 
@@ -615,7 +621,8 @@ def _is_tls_error(error: Exception) -> bool:
 
 
 def _text(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """What it says, cut short: h11 quotes whole lines of the server's."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:100]
 
 
 def _quote(data: bytes) -> str:

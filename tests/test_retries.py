@@ -1,0 +1,218 @@
+"""The table of what may be sent again, one test per row, and the user's own policy beside it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from holdfast.outcomes import Delivery
+from holdfast.retries import (
+    IDEMPOTENT,
+    MAX_RESENDS,
+    NO_RETRIES,
+    Resend,
+    Retries,
+    is_idempotent,
+    may_resend,
+    parse_retry_after,
+)
+
+NOT_WRITTEN, NOT_DELIVERED, UNKNOWN, ANSWERED = Delivery
+NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
+
+ROWS = [
+    # what                                           reused delivery        idempotent  any other method
+    ("reused, nothing written", True, NOT_WRITTEN, Resend.NOT_WRITTEN, Resend.NOT_WRITTEN),
+    ("reused, proven not delivered", True, NOT_DELIVERED, Resend.NOT_DELIVERED, Resend.NOT_DELIVERED),
+    ("fresh, proven not delivered", False, NOT_DELIVERED, Resend.NOT_DELIVERED, Resend.NOT_DELIVERED),
+    ("reused, written, no proof", True, UNKNOWN, Resend.IDEMPOTENT, None),
+    ("fresh, written, no proof", False, UNKNOWN, None, None),
+    ("fresh, nothing written", False, NOT_WRITTEN, None, None),
+    ("reused, response started", True, ANSWERED, None, None),
+    ("fresh, response started", False, ANSWERED, None, None),
+]
+
+
+@pytest.mark.parametrize(("reused", "delivery", "idempotent", "other"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
+def test_each_row_of_the_table(
+    reused: bool, delivery: Delivery, idempotent: Resend | None, other: Resend | None
+) -> None:
+    assert may_resend(reused=reused, delivery=delivery, idempotent=True) is idempotent
+    assert may_resend(reused=reused, delivery=delivery, idempotent=False) is other
+
+
+EVERYTHING = list(itertools.product([True, False], Delivery, [True, False]))
+
+
+@pytest.mark.parametrize(("reused", "delivery", "idempotent"), EVERYTHING)
+def test_what_cannot_be_given_again_is_never_sent_again(reused: bool, delivery: Delivery, idempotent: bool) -> None:
+    assert may_resend(reused=reused, delivery=delivery, idempotent=idempotent, replayable=False) is None
+
+
+@pytest.mark.parametrize(("reused", "delivery", "idempotent"), EVERYTHING)
+def test_our_own_impatience_is_no_reason_to_send_again(reused: bool, delivery: Delivery, idempotent: bool) -> None:
+    assert may_resend(reused=reused, delivery=delivery, idempotent=idempotent, timed_out=True) is None
+
+
+@pytest.mark.parametrize(("reused", "delivery", "idempotent"), EVERYTHING)
+def test_the_loop_ends_whatever_happens(reused: bool, delivery: Delivery, idempotent: bool) -> None:
+    assert may_resend(reused=reused, delivery=delivery, idempotent=idempotent, resends=MAX_RESENDS) is None
+
+
+def test_the_second_resend_is_still_allowed() -> None:
+    """A reused connection was gone, and so was the fresh one, proven: two servers closed, nothing was executed."""
+    assert may_resend(reused=False, delivery=NOT_DELIVERED, idempotent=False, resends=1) is Resend.NOT_DELIVERED
+
+
+def test_a_request_that_may_have_been_executed_is_resent_only_if_idempotent() -> None:
+    """The invariant behind the table, over all of it."""
+    for reused, delivery, replayable, timed_out, resends in itertools.product(
+        [True, False], Delivery, [True, False], [True, False], range(MAX_RESENDS + 2)
+    ):
+        reason = may_resend(
+            reused=reused,
+            delivery=delivery,
+            idempotent=False,
+            replayable=replayable,
+            timed_out=timed_out,
+            resends=resends,
+        )
+        assert reason is None or delivery in (NOT_WRITTEN, NOT_DELIVERED)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])
+def test_idempotent_methods(method: str) -> None:
+    assert is_idempotent(method)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "CONNECT", "LOCK", "get", ""])
+def test_other_methods_need_a_key(method: str) -> None:
+    assert not is_idempotent(method)
+    assert is_idempotent(method, has_idempotency_key=True)
+
+
+# -- Retries -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_retried_by_default() -> None:
+    assert not NO_RETRIES.after_response("GET", 503, False, 0)
+    assert not NO_RETRIES.after_failure("GET", False, 0, connected=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "key", "made", "again"),
+    [
+        ("GET", 503, False, 0, True),
+        ("GET", 503, False, 1, True),
+        ("GET", 503, False, 2, False),
+        ("GET", 500, False, 0, False),
+        ("GET", 200, False, 0, False),
+        ("POST", 503, False, 0, False),
+        ("POST", 429, True, 0, True),
+        ("POST", 429, True, 2, False),
+    ],
+)
+def test_responses_worth_another_try(method: str, status: int, key: bool, made: int, again: bool) -> None:
+    assert Retries(attempts=2).after_response(method, status, key, made) is again
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "made", "connected", "again"),
+    [
+        ("GET", False, 0, True, True),
+        ("POST", False, 0, True, False),
+        ("POST", True, 0, True, True),
+        ("POST", False, 0, False, True),
+        ("POST", False, 1, False, False),
+        ("GET", False, 1, True, False),
+    ],
+)
+def test_failures_worth_another_try(method: str, key: bool, made: int, connected: bool, again: bool) -> None:
+    assert Retries(attempts=1).after_failure(method, key, made, connected=connected) is again
+
+
+def test_methods_are_compared_as_they_are_sent() -> None:
+    assert Retries(attempts=1, methods=["post"]).after_response("POST", 503, False, 0)
+
+
+def test_backoff_doubles_up_to_its_bound() -> None:
+    retries = Retries(attempts=9, backoff=0.5, max_backoff=3)
+    assert [retries.wait(made, None, NOW) for made in range(5)] == [0.5, 1.0, 2.0, 3, 3]
+
+
+def test_backoff_of_a_patient_user_does_not_overflow() -> None:
+    assert Retries(attempts=10**6).wait(10**6, None, NOW) == 30.0
+    assert Retries(attempts=10**6, backoff=0).wait(10**6, None, NOW) == 0
+
+
+def test_retry_after_is_heeded_up_to_max_backoff() -> None:
+    retries = Retries(attempts=1, max_backoff=10)
+    assert retries.wait(0, "4", NOW) == 4.0
+    assert retries.wait(0, "4000", NOW) == 10
+    assert retries.wait(0, "0", NOW) == 0.0
+    assert retries.wait(0, "soon", NOW) == 0.5
+    assert Retries(attempts=1, respect_retry_after=False).wait(0, "4", NOW) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("120", 120.0),
+        (" 120 ", 120.0),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),  # a digit, but not an ASCII one
+        ("1e9", None),
+        ("Wed, 21 Oct 2015 07:28:07 GMT", 7.0),
+        ("Wed, 21 Oct 2015 07:28:07", 7.0),
+        ("Wed, 21 Oct 2015 07:28:07 -0000", 7.0),
+        ("Wednesday, 21-Oct-15 07:28:07 GMT", 7.0),
+        ("Wed Oct 21 07:28:07 2015", 7.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
+        ("Wed, 99 Oct 2015 07:28:07 GMT", None),
+        ("Wed, 21 Oct 99999 07:28:07 GMT", None),
+        ("\r\n", None),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value, NOW) == seconds
+
+
+def test_retry_after_is_bounded_work() -> None:
+    assert parse_retry_after("9" * 100_000, NOW) is not None
+    assert parse_retry_after("," * 100_000, NOW) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": -1},
+        {"backoff": -0.1},
+        {"max_backoff": -1},
+        {"backoff": float("nan")},
+        {"attempts": "3"},
+        {"methods": "POST"},
+    ],
+)
+def test_nonsense_is_refused_where_it_is_written(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Retries(**wrong)
+
+
+def test_of_reads_what_users_write() -> None:
+    mine = Retries(attempts=3)
+
+    assert Retries.of(mine) is mine
+    assert Retries.of(None) is NO_RETRIES
+    assert Retries.of(2) == Retries(attempts=2)
+    for wrong in (True, 1.5, "2", -1):
+        with pytest.raises(ValueError, match="etries"):
+            Retries.of(wrong)  # type: ignore[arg-type]
+
+
+def test_the_default_methods_are_the_idempotent_ones() -> None:
+    assert Retries().methods == IDEMPOTENT
