@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import pickle
 import ssl
 import threading
 import time
@@ -646,3 +647,19 @@ def test_a_prepared_request_can_be_sent(server: Server, client: Client) -> None:
     assert json.loads(answer.json()["body"]) == {"a": 1}
     with pytest.raises(ValueError, match="PreparedRequest"):
         client.send(holdfast.Request("GET", server.url("/")))  # type: ignore[arg-type]
+
+
+def test_a_client_pickles_as_its_configuration(server: Server) -> None:
+    original = Client(base_url=server.url("/"), timeout=7, params={"a": "1"}, limits=Limits(max_connections=3), cookies={"c": "1"})
+    original.headers["X-Mine"] = "yes"
+    del original.headers["Accept"]
+    original.get("x")
+    copied = pickle.loads(pickle.dumps(original))
+    copied.get("x")
+    original.close()
+    copied.close()
+
+    first, second = server.requests
+    assert (copied.timeout.read, copied.limits.max_connections) == (7, 3)
+    assert [h for h in first.headers if h[0] != "Host"] == [h for h in second.headers if h[0] != "Host"]
+    assert (first.target, second.target, first.connection, second.connection) == ("/x?a=1", "/x?a=1", 0, 1)

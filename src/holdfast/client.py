@@ -396,8 +396,40 @@ class Client:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The configuration as it is now. Connections stay behind: the copy opens its own."""
+        state = {name: getattr(self, name) for name in _CONFIGURATION}
+        state["base_url"] = None if self._base_url is None else self._base_url.text
+        state["cookies"] = self._jar
+        for name in ("server_name", "unix_socket", "source_address"):
+            state[name] = getattr(self, "_" + name)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        headers = state.pop("headers")
+        Client.__init__(self, **state)
+        self.headers = headers
+
     def __repr__(self) -> str:
         return f"<holdfast.Client {self._transport.pool!r}>"
+
+
+_CONFIGURATION = (
+    "headers",
+    "params",
+    "auth",
+    "timeout",
+    "verify",
+    "cert",
+    "limits",
+    "retries",
+    "max_redirects",
+    "hooks",
+    "stream",
+    "trust_env",
+    "secret_headers",
+    "max_decoded",
+)
 
 
 class _Call:
