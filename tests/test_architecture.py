@@ -37,7 +37,7 @@ FLOORS: list[set[str]] = [
 # Within a floor only these may import one another: the pillars of wire/ know nothing of each other.
 FAMILIES = [
     ("message.",),
-    ("wire.pool", "wire.stats", "wire.limits", "wire.leases", "wire.events", "wire.keeper", "wire.advice"),
+    ("wire.advice", "wire.events", "wire.keeper", "wire.leases", "wire.limits", "wire.pool", "wire.slots", "wire.stats"),
     ("wire.network", "wire.tls"),  # one way of waiting for a descriptor
 ]
 
