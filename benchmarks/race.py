@@ -538,7 +538,10 @@ def _argv(*arguments: str) -> list[str]:
 @contextlib.contextmanager
 def _certificates(host: str) -> Iterator[tuple[str, str]]:
     """Paths of a new authority's certificate, and of a server's certificate and key for that address."""
-    trustme = importlib.import_module("trustme")
+    try:
+        trustme = importlib.import_module("trustme")
+    except ImportError:
+        raise SystemExit("this needs trustme, for the server's certificate (pip install trustme)") from None
     authority = trustme.CA()
     with tempfile.TemporaryDirectory() as directory:
         ca, server = os.path.join(directory, "ca.pem"), os.path.join(directory, "server.pem")
@@ -758,7 +761,7 @@ def run(options: argparse.Namespace) -> int:
     margin = 0.002 if options.loopback else options.delay
     earliest, latest = IDLE_CLOSE - 2 * (0 if options.loopback else options.delay) - margin, IDLE_CLOSE + margin
     verdicts = []
-    with _certificates(host) as (ca, certificate), _place(options) as place:
+    with _place(options) as place, _certificates(host) as (ca, certificate):
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         server = place.start_server(_argv("serve", host, certificate, str(options.lag)), **pipes)
         ports = json.loads(server.stdout.readline()) if server.stdout else {}
