@@ -37,7 +37,8 @@ FLOORS: list[set[str]] = [
 # Within a floor only these may import one another: the pillars of wire/ know nothing of each other.
 FAMILIES = [
     ("message.",),
-    ("wire.advice", "wire.events", "wire.keeper", "wire.leases", "wire.limits", "wire.pool", "wire.slots", "wire.stats"),
+    # What the pool is made of: nothing else in wire/ knows it.
+    tuple(f"wire.{name}" for name in "pool slots leases limits stats events keeper advice".split()),
     ("wire.network", "wire.tls"),  # one way of waiting for a descriptor
 ]
 
