@@ -469,19 +469,26 @@ def netrc_auth(url: Url) -> tuple[str, str] | None:
     return found
 
 
-def _netrc_entries() -> _Entries:
-    global _netrc_cache
+def netrc_stamp() -> tuple[str, int, int, int] | None:
+    """What differs when netrc has changed, or is another file; None if there is none. Costs a few system calls."""
     path = _netrc_path()
     if path is None:
-        return {}
+        return None
     try:
         status = os.stat(path)
     except OSError:
+        return None
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _netrc_entries() -> _Entries:
+    global _netrc_cache
+    stamp = netrc_stamp()
+    if stamp is None:
         return {}
-    key = (path, status.st_mtime_ns, status.st_size, status.st_ino)
     # One store, so that threads see the old pair or the new one, never a mixture.
-    if _netrc_cache is None or _netrc_cache[0] != key:
-        _netrc_cache = (key, _read_netrc(path))
+    if _netrc_cache is None or _netrc_cache[0] != stamp:
+        _netrc_cache = (stamp, _read_netrc(stamp[0]))
     return _netrc_cache[1]
 
 
