@@ -76,6 +76,7 @@ class SocketStream:
         "_acked_last",
         "_eof",
         "_error",
+        "_fin",
         "_plain_tcp",
         "_poll",
         "_recv",
@@ -101,6 +102,7 @@ class SocketStream:
         self._plain_tcp = _is_plain_tcp(sock)
         self._tickets = 0
         self._eof = False
+        self._fin = False  # noted for TLS only
         self._error: OSError | None = None
 
     # -- reading and writing ---------------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ class SocketStream:
         """
         if self._eof:
             return b""
-        if (self.secure and self._pending()) or self._poll.readable(seconds):
+        if self._pending() or self._wait_readable(seconds):
             try:
                 data = self._recv(READ_SIZE)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -126,6 +128,29 @@ class SocketStream:
             return data
         raise TimeoutError(f"nothing to read for {seconds} s")
 
+    def _wait_readable(self, seconds: float | None) -> bool:
+        events = self._poll.events(seconds)
+        if events & _Poll.GONE and self.secure:
+            self._note_fin()
+        return events != 0
+
+    def _note_fin(self) -> None:
+        """Ask the kernel what ended a TLS connection before ``ssl`` is asked to read.
+
+        ssl reports an RST as end of file too (SSL_read_ex hides errno), and at an end without close_notify OpenSSL writes an alert,
+        which takes the socket's error with it.
+        """
+        if self._fin or _TCP_INFO is None or not self._plain_tcp:
+            return
+        state = self.sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
+        if state == _CLOSE_WAIT:
+            self._fin = True
+        elif state == _CLOSED:
+            code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            self._fin = code == errno.EPIPE
+            if code and not self._fin:
+                self._error = OSError(code, _strerror(code))
+
     def _pending(self) -> bool:
         return self.secure and self.sock.pending() > 0  # type: ignore[attr-defined]
 
@@ -134,7 +159,7 @@ class SocketStream:
         until = None if seconds is None else time.monotonic() + seconds
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
-            if not self._pending() and not self._poll.readable(left):
+            if not self._pending() and not self._wait_readable(left):
                 raise TimeoutError(f"nothing to read for {seconds} s")
             try:
                 data = self._recv(READ_SIZE)
@@ -149,6 +174,8 @@ class SocketStream:
             return data
 
     def _end_of_file_or_raise(self, error: OSError) -> bytes:
+        if isinstance(error, ssl.SSLEOFError) and self._error is not None:
+            raise self._error  # an RST: see _note_fin
         if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             self.clean_eof = isinstance(error, ssl.SSLZeroReturnError)
             self._eof = True
@@ -189,7 +216,7 @@ class SocketStream:
 
     def readable_now(self) -> bool:
         """Whether a read would find bytes, an end of file or an error without waiting."""
-        return self._eof or self._pending() or self._poll.readable(0)
+        return self._eof or self._pending() or self._poll.events(0) != 0
 
     # -- what is known of the other end ------------------------------------------------------------------------------
 
@@ -262,7 +289,7 @@ class SocketStream:
         if self._acked_before is None or not self._eof or self._error is not None:
             return False
         if self.secure and not self._fin_arrived():
-            return False  # ssl reports an RST as end of file too (SSL_read_ex hides errno), and close_notify is no FIN
+            return False
         return _bytes_acked(self.sock) == self._acked_before
 
     def _fin_arrived(self) -> bool:
@@ -271,12 +298,9 @@ class SocketStream:
         A peer may shut down its sending side and read on after a FIN too, but one that has declared it will never answer
         has no reason to act on a request it receives later.
         """
-        if not self._poll.hung_up(LINGER_FOR_FIN):
-            return False
-        state = self.sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] if _TCP_INFO is not None else 0
-        if state == _CLOSE_WAIT:
-            return True
-        return state == _CLOSED and self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
+        if not self._fin and self._poll.hung_up(LINGER_FOR_FIN):
+            self._note_fin()
+        return self._fin
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -343,13 +367,9 @@ class _Poll:
             poll.register(fd, select.POLLIN | select.POLLPRI | _POLLRDHUP)
             self._poll = poll.poll
 
-        def readable(self, seconds: float | None) -> bool:
-            """Whether there is something to read, an end or an error included, within ``seconds``."""
-            return bool(self._poll(_milliseconds(seconds)))
-
-        def events(self, seconds: float) -> int:
-            """The poll(2) events pending within ``seconds``; 0 for none."""
-            found = self._poll(seconds * 1000)
+        def events(self, seconds: float | None) -> int:
+            """The poll(2) events (something to read, an end, an error) that come within ``seconds``; 0 for none."""
+            found = self._poll(_milliseconds(seconds))
             return found[0][1] if found else 0
 
         def hung_up(self, seconds: float) -> bool:
@@ -364,11 +384,8 @@ class _Poll:
         def __init__(self, fd: int) -> None:
             self._fd = fd
 
-        def readable(self, seconds: float | None) -> bool:
-            return bool(select.select([self._fd], [], [], seconds)[0])
-
-        def events(self, seconds: float) -> int:
-            return 1 if self.readable(seconds) else 0
+        def events(self, seconds: float | None) -> int:
+            return 1 if select.select([self._fd], [], [], seconds)[0] else 0
 
         def hung_up(self, seconds: float) -> bool:
             return False
