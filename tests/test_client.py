@@ -121,6 +121,16 @@ def test_a_redirect_not_followed_names_the_next_request(no_leaks: None) -> None:
         assert answer.next.url == server.url("/two")
 
 
+@pytest.mark.parametrize("location", ["ftp://elsewhere/", "http://[broken/"])
+def test_a_redirect_that_cannot_be_followed_raises_only_if_it_should_be(no_leaks: None, location: str) -> None:
+    with Server(replies(redirect(location), redirect(location))) as server, Client() as client:
+        assert client.get(server.url("/"), allow_redirects=False).next is None
+        with pytest.raises(ValueError, match=r"ftp|broken"):
+            client.get(server.url("/"), stream=True)
+
+        assert client.stats().active == 0
+
+
 def test_too_many_redirects_raise_after_exactly_max_redirects(no_leaks: None) -> None:
     def loop(conn: Conn) -> None:
         for _ in conn.read_requests():

@@ -11,6 +11,16 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from .auth import netrc_auth, netrc_stamp
+from .environment import (
+    Watch,
+    choose_proxy,
+    explain_authorities,
+    may_name_authorities,
+    may_proxy_http,
+    may_proxy_https,
+    snapshot,
+)
 from .exceptions import ConnectTimeout, InvalidURL, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .message.body import Body
@@ -19,11 +29,12 @@ from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
-from .redirects import SECRET_HEADERS, next_request
+from .redirects import SECRET_HEADERS, leaves_origin, next_request
 from .retries import NO_RETRIES, Retries
 from .timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts, TimeoutTypes
 from .transport import Route, Transport
 from .wire.pool import Limits
+from .wire.proxy import Proxy, parse_proxy
 from .wire.stats import PoolStats
 
 if TYPE_CHECKING:
@@ -81,11 +92,13 @@ class Client:
         max_redirects: redirects followed per call. Default 30.
         hooks: ``{"response": callable or list}``.
         stream: do not read bodies until asked. Default False.
-        trust_env: use what the environment says of CAs, netrc and proxies. Default True.
+        proxies: URLs of HTTP proxies by ``scheme://host``, ``scheme``, ``all://host`` or ``all``; the first of these
+            keys that is there counts, None and ``""`` mean no proxy. Copied; ``client.proxies`` may be changed later.
+        trust_env: use what the environment says of proxies, CAs and netrc, where the program says nothing. Default True.
         secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``.
         max_decoded: most bytes that a compressed body may decode to; None for no bound. Default None.
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
-        unix_socket: path of a Unix-domain socket to connect to instead of the URL's host.
+        unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
 
     Raises:
@@ -108,6 +121,7 @@ class Client:
         max_redirects: int = 30,
         hooks: Mapping[str, Any] | None = None,
         stream: bool = False,
+        proxies: Mapping[str, Any] | None = None,
         trust_env: bool = True,
         secret_headers: Collection[str] = SECRET_HEADERS,
         max_decoded: int | None = None,
@@ -120,7 +134,8 @@ class Client:
         self._transport = Transport(limits, clock)
         self._clock = clock
         self._sleep = sleep
-        self._templates: dict[tuple[str, Any], tuple[int, PreparedRequest]] = {}
+        self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
+        self._netrc = Watch(netrc_stamp, ("NETRC", "HOME"), clock)
         self._routes: dict[Any, Route] = {}
         self._jar: CookieJar | None = None
         self._jar_per_call = False
@@ -138,6 +153,7 @@ class Client:
         self.max_redirects = max_redirects
         self.hooks: dict[str, Any] = _hooks(hooks)
         self.stream = stream
+        self.proxies: dict[str, Any] = dict(proxies or {})
         self.trust_env = trust_env
         self.secret_headers = frozenset(name.lower() for name in secret_headers)
         self.max_decoded = max_decoded
@@ -251,6 +267,7 @@ class Client:
             auth: for this request, over the client's.
             timeout: for this call, over the client's; None waits for ever.
             allow_redirects: follow redirects. Default True.
+            proxies: for this call, key by key over the client's.
             hooks: ``{"response": callable}``, over the client's.
             stream: leave the body unread until asked; close the response, or read it to its end.
             verify, cert: for this call, over the client's.
@@ -275,11 +292,12 @@ class Client:
             self.stream if stream is None else stream,
             self.retries if retries is UNSET else Retries.of(retries),  # type: ignore[arg-type]
             on_informational,
+            proxies,
         )
         return call.run(prepared, allow_redirects)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send a prepared request. Keywords: timeout, allow_redirects, stream, verify, cert, as in ``request``.
+        """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, as in ``request``.
 
         Raises:
             ValueError: ``request`` is a ``Request``; prepare it first.
@@ -297,6 +315,7 @@ class Client:
             self.stream if stream is None else stream,
             self.retries,
             None,
+            kwargs.get("proxies"),
         )
         return call.run(request, kwargs.get("allow_redirects", True))
 
@@ -307,18 +326,19 @@ class Client:
         if self.params or self.auth is not None or self.hooks["response"] or (self._jar is not None and len(self._jar)):
             return None
         version = self._headers.version
+        netrc = self._netrc.seen() if self.trust_env else None
         try:
             found = self._templates.get((method, url))
         except TypeError:
             return None  # an URL object that cannot be hashed
-        if found is None or found[0] != version:
+        if found is None or found[0] != version or found[1] != netrc:
             prepared = self.prepare_request(Request(method, url))
             if prepared._hooks is not None or prepared.signer is not None or prepared.content is not None:
                 return prepared
             if len(self._templates) >= MAX_TEMPLATES:
                 self._templates.clear()
-            self._templates[method, url] = found = (version, prepared)
-        return found[1].copy()
+            self._templates[method, url] = found = (version, netrc, prepared)
+        return found[2].copy()
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """The request as it will be sent, with this client's headers, params, cookies, auth and hooks merged in.
@@ -340,7 +360,14 @@ class Client:
         return prepared
 
     def _auth_for(self, prepared: PreparedRequest, given: Any) -> Any:
-        return self.auth if given is None else given
+        """What the call says, else the client, else the header or the URL itself, else netrc."""
+        auth = self.auth if given is None else given
+        if auth is None and prepared.parsed.password is None and "Authorization" not in prepared.headers:
+            return self._netrc_for(prepared.parsed)
+        return auth
+
+    def _netrc_for(self, url: Url) -> tuple[str, str] | None:
+        return netrc_auth(url) if self.trust_env and self._netrc.seen() is not None else None
 
     def _absolute(self, url: Any) -> Any:
         if self._base_url is None:
@@ -353,18 +380,49 @@ class Client:
 
     # -- routes --------------------------------------------------------------------------------------------------------
 
-    def _route(self, url: Url, verify: Verify, cert: Cert) -> Route:
-        if url.scheme == "http":
+    def _route(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
+        url = request.parsed
+        is_plain = url.scheme == "http"
+        if proxies or self.proxies or (self.trust_env and (may_proxy_http() if is_plain else may_proxy_https())):
+            proxy = self._proxy_for(url, proxies)
+            if proxy is not None:
+                return self._route_by(proxy, request, verify, cert)
+        if is_plain:
             return self._routes.get(url.origin) or self._remember(url.origin, url, None)
+        if self.trust_env and may_name_authorities():
+            return self._new_route(url, self._context(verify, cert))
         if verify is True and cert is None:
             return self._routes.get(url.origin) or self._remember(url.origin, url, self._context(True, None))
         # A path is looked at every time: a bundle that was renewed is another configuration.
         return self._new_route(url, self._context(verify, cert))
 
+    def _proxy_for(self, url: Url, proxies: Any) -> Proxy | None:
+        if self._unix_socket is not None:
+            return None
+        chosen = choose_proxy(url, proxies, self.proxies, trust_env=self.trust_env)
+        return None if chosen is None else parse_proxy(chosen)
+
+    def _route_by(self, proxy: Proxy, request: PreparedRequest, verify: Verify, cert: Cert) -> Route:
+        """By way of a proxy: an http request is sent to it, an https one through a tunnel of its own origin."""
+        proxy = proxy.with_authorization(request.headers.get("Proxy-Authorization"))
+        if request.parsed.scheme == "http":
+            return Route("http", proxy.host, proxy.port, source_address=self._source_address, proxy=proxy)
+        return self._new_route(request.parsed, self._context(verify, cert))._replace(proxy=proxy)
+
     def _context(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
         from .wire import tls
 
-        return tls.context_for(True if verify is None else verify, cert)
+        if verify is None:
+            verify = True
+        said = snapshot().authorities if verify is True and self.trust_env else None
+        if said is None:
+            return tls.context_for(verify, cert)
+        try:
+            return tls.context_for(said.path, cert)
+        except OSError as error:
+            if error.filename != said.path:
+                raise
+            raise explain_authorities(error, said) from error
 
     def _remember(self, origin: Any, url: Url, context: ssl.SSLContext | None) -> Route:
         if len(self._routes) >= MAX_TEMPLATES:
@@ -426,6 +484,7 @@ _CONFIGURATION = (
     "max_redirects",
     "hooks",
     "stream",
+    "proxies",
     "trust_env",
     "secret_headers",
     "max_decoded",
@@ -435,7 +494,18 @@ _CONFIGURATION = (
 class _Call:
     """One call of a user: its settings, its one deadline, and the requests it takes (redirects, challenges, retries)."""
 
-    __slots__ = ("cert", "client", "deadline", "jar", "on_informational", "retries", "stream", "timeouts", "verify")
+    __slots__ = (
+        "cert",
+        "client",
+        "deadline",
+        "jar",
+        "on_informational",
+        "proxies",
+        "retries",
+        "stream",
+        "timeouts",
+        "verify",
+    )
 
     def __init__(
         self,
@@ -446,6 +516,7 @@ class _Call:
         stream: bool,
         retries: Retries,
         on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None,
+        proxies: Any,
     ) -> None:
         self.client = client
         self.timeouts = timeouts
@@ -455,38 +526,64 @@ class _Call:
         self.stream = stream
         self.retries = retries
         self.on_informational = on_informational
+        self.proxies = proxies
         self.jar: CookieJar | None = None
 
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
         response = self.send(request)
-        client = self.client
-        following = next_request(request, response, client.secret_headers) if response.is_redirect else None
-        if following is not None:
+        if response.is_redirect:
             if follow:
-                response = self._follow(response, following)
+                response = self._follow(response)
             else:
-                response.next = following
+                response.next = self._next_if_possible(response)
         if not self.stream:
             response.content  # noqa: B018 - reads it
         return response
 
-    def _follow(self, response: Response, following: PreparedRequest | None) -> Response:
+    def _follow(self, response: Response) -> Response:
         history: list[Response] = []
-        while following is not None:
+        while (following := self._next_or_close(response)) is not None:
             if len(history) >= self.client.max_redirects:
                 response.close()
-                raise TooManyRedirects(f"more than {self.client.max_redirects} redirects", response=response)
+                raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
             keep_what_is_small(response)
             history.append(response)
-            self._authenticate(following)
+            self._authenticate(following, response.request.parsed)
             response = self.send(following)
-            response.history = list(history)
-            following = next_request(following, response, self.client.secret_headers)
+            response.history = history + response.history
         return response
 
-    def _authenticate(self, request: PreparedRequest) -> None:
-        """Hook for what the environment knows of the next host."""
+    def _next_or_close(self, response: Response) -> PreparedRequest | None:
+        try:
+            return next_request(response.request, response, self.client.secret_headers)
+        except BaseException:
+            response.close()
+            raise
+
+    def _next_if_possible(self, response: Response) -> PreparedRequest | None:
+        try:
+            return next_request(response.request, response, self.client.secret_headers)
+        except RequestException:
+            return None  # it would raise if it were followed, but nobody asked for that
+
+    def _authenticate(self, request: PreparedRequest, before: Url) -> None:
+        """Give a redirected request what netrc has for its host; take away what was meant for another proxy.
+
+        netrc is asked where the origin is left: within it, what the call itself said still holds. On the way from https
+        to http a host does not get back what was just taken from the request.
+        """
+        url, headers = request.parsed, request.headers
+        if "Proxy-Authorization" in headers and not self._same_proxy(before, url):
+            headers["Proxy-Authorization"] = None
+        if "Authorization" in headers or url.password is not None or not leaves_origin(before, url):
+            return
+        if (before.scheme, url.scheme, before.host) != ("https", "http", url.host):
+            request.prepare_auth(self.client._netrc_for(url))
+
+    def _same_proxy(self, one: Url, other: Url) -> bool:
+        proxies = (self.client._proxy_for(url, self.proxies) for url in (one, other))
+        return len({proxy and (proxy.host, proxy.port) for proxy in proxies}) == 1
 
     def send(self, request: PreparedRequest, **_: Any) -> Response:
         """One request to its final response, with retries, cookies and hooks, without redirects.
@@ -504,7 +601,7 @@ class _Call:
     def _attempt(self, request: PreparedRequest) -> Response:
         client, retries, made = self.client, self.retries, 0
         while True:
-            route = client._route(request.parsed, self.verify, self.cert)
+            route = client._route(request, self.verify, self.cert, self.proxies)
             try:
                 response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
             except (HoldfastConnectionError, Timeout) as error:
@@ -568,7 +665,7 @@ class _Call:
             "verify": self.verify,
             "cert": self.cert,
             "stream": self.stream,
-            "proxies": {},
+            "proxies": dict(self.proxies or {}),
         }
         for hook in request.hooks["response"]:
             replaced = hook(response, **settings)
