@@ -21,8 +21,15 @@ from .environment import (
     may_proxy_https,
     snapshot,
 )
-from .exceptions import ConnectTimeout, InvalidURL, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .exceptions import ConnectionError as HoldfastConnectionError
+from .exceptions import (
+    ConnectTimeout,
+    PoolTimeout,
+    RequestException,
+    Timeout,
+    TooManyRedirects,
+    TotalTimeout,
+)
 from .message.body import Body
 from .message.decoding import accept_encoding
 from .message.headers import Headers
@@ -94,7 +101,7 @@ class Client:
         stream: do not read bodies until asked. Default False.
         proxies: URLs of HTTP proxies by ``scheme://host``, ``scheme``, ``all://host`` or ``all``; the first of these
             keys that is there counts, None and ``""`` mean no proxy. Copied; ``client.proxies`` may be changed later.
-        trust_env: use what the environment says of proxies, CAs and netrc, where the program says nothing. Default True.
+        trust_env: use what the environment says of proxies, CAs and netrc, where the program is silent. Default True.
         secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``.
         max_decoded: most bytes that a compressed body may decode to; None for no bound. Default None.
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
@@ -297,7 +304,7 @@ class Client:
         return call.run(prepared, allow_redirects)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, as in ``request``.
+        """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert: see ``request``.
 
         Raises:
             ValueError: ``request`` is a ``Request``; prepare it first.

@@ -22,14 +22,17 @@ from .exceptions import (
     RequestException,
     TotalTimeout,
 )
+from .exceptions import ConnectionError as HoldfastConnectionError
 from .message.response import Response
 from .outcomes import Delivery, Discard, ExchangeFailed
 from .retries import Resend, is_idempotent, may_resend
 from .wire import network, tls
+from .wire import proxy as proxies
 from .wire.http1 import Http1Connection, OnInformational
 from .wire.pool import Lease, Limits, Pool
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from .message.request import PreparedRequest
@@ -49,6 +52,8 @@ class Route(NamedTuple):
         server_name: the name the certificate must be for, and SNI.
         unix_socket: connect to this path instead of host and port; None for TCP.
         source_address: local (address, port) to connect from; None for any.
+        proxy: None for a connection of our own. With a context: a tunnel through it. Without: a connection to the proxy
+            itself, host and port being its, over which requests to any http origin go.
     """
 
     scheme: str
@@ -58,11 +63,14 @@ class Route(NamedTuple):
     server_name: str = ""
     unix_socket: str | None = None
     source_address: tuple[str, int] | None = None
+    proxy: proxies.Proxy | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        via = f" via {self.unix_socket}" if self.unix_socket else ""
-        return f"{self.scheme}://{host}:{self.port}{via}"
+        where = f"{self.scheme}://{host}:{self.port}"
+        if self.proxy is not None:
+            return f"{where} through the proxy {self.proxy}" if self.context is not None else f"the proxy {where}"
+        return f"{where} via {self.unix_socket}" if self.unix_socket else where
 
 
 class Transport:
@@ -79,7 +87,7 @@ class Transport:
             _open, Http1Connection.probe, _close, interrupt=_interrupt, limits=limits, clock=clock
         )
         self.resent: dict[Resend, int] = dict.fromkeys(Resend, 0)
-        self._heads: dict[tuple[int, str, bytes, bytes], h11.Request] = {}
+        self._heads: dict[tuple[Any, ...], h11.Request] = {}
 
     def send(
         self,
@@ -94,7 +102,7 @@ class Transport:
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
         """
-        event = self._event(request)
+        event = self._event(request, route)
         body = request.content
         resends = 0
         while True:
@@ -123,17 +131,24 @@ class Transport:
 
     # -- the request ---------------------------------------------------------------------------------------------------
 
-    def _event(self, request: PreparedRequest) -> h11.Request:
+    def _event(self, request: PreparedRequest, route: Route) -> h11.Request:
         """The head of the request as h11 has validated it. A version never stands for two contents, so heads can be kept."""
         url = request.parsed
-        key = (request.headers.version, request.method, url.target, url.host_header)
+        key: tuple[Any, ...] = (request.headers.version, request.method, url.target, url.host_header)
+        if route.proxy is not None and route.context is None:
+            # absolute-form, RFC 9112, section 3.2.2: without it the proxy would not know where to
+            key = (*key[:2], b"http://" + url.host_header + url.target, url.host_header, route.proxy.authorization)
         return self._heads.get(key) or self._new_event(request, key)
 
-    def _new_event(self, request: PreparedRequest, key: tuple[int, str, bytes, bytes]) -> h11.Request:
+    def _new_event(self, request: PreparedRequest, key: tuple[Any, ...]) -> h11.Request:
         request.check_framing()
         fields = request.headers.encode()
         if "Host" not in request.headers:
             fields.insert(0, (b"Host", key[3]))
+        if "Proxy-Authorization" in request.headers:
+            # Whoever wrote it, the route has it by now; an origin, behind a tunnel or not, must never see it.
+            fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
+        fields += [(b"Proxy-Authorization", value.encode("latin-1")) for value in key[4:] if value is not None]
         try:
             event = h11.Request(method=key[1], target=key[2], headers=fields)
         except h11.LocalProtocolError as error:
@@ -359,11 +374,30 @@ def _open(route: Route, until: float | None) -> Http1Connection:
     """Connect, and shake hands if the route is TLS."""
     if route.unix_socket is not None:
         sock = network.connect_unix(route.unix_socket, until)
+    elif route.proxy is not None:
+        sock = _connect_by(route.proxy, route, until)
     else:
         sock = network.connect_tcp(route.host, route.port, until, source_address=route.source_address)
     if route.context is not None:
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until)
     return Http1Connection(network.SocketStream(sock))
+
+
+def _connect_by(proxy: proxies.Proxy, route: Route, until: float | None) -> socket.socket:
+    """A socket on which the proxy listens for requests, or, for TLS, on which it has gone out of the way."""
+    target = proxies.authority(route.host, route.port)
+    try:
+        sock = network.connect_tcp(proxy.host, proxy.port, until, source_address=route.source_address)
+    except HoldfastConnectionError as error:
+        raise proxies.unreachable(proxy, error) from error
+    if route.context is not None:
+        try:
+            asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
+            proxies.open_tunnel(Http1Connection(network.SocketStream(sock)), asked, target, proxy, until)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
 
 
 def _close(connection: Http1Connection, reason: Discard) -> None:

@@ -1,0 +1,358 @@
+"""What the environment says of proxies and certificate authorities: which proxy leads to a URL, if any.
+
+Laws:
+
+1. What the program says comes before what the environment says: ``proxies=`` of the call, then of the client, then the
+   variables. (requests lets the variables overrule a session's proxies.)
+2. A proxy is chosen for one URL, anew for every request and every hop of a redirect.
+3. A snapshot never changes, and holds for as long as the variables it was made of are what they were.
+
+Keys of ``proxies``, the first that is there counts, as in requests: ``scheme://host``, ``scheme``, ``all://host``,
+``all``. A value of None takes away what a wider mapping says and, like ``""``, means that no proxy of the environment
+is wanted. A key ``no_proxy`` stands in for the variable of that name; it has no say over the other keys.
+
+Variables, the lower-case name first, and one that is set but empty silences its upper-case twin:
+
+=========================================  ==================================================================
+http_proxy, https_proxy, all_proxy         the proxy for URLs of that scheme, or for all. HTTP_PROXY in capitals is
+                                           ignored where REQUEST_METHOD is set: CGI servers put a request's
+                                           ``Proxy`` field there (CVE-2016-1000110)
+no_proxy                                   hosts that the variables above are not for, see ``NoProxy``
+REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,        certificate authorities, where ``verify`` is True: the first that is
+SSL_CERT_FILE, SSL_CERT_DIR                set and not empty
+=========================================  ==================================================================
+
+What it costs. Nearly always none of these is set, and four look-ups in the dictionary behind ``os.environ`` say so.
+Otherwise the values are compared with those the last snapshot was made of. The dictionary is os.environ's own, private
+one: its public methods encode the name at every look-up and cost twenty times as much. System-wide settings of macOS
+and Windows are not read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .exceptions import InvalidRequest
+
+if TYPE_CHECKING:
+    from .message.url import Url
+
+MAX_REMEMBERED = 1024  # origins for which a snapshot remembers its choice
+LOOK_AGAIN = 1.0  # seconds for which a Watch believes what it saw
+
+_CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_NAMES = (
+    *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
+    *("REQUEST_METHOD", *_CA_NAMES),
+)
+
+_values: Any = getattr(os.environ, "_data", os.environ)
+_encode: Callable[[str], Any] = getattr(os.environ, "encodekey", str) if _values is not os.environ else str
+_KEYS = tuple(_encode(name) for name in _NAMES)
+_HTTP_1, _HTTP_2, _HTTPS_1, _HTTPS_2, _ALL_1, _ALL_2 = _KEYS[:6]
+_CA_1, _CA_2, _CA_3, _CA_4 = _KEYS[-4:]
+_ONE_CASE = _HTTP_1 == _HTTP_2  # Platform-specific: Windows knows one case of names only
+
+
+# -- is anything said at all? ------------------------------------------------------------------------------------------
+
+
+def may_proxy_http() -> bool:
+    """Whether a variable may name a proxy for http URLs. False means that ``snapshot()`` need not be asked."""
+    values = _values
+    return _HTTP_1 in values or _HTTP_2 in values or _ALL_1 in values or _ALL_2 in values
+
+
+def may_proxy_https() -> bool:
+    """The same for https URLs."""
+    values = _values
+    return _HTTPS_1 in values or _HTTPS_2 in values or _ALL_1 in values or _ALL_2 in values
+
+
+def may_name_authorities() -> bool:
+    """Whether a variable may name a CA bundle."""
+    values = _values
+    return _CA_1 in values or _CA_2 in values or _CA_3 in values or _CA_4 in values
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+class Authorities(NamedTuple):
+    """Where certificate authorities are, and which variable says so."""
+
+    variable: str
+    path: str
+
+
+class Environment:
+    """What the variables say. Immutable, but for what it remembers having worked out.
+
+    Attributes:
+        proxies: by ``"http"``, ``"https"`` and ``"all"``; without those that are not set.
+        no_proxy: the text of that variable, ``""`` if it is not set.
+        authorities: None if no variable names any.
+    """
+
+    __slots__ = ("_chosen", "authorities", "no_proxy", "proxies")
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.proxies: Mapping[str, str] = _proxies_of(variables)
+        self.no_proxy = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
+        self.authorities = next((Authorities(name, variables[name]) for name in _CA_NAMES if variables.get(name)), None)
+        self._chosen: dict[Any, str | None] = {}
+
+    def proxy_for(self, url: Url, no_proxy: str | None = None) -> str | None:
+        """The proxy the variables name for this URL, or None.
+
+        Args:
+            no_proxy: instead of the variable.
+        """
+        if no_proxy is not None:
+            return self._choose(url, no_proxy)
+        try:
+            return self._chosen[url.origin]
+        except KeyError:
+            if len(self._chosen) >= MAX_REMEMBERED:
+                self._chosen.clear()
+            proxy = self._chosen[url.origin] = self._choose(url, self.no_proxy)
+            return proxy
+
+    def _choose(self, url: Url, no_proxy: str) -> str | None:
+        proxy = self.proxies.get(url.scheme) or self.proxies.get("all")
+        return None if proxy is None or (no_proxy and NoProxy(no_proxy).covers(url)) else proxy
+
+    def __repr__(self) -> str:
+        # Not the proxies themselves: they hold passwords.
+        return f"<Environment proxies for {sorted(self.proxies)}, authorities={self.authorities!r}>"
+
+
+def _proxies_of(variables: Mapping[str, str]) -> dict[str, str]:
+    is_cgi = "REQUEST_METHOD" in variables
+    found = {}
+    for scheme in ("http", "https", "all"):
+        lower, upper = f"{scheme}_proxy", f"{scheme.upper()}_PROXY"
+        # Where case is not told apart, neither name can be trusted inside a CGI program.
+        trusted = not (scheme == "http" and is_cgi)
+        value = variables.get(lower) if trusted or not _ONE_CASE else ""
+        if value is None and trusted:
+            value = variables.get(upper)
+        if value:
+            found[scheme] = value
+    return found
+
+
+_last: tuple[tuple[Any, ...], Environment] = ((None,) * len(_KEYS), Environment({}))
+
+
+def snapshot() -> Environment:
+    """What the variables say now: the same object as last time unless one of them has changed."""
+    global _last
+    found = tuple(map(_values.get, _KEYS))
+    last = _last
+    if found == last[0]:
+        return last[1]
+    variables = {name: os.fsdecode(value) for name, value in zip(_NAMES, found, strict=True) if value is not None}
+    # One store of both, so that a thread sees the old pair or the new one.
+    _last = last = (found, Environment(variables))
+    return last[1]
+
+
+# -- choosing ----------------------------------------------------------------------------------------------------------
+
+
+def choose_proxy(url: Url, call: Any = None, client: Any = None, *, trust_env: bool = True) -> Any:
+    """The proxy that leads to ``url``, as it was written, or None for none.
+
+    Args:
+        call, client: mappings as described above, or None; neither is changed.
+        trust_env: whether the variables have a say.
+
+    Raises:
+        InvalidRequest: ``call`` or ``client`` is no mapping.
+    """
+    proxies = _merged(call, client)
+    if proxies:
+        decided, proxy = select_proxy(url, proxies)
+        if decided:
+            return proxy
+    if not trust_env:
+        return None
+    no_proxy = proxies.get("no_proxy") if proxies else None
+    return snapshot().proxy_for(url, no_proxy)
+
+
+def _merged(call: Any, client: Any) -> Mapping[str, Any]:
+    for proxies in (call, client):
+        if proxies is not None and not isinstance(proxies, Mapping):
+            raise InvalidRequest(
+                f"proxies must be a dict such as {{'https': 'http://proxy:3128'}}, not {type(proxies).__name__}"
+            )
+    return {**client, **call} if call and client else call or client or {}
+
+
+def select_proxy(url: Url, proxies: Mapping[str, Any]) -> tuple[bool, Any]:
+    """(whether the mapping says anything of this URL, the proxy or None): requests' order of keys. Pure."""
+    decided = False
+    for key in (f"{url.scheme}://{url.host}", url.scheme, f"all://{url.host}", "all"):
+        if key in proxies:
+            if proxies[key] is not None:
+                return True, proxies[key] or None
+            decided = True
+    return decided, None
+
+
+class NoProxy:
+    """The hosts of a no_proxy list.
+
+    Entries are separated by commas or white space, upper and lower case are the same, and an entry may end in
+    ``:port``, which is compared with the port in use, written or not:
+
+    ====================================  =============================================================================
+    ``*``                                 every host
+    ``example.com``, ``.example.com``,    that host and all below it. ``badexample.com`` is not below it. A final dot
+    ``*.example.com``                     does not matter
+    ``192.0.2.7``, ``2001:db8::7``        that address, however the URL writes it; ``[2001:db8::7]:8080`` with a port
+    ``192.0.2.0/24``, ``2001:db8::/32``   addresses of that network; never names, which are not looked up
+    ====================================  =============================================================================
+
+    An address is never taken for a name, nor its zone for a domain (CVE-2025-22870). What is none of these is ignored.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, text: str) -> None:
+        self._entries = [entry for part in text.lower().replace(",", " ").split() for entry in _understood(part)]
+
+    def covers(self, url: Url) -> bool:
+        """Whether this URL's host is in the list."""
+        host: Any = _address(url.host) or url.host.rstrip(".")
+        return any(_matches(entry, host) for entry, port in self._entries if port is None or port == url.port)
+
+
+def _matches(entry: Any, host: Any) -> bool:
+    """``entry``: "*", a name, or a network; ``host``: a name or an address."""
+    if entry == "*":
+        return True
+    if isinstance(entry, str):
+        return isinstance(host, str) and (host == entry or host.endswith("." + entry))
+    return not isinstance(host, str) and host in entry
+
+
+def _understood(text: str) -> list[tuple[Any, int | None]]:
+    """One entry of a list as [(name or network, port or None)]; [] if it is no entry."""
+    name, port = _split_port(text)
+    if port is not None and not (port.isascii() and port.isdigit() and len(port) <= 5):
+        return []
+    where = _network(name) or _name(name)
+    return [(where, None if port is None else int(port))] if where else []
+
+
+def _split_port(text: str) -> tuple[str, str | None]:
+    if text.startswith("["):
+        address, _, rest = text[1:].partition("]")
+        return (address, rest[1:]) if rest.startswith(":") else (address + rest, None)
+    name, colon, port = text.partition(":")
+    return (text, None) if not colon or ":" in port else (name, port)
+
+
+def _name(text: str) -> str:
+    """A name as hosts are compared with it, ``""`` if it cannot be one."""
+    name = text if text == "*" else text.removeprefix("*.").strip(".")
+    return "" if any(char in name for char in "/:[]") or ("*" in name and name != "*") else name
+
+
+def _network(text: str) -> Any:
+    """The network of an address or a CIDR block; None if it is neither."""
+    address, slash, bits = text.partition("/")
+    if not slash:
+        address, bits = str(_address(address) or ""), ""
+    if not _may_be_address(address):
+        return None
+    import ipaddress
+
+    try:
+        return ipaddress.ip_network(f"{_plain(address)}{slash}{bits}", strict=False)
+    except ValueError:
+        return None
+
+
+def _address(host: str) -> Any:
+    """The address a host is, in one of the forms that sockets take; None if it is a name."""
+    if not _may_be_address(host):
+        return None
+    import ipaddress
+
+    try:
+        address = ipaddress.ip_address(_plain(host))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address  # ::ffff:192.0.2.7 leads to 192.0.2.7
+
+
+def _may_be_address(text: str) -> bool:
+    return ":" in text or text[:1].isdigit()
+
+
+def _plain(address: str) -> str:
+    """An address without its zone; an IPv4 one in four decimal numbers, for sockets take 127.1 and 0x7f000001 too."""
+    if ":" in address:
+        return address.partition("%")[0]
+    parts = address.split(".")
+    numbers = [_number(part) for part in parts]
+    if len(parts) > 4 or any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(parts)):
+        raise ValueError("not an IPv4 address")
+    packed = bytes(numbers[:-1]) + numbers[-1].to_bytes(5 - len(parts), "big")
+    return ".".join(str(byte) for byte in packed)
+
+
+def _number(text: str) -> int:
+    """One part of an IPv4 address, as inet_aton reads it: 0x for hexadecimal, a leading 0 for octal."""
+    if not text.isascii() or not text.isalnum() or len(text) > 12:
+        raise ValueError("not a number")
+    return int(text, 16 if text[:2] in ("0x", "0X") else 8 if text[0] == "0" else 10)
+
+
+def explain_authorities(error: OSError, authorities: Authorities) -> OSError:
+    """The same error, saying which variable named the path."""
+    return OSError(error.errno, f"{error.strerror} (the path is that of {authorities.variable})", error.filename)
+
+
+# -- what lies in files ------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Looks at something that costs system calls at most once in ``LOOK_AGAIN`` seconds, and when a variable changes.
+
+    Args:
+        look: returns a value that differs when the thing has changed.
+        variables: names of those that say where it is.
+        clock: seconds, monotonic.
+    """
+
+    __slots__ = ("_clock", "_first", "_first_value", "_look", "_second", "_second_value", "_seen", "_until")
+
+    def __init__(self, look: Callable[[], Any], variables: tuple[str, str], clock: Callable[[], float]) -> None:
+        self._look = look
+        self._clock = clock
+        self._first, self._second = (_encode(name) for name in variables)
+        self._first_value = self._second_value = None
+        self._until = float("-inf")
+        self._seen: Any = None
+
+    def seen(self) -> Any:
+        """What ``look`` returned, at most ``LOOK_AGAIN`` seconds ago."""
+        # "is": a variable that was set again has another object, and looking once too often does no harm.
+        if (
+            self._clock() < self._until
+            and _values.get(self._first) is self._first_value
+            and _values.get(self._second) is self._second_value
+        ):
+            return self._seen
+        first, second, now = _values.get(self._first), _values.get(self._second), self._clock()
+        seen = self._seen = self._look()
+        # In this order, for a thread that comes in between: not to be believed before there is something to believe.
+        self._first_value, self._second_value, self._until = first, second, now + LOOK_AGAIN
+        return seen

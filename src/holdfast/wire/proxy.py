@@ -1,0 +1,255 @@
+"""Proxies: what a proxy's URL says, and the tunnel through one (CONNECT, RFC 9110 section 9.3.6).
+
+Laws:
+
+1. The proxy's credentials are for the proxy. They are part of what tells connections apart, go into the CONNECT or into
+   requests the proxy reads itself, and into no repr, message or statistic.
+2. A tunnel is nobody's until the proxy has said 2xx. What stands behind that head in the proxy's own answer was said by
+   nobody the tunnel leads to: it is an error, never the origin's first bytes (CVE-2023-40217).
+3. Opening it happens within the time for connecting, however slowly the answer drips.
+
+Of a 2xx answer only the status counts: it has no body, whatever its fields say (RFC 9110 section 9.3.6). The exchange
+itself is an HTTP/1.1 connection's work, limits included; this file only knows what to ask and how to take the answer.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from ..exceptions import ConnectionError as HoldfastConnectionError
+from ..exceptions import (
+    ConnectTimeout,
+    InvalidProxyURL,
+    InvalidRequest,
+    InvalidSchema,
+    ProxyError,
+    RequestException,
+    Timeout,
+)
+from ..message.request import basic_authorization
+from ..message.url import Url
+from ..outcomes import Discard, ExchangeFailed
+from ..timeouts import Deadline, Timeouts
+
+MAX_SHOWN = 100  # bytes of a refusal's body that are read and shown
+LAST_WORDS = 0.5  # seconds that a refusal's body may take
+_LATER = ("https", "socks4", "socks4a", "socks5", "socks5h")
+_HOST = re.compile(r"[A-Za-z0-9.\-_~!$&'()*+,;=:]+")
+
+
+class UnsupportedProxy(InvalidProxyURL, InvalidSchema):
+    """Nothing was sent: the proxy's scheme is not spoken. Both by nature, and requests has a name for either."""
+
+
+class BrokenProxy(ProxyError):
+    """No connection through the proxy. Nothing of the request has left: a Retries policy may repeat any method."""
+
+    never_connected = True
+
+
+class Refused(BrokenProxy):
+    """The proxy's answer to CONNECT was not 2xx.
+
+    Attributes:
+        status_code: what it was.
+    """
+
+    def __init__(self, *args: Any, status_code: int = 0, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.status_code = status_code
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy, and what it is told about who is asking.
+
+    Attributes:
+        host, port: where it is.
+        authorization: the value of Proxy-Authorization; None for none.
+    """
+
+    host: str
+    port: int
+    authorization: str | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self}{' with credentials' if self.authorization else ''}>"
+
+    def with_authorization(self, value: str | None) -> Proxy:
+        """This proxy, told ``value`` where its URL names no credentials."""
+        return self if value is None or self.authorization is not None else Proxy(self.host, self.port, value)
+
+
+def parse_proxy(given: Any) -> Proxy:
+    """The proxy a URL means: ``[http://][user:password@]host[:port]``, the port being 80 if it is not given.
+
+    Args:
+        given: str or bytes, user name and password percent-encoded; or a Url.
+
+    Raises:
+        InvalidProxyURL: it cannot be understood, or is a proxy of a kind that is not supported. No password is shown.
+    """
+    text = given.decode("latin-1") if isinstance(given, bytes) else given.text if isinstance(given, Url) else given
+    if not isinstance(text, str):
+        raise InvalidProxyURL(f"a proxy is given as a URL such as 'http://proxy:3128', not as {type(given).__name__}")
+    return _parse(text)
+
+
+@lru_cache(maxsize=64)
+def _parse(text: str) -> Proxy:
+    text = text.strip()
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        text = "http:" + text if text.startswith("//") else "http://" + text
+    elif scheme.lower() != "http":
+        raise _unsupported(scheme.lower())
+    try:
+        url = Url.parse(text)
+        return Proxy(url.host, url.port, _authorization(url))
+    except RequestException as error:
+        raise InvalidProxyURL(f"cannot understand the proxy's URL: {error}") from None  # the cause may show more of it
+
+
+def _unsupported(scheme: str) -> UnsupportedProxy:
+    # A scheme that is none is not shown: it may be the beginning of a password.
+    what = f"{scheme}:// proxies are not supported yet" if scheme in _LATER else "this kind of proxy is not known"
+    return UnsupportedProxy(f"{what}: give an http:// proxy; it can reach https:// URLs too, by a tunnel")
+
+
+def _authorization(url: Url) -> str | None:
+    if not (url.username or url.password):
+        return None
+    return basic_authorization(url.username or "", url.password or "")
+
+
+def unreachable(proxy: Proxy, error: HoldfastConnectionError) -> HoldfastConnectionError:
+    """What to raise when there was no connection to the proxy itself: it was late, or it is not there."""
+    kind = ConnectTimeout if isinstance(error, ConnectTimeout) else BrokenProxy
+    return kind(f"the proxy {proxy} cannot be reached: {error}")
+
+
+# -- the tunnel --------------------------------------------------------------------------------------------------------
+
+
+class Exchanger(Protocol):
+    """What is needed of an HTTP/1.1 connection to the proxy."""
+
+    def exchange(self, request: Any, body: None, timeouts: Timeouts, deadline: Deadline) -> Any: ...
+    def read_body(self) -> bytes: ...
+    def read_body_within(self, seconds: float) -> bytes: ...
+    def recycle(self) -> Discard | None: ...
+
+
+def authority(host: str, port: int) -> bytes:
+    """``host:port``, the target of a CONNECT.
+
+    Raises:
+        InvalidRequest: the host holds what would end the request line, or worse.
+    """
+    address = host.partition("%")[0] if ":" in host else host  # a zone means something on this machine only
+    if not _HOST.fullmatch(address):
+        raise InvalidRequest(f"the host {host[:100]!r} cannot be asked of a proxy: a character in it is not allowed")
+    return f"[{address}]:{port}".encode("ascii") if ":" in address else f"{address}:{port}".encode("ascii")
+
+
+def connect_fields(target: bytes, proxy: Proxy) -> list[tuple[bytes, bytes]]:
+    """The fields of a CONNECT: Host, which RFC 9112 section 3.2 wants, and what is for the proxy. Nothing else."""
+    fields = [(b"Host", target)]
+    if proxy.authorization is not None:
+        fields.append((b"Proxy-Authorization", proxy.authorization.encode("latin-1")))
+    return fields
+
+
+def open_tunnel(
+    connection: Exchanger,
+    request: Any,
+    target: bytes,
+    proxy: Proxy,
+    until: float | None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Ask the proxy for a tunnel; when this returns, the next byte is the origin's.
+
+    Args:
+        connection: to the proxy, new.
+        request: the CONNECT, as ``connection`` takes it.
+        target: what it asks for, for messages.
+        until: the moment on ``clock`` by which the answer's head must be here; None waits for ever.
+
+    Raises:
+        ProxyError: it was refused (``Refused``), or the answer is no answer, or more than one.
+        ConnectTimeout: there was none in time.
+    """
+    started = clock()
+    try:
+        head = _ask(connection, request, until, clock)
+    except TimeoutError as error:
+        raise ConnectTimeout(
+            f"the proxy {proxy} did not open the tunnel to {_shown(target)} within {clock() - started:.2f} s"
+        ) from error
+    except ExchangeFailed as failure:
+        raise BrokenProxy(f"the proxy {proxy} opened no tunnel to {_shown(target)}: {failure.error}") from failure.error
+    if not 200 <= head.status_code < 300:
+        raise _refusal(connection, head, target, proxy, until, clock)
+    if connection.read_body() or connection.recycle() is Discard.UNSOLICITED:
+        raise BrokenProxy(
+            f"the proxy {proxy} sent bytes of its own after opening the tunnel to {_shown(target)}: "
+            "they cannot be the server's, which has not been spoken to"
+        )
+
+
+def _ask(connection: Exchanger, request: Any, until: float | None, clock: Callable[[], float]) -> Any:
+    left = None if until is None else until - clock()
+    if left is not None and left <= 0:
+        raise TimeoutError("no time is left")
+    try:
+        return connection.exchange(request, None, Timeouts(read=left, write=left), Deadline(left, clock))
+    except ExchangeFailed as failure:
+        if isinstance(failure.error, Timeout):
+            raise TimeoutError(str(failure.error)) from failure.error
+        raise
+
+
+def _refusal(
+    connection: Exchanger, head: Any, target: bytes, proxy: Proxy, until: float | None, clock: Callable[[], float]
+) -> Refused:
+    status = head.status_code
+    body = _beginning(connection, until, clock)
+    said = f"{status} {bytes(head.reason)[:MAX_SHOWN].decode('latin-1')!r}" + (f", {body!r}" if body else "")
+    return Refused(
+        f"the proxy {proxy} refused the tunnel to {_shown(target)}: {said}{_advice(status, proxy)}", status_code=status
+    )
+
+
+def _advice(status: int, proxy: Proxy) -> str:
+    if status != 407:
+        return ""
+    if proxy.authorization is not None:
+        return ". It does not accept these credentials."
+    return ". Give credentials in its URL: http://user:password@host:port"
+
+
+def _beginning(connection: Exchanger, until: float | None, clock: Callable[[], float]) -> bytes:
+    """The first bytes of the body, if they come soon."""
+    end = clock() + LAST_WORDS if until is None else min(until, clock() + LAST_WORDS)
+    found = b""
+    try:
+        while len(found) < MAX_SHOWN and (left := end - clock()) > 0:
+            piece = connection.read_body_within(left)
+            if not piece:
+                break
+            found += piece
+    except (RequestException, ExchangeFailed):
+        pass  # the status says enough
+    return found[:MAX_SHOWN]
+
+
+def _shown(target: bytes) -> str:
+    return target.decode("ascii")
