@@ -38,7 +38,7 @@ FLOORS: list[set[str]] = [
 FAMILIES = [
     ("message.",),
     # What the pool is made of: nothing else in wire/ knows it.
-    tuple(f"wire.{name}" for name in "pool slots leases limits stats events keeper advice".split()),
+    ("wire.pool", "wire.slots", "wire.leases", "wire.limits", "wire.stats", "wire.events", "wire.keeper"),
     ("wire.network", "wire.tls"),  # one way of waiting for a descriptor
 ]
 
