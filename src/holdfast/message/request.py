@@ -287,9 +287,9 @@ class PreparedRequest:
             InvalidRequest: the user's framing fields contradict the body or each other.
         """
         self.content = content
+        self._set_framing()
         if content is not None and content.content_type is not None and "Content-Type" not in self.headers:
             self.headers["Content-Type"] = content.content_type
-        self._set_framing()
 
     @property
     def body(self) -> Any:
