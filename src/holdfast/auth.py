@@ -122,6 +122,7 @@ class Challenge(NamedTuple):
     stale: bool
     is_utf8: bool
     hides_user: bool
+    names_algorithm: bool = True
 
 
 class _Conversation:
@@ -287,8 +288,9 @@ class HTTPDigestAuth(AuthBase):
             f"nonce={_quoted(challenge.nonce)}",
             f"uri={_quoted(uri)}",
             f'response="{response}"',
-            f"algorithm={challenge.algorithm}",
         ]
+        if challenge.names_algorithm:
+            parts.append(f"algorithm={challenge.algorithm}")
         if challenge.opaque is not None:
             parts.append(f"opaque={_quoted(challenge.opaque)}")
         if challenge.qop is not None:
@@ -336,6 +338,7 @@ def _understood(parameters: dict[str, str], request: PreparedRequest) -> Challen
         stale=parameters.get("stale", "").lower() == "true",
         is_utf8=parameters.get("charset", "").lower() == "utf-8",
         hides_user=parameters.get("userhash", "").lower() == "true",
+        names_algorithm="algorithm" in parameters,  # RFC 7616 section 3.4: the answer has what the challenge has
     )
     return challenge if _can_hash_body(challenge, request) else None
 

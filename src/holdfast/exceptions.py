@@ -24,10 +24,11 @@
     ├── TooManyRedirects
     ├── RetryError                         Retries(statuses=...) is used up; .response is the last answer
     ├── UnrewindableBodyError              a body that was consumed cannot be sent again
-    ├── StreamConsumedError (TypeError)    the body of a streamed response was read already
+    ├── StreamConsumedError                the body of a streamed response was read already (TypeError, RuntimeError)
     ├── InvalidJSONError
     │   └── JSONDecodeError (ValueError)   response.json() of something that is not JSON
     ├── InvalidRequest (ValueError)        nothing was sent: the arguments contradict each other
+    │   ├── WrongType (TypeError)          an argument is of a type that cannot be sent
     │   └── ClientClosed (RuntimeError)    this Client was closed
     ├── InvalidHeader (ValueError)         nothing was sent: a field name or value is not allowed
     └── URLRequired, InvalidURL, InvalidSchema, MissingSchema, InvalidProxyURL (ValueError)
@@ -80,6 +81,7 @@ __all__ = [
     "URLRequired",
     "UnrewindableBodyError",
     "WriteTimeout",
+    "WrongType",
 ]
 
 
@@ -222,8 +224,11 @@ class UnrewindableBodyError(RequestException):
     """The body has to be sent again, but an iterator or an unseekable file gives its bytes only once."""
 
 
-class StreamConsumedError(RequestException, TypeError):
-    """The body of this streamed response was consumed already."""
+class StreamConsumedError(RequestException, TypeError, RuntimeError):
+    """The body of this streamed response was consumed already.
+
+    requests raises a bare RuntimeError where ``content`` is asked for after that.
+    """
 
 
 class InvalidJSONError(RequestException):
@@ -244,6 +249,10 @@ class JSONDecodeError(InvalidJSONError, _json.JSONDecodeError):
 
 class InvalidRequest(RequestException, ValueError):
     """Nothing was sent: the arguments contradict each other or cannot be expressed in HTTP/1.1."""
+
+
+class WrongType(InvalidRequest, TypeError):
+    """Nothing was sent: an argument is of a type that cannot be sent."""
 
 
 class ClientClosed(InvalidRequest, RuntimeError):

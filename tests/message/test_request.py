@@ -303,7 +303,8 @@ def test_basic_credentials_outside_latin1_are_utf8() -> None:
 
 
 def test_only_userinfo_of_the_url_makes_credentials() -> None:
-    assert prepared(url="http://user@example.com/").headers["Authorization"] == basic_authorization("user", "")
+    assert prepared(url="http://user:@example.com/").headers["Authorization"] == basic_authorization("user", "")
+    assert "Authorization" not in prepared(url="http://user@example.com/").headers
     assert prepared(url="http://:pw@example.com/").headers["Authorization"] == basic_authorization("", "pw")
     assert "Authorization" not in prepared(url="http://@example.com/").headers
 

@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from ..exceptions import InvalidJSONError, InvalidRequest, UnrewindableBodyError
+from ..exceptions import InvalidJSONError, InvalidRequest, UnrewindableBodyError, WrongType
 
 PIECE = 64 * 1024
 FORM = "application/x-www-form-urlencoded"
@@ -297,10 +297,10 @@ def stream_body(source: Any) -> Body:
     """The Body of a file-like object, an iterable, or anything with a buffer (array, mmap).
 
     Raises:
-        InvalidRequest: it is none of these, or asynchronous.
+        WrongType: it is none of these, or asynchronous.
     """
     if hasattr(source, "__aiter__"):
-        raise InvalidRequest(f"{type(source).__name__} is asynchronous and holdfast is not; give a file or an iterable")
+        raise WrongType(f"{type(source).__name__} is asynchronous and holdfast is not; give a file or an iterable")
     if hasattr(source, "read"):
         return _file_body(source)
     try:
@@ -309,7 +309,7 @@ def stream_body(source: Any) -> Body:
         pass  # no buffer, so it must be something to iterate over
     if hasattr(source, "__iter__"):
         return IterBody(source)
-    raise InvalidRequest(
+    raise WrongType(
         f"an object of type {type(source).__name__} cannot be sent as a body; "
         "give bytes, str, a dict, a file or an iterable of bytes"
     )

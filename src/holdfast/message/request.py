@@ -19,7 +19,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import InvalidRequest
+from ..exceptions import InvalidRequest, WrongType
 from .body import FORM, Body, make_body
 from .headers import Headers
 from .url import Url
@@ -148,6 +148,7 @@ class PreparedRequest:
     """
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
         "_body_was_text",
         "_cookie_is_computed",
@@ -297,7 +298,7 @@ class PreparedRequest:
         content = self.content
         if content is None:
             return None
-        if content.data is None:
+        if self._stream is not None or content.data is None:
             return content if self._stream is None else self._stream
         is_text = self._body_was_text or content.content_type == FORM
         return content.data.decode() if is_text else content.data
@@ -311,27 +312,33 @@ class PreparedRequest:
     def _remember(self, given: Any) -> None:
         self._body_was_text = isinstance(given, str)
         # The stream itself, for whoever asks for it; not what was encoded into bytes already.
-        self._stream = given if self.content is not None and self.content.data is None else None
+        is_stream = self.content is not None and (self.content.data is None or hasattr(given, "read"))
+        self._stream = given if is_stream else None
 
     def prepare_content_length(self, body: Any = None) -> None:
         """Set the framing fields again. ``body`` is accepted for requests' sake; the body itself is asked."""
         self._set_framing()
 
     def _set_framing(self) -> None:
-        headers = self.headers
-        if self._framing is not None:
-            headers[self._framing] = None
-            self._framing = None
-        if "Content-Length" in headers or "Transfer-Encoding" in headers:
+        headers, ours = self.headers, self._framing
+        name, value = self._true_framing()
+        self._framing = None
+        if ours is not None and ours != name:
+            headers[ours] = None
+        if any(field in headers and field != ours for field in ("Content-Length", "Transfer-Encoding")):
+            headers[ours or ""] = None
             self.check_framing()
-        elif self.content is not None:
+        elif name:
+            headers[name] = value  # where ours stood before, if it did
+            self._framing = name
+
+    def _true_framing(self) -> tuple[str, str]:
+        """The field that frames the body, and its value; empty if none is needed."""
+        if self.content is not None:
             length = self.content.length
-            self._framing = "Transfer-Encoding" if length is None else "Content-Length"
-            headers[self._framing] = "chunked" if length is None else str(length)
-        elif self.method not in _NO_BODY_EXPECTED:
-            # RFC 9110 section 8.6: a user agent SHOULD send Content-Length when the method anticipates content.
-            self._framing = "Content-Length"
-            headers["Content-Length"] = "0"
+            return ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
+        # RFC 9110 section 8.6: a user agent SHOULD send Content-Length when the method anticipates content.
+        return ("", "") if self.method in _NO_BODY_EXPECTED else ("Content-Length", "0")
 
     def check_framing(self) -> None:
         """Whether Content-Length and Transfer-Encoding, as they stand now, agree with the body and each other.
@@ -371,18 +378,20 @@ class PreparedRequest:
         whose content is taken over).
 
         Raises:
-            InvalidRequest: ``auth`` is neither, or a user name cannot be sent.
+            WrongType: ``auth`` is neither.
+            InvalidRequest: a user name cannot be sent.
         """
         if auth is None:
-            parsed = self.parsed
-            if not (parsed.username or parsed.password):
+            # A user without a password says who asks, not with what right: as in requests, netrc may know more.
+            user, password = self.parsed.username, self.parsed.password
+            if password is None or not (user or password):
                 return
-            auth = (parsed.username or "", parsed.password or "")
+            auth = (user or "", password)
         if isinstance(auth, tuple) and len(auth) == 2:
             self.headers["Authorization"] = basic_authorization(*auth)
             return
         if not callable(auth):
-            raise InvalidRequest(f"auth= takes a (user, password) pair or a callable, not a {type(auth).__name__}")
+            raise WrongType(f"auth= takes a (user, password) pair or a callable, not a {type(auth).__name__}")
         self._take_over(auth(self))
         self._set_framing()
 
@@ -390,7 +399,7 @@ class PreparedRequest:
         if other is self:
             return
         if not isinstance(other, PreparedRequest):
-            raise InvalidRequest(f"auth= must return the request it was given, not a {type(other).__name__}")
+            raise WrongType(f"auth= must return the request it was given, not a {type(other).__name__}")
         for name in _STATE:
             if hasattr(other, name):
                 setattr(self, name, getattr(other, name))
@@ -460,7 +469,7 @@ class PreparedRequest:
         return f"<PreparedRequest [{self.method}]>"
 
 
-_STATE = tuple(name for name in PreparedRequest.__slots__ if name != "__weakref__")
+_STATE = tuple(name for name in PreparedRequest.__slots__ if not name.startswith("__"))
 
 
 def _checked_method(method: Any) -> str:

@@ -84,6 +84,7 @@ class Response:
     """
 
     __slots__ = (
+        "__dict__",  # hooks leave their own attributes on responses
         "__weakref__",
         "_content",
         "_cookies",
