@@ -551,6 +551,7 @@ class _Call:
     def _follow(self, response: Response) -> Response:
         history: list[Response] = []
         while (following := self._next_or_close(response)) is not None:
+            response.next = following
             if len(history) >= self.client.max_redirects:
                 response.close()
                 raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
