@@ -10,6 +10,7 @@ verify or client certificate never resumes it.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -139,6 +140,9 @@ def wrap(
     started = time.monotonic()
     secure = None
     try:
+        # What wrap_socket would find out itself, but only once its SSLSocket has the descriptor, which nobody closes then.
+        server_name.encode("idna")
+        sock.getpeername()
         secure = context.wrap_socket(
             sock,
             server_hostname=server_name,
@@ -198,7 +202,7 @@ def _explain(error: Exception, server_name: str, port: int) -> str:
     reason = getattr(error, "reason", None) or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return f"{where} does not speak TLS ({reason}): is it an http:// server?"
-    if isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
+    if isinstance(error, (ssl.SSLEOFError, ConnectionError)) or getattr(error, "errno", None) == errno.ENOTCONN:
         return f"{where} closed the connection during the TLS handshake: {reason}"
     return f"the TLS handshake with {where} failed: {reason}"
 
