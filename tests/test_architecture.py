@@ -26,7 +26,7 @@ PACKAGE = Path(holdfast.__file__).parent
 FLOORS: list[set[str]] = [
     {"exceptions", "timeouts", "outcomes"},
     {"message"},
-    {"wire", "retries", "redirects", "auth", "cookies", "structures"},
+    {"wire", "retries", "redirects", "auth", "environment", "cookies", "structures"},
     {"transport", "status_codes"},
     {"client"},
     {"api"},
