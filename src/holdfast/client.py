@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from .auth import netrc_auth, netrc_stamp
 from .environment import (
-    Watch,
     choose_proxy,
     explain_authorities,
     may_name_authorities,
     may_proxy_http,
     may_proxy_https,
     snapshot,
+    watch,
 )
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .exceptions import (
@@ -142,7 +142,7 @@ class Client:
         self._clock = clock
         self._sleep = sleep
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
-        self._netrc = Watch(netrc_stamp, ("NETRC", "HOME"), clock)
+        self._netrc_seen = watch(netrc_stamp, "NETRC", clock)
         self._routes: dict[Any, Route] = {}
         self._jar: CookieJar | None = None
         self._jar_per_call = False
@@ -333,12 +333,12 @@ class Client:
         if self.params or self.auth is not None or self.hooks["response"] or (self._jar is not None and len(self._jar)):
             return None
         version = self._headers.version
-        netrc = self._netrc.seen() if self.trust_env else None
+        netrc = self._netrc_seen() if self.trust_env else None
         try:
             found = self._templates.get((method, url))
         except TypeError:
             return None  # an URL object that cannot be hashed
-        if found is None or found[0] != version or found[1] != netrc:
+        if found is None or found[0] != version or found[1] is not netrc:
             prepared = self.prepare_request(Request(method, url))
             if prepared._hooks is not None or prepared.signer is not None or prepared.content is not None:
                 return prepared
@@ -374,7 +374,7 @@ class Client:
         return auth
 
     def _netrc_for(self, url: Url) -> tuple[str, str] | None:
-        return netrc_auth(url) if self.trust_env and self._netrc.seen() is not None else None
+        return netrc_auth(url) if self.trust_env and self._netrc_seen() is not None else None
 
     def _absolute(self, url: Any) -> Any:
         if self._base_url is None:
@@ -390,7 +390,7 @@ class Client:
     def _route(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
         url = request.parsed
         is_plain = url.scheme == "http"
-        if proxies or self.proxies or (self.trust_env and (may_proxy_http() if is_plain else may_proxy_https())):
+        if (self.trust_env and (may_proxy_http() if is_plain else may_proxy_https())) or proxies or self.proxies:
             proxy = self._proxy_for(url, proxies)
             if proxy is not None:
                 return self._route_by(proxy, request, verify, cert)

@@ -51,30 +51,30 @@ _NAMES = (
 _values: Any = getattr(os.environ, "_data", os.environ)
 _encode: Callable[[str], Any] = getattr(os.environ, "encodekey", str) if _values is not os.environ else str
 _KEYS = tuple(_encode(name) for name in _NAMES)
-_HTTP_1, _HTTP_2, _HTTPS_1, _HTTPS_2, _ALL_1, _ALL_2 = _KEYS[:6]
-_CA_1, _CA_2, _CA_3, _CA_4 = _KEYS[-4:]
-_ONE_CASE = _HTTP_1 == _HTTP_2  # Platform-specific: Windows knows one case of names only
+_ONE_CASE = _KEYS[0] == _KEYS[1]  # Platform-specific: Windows knows one case of names only
 
 
 # -- is anything said at all? ------------------------------------------------------------------------------------------
 
 
-def may_proxy_http() -> bool:
-    """Whether a variable may name a proxy for http URLs. False means that ``snapshot()`` need not be asked."""
-    values = _values
-    return _HTTP_1 in values or _HTTP_2 in values or _ALL_1 in values or _ALL_2 in values
+def _any_of(*names: str) -> Callable[[], bool]:
+    """A question whether any of four variables is set. Every request asks: its names are locals, which cost least."""
+    a, b, c, d = (_encode(name) for name in names)
+
+    def is_any_set(values: Any = _values, a: Any = a, b: Any = b, c: Any = c, d: Any = d) -> bool:
+        return a in values or b in values or c in values or d in values
+
+    return is_any_set
 
 
-def may_proxy_https() -> bool:
-    """The same for https URLs."""
-    values = _values
-    return _HTTPS_1 in values or _HTTPS_2 in values or _ALL_1 in values or _ALL_2 in values
+may_proxy_http = _any_of("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+"""Whether a variable may name a proxy for http URLs. False means that ``snapshot()`` need not be asked."""
 
+may_proxy_https = _any_of("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+"""The same for https URLs."""
 
-def may_name_authorities() -> bool:
-    """Whether a variable may name a CA bundle."""
-    values = _values
-    return _CA_1 in values or _CA_2 in values or _CA_3 in values or _CA_4 in values
+may_name_authorities = _any_of(*_CA_NAMES)
+"""Whether a variable may say where certificate authorities are."""
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
@@ -323,36 +323,29 @@ def explain_authorities(error: OSError, authorities: Authorities) -> OSError:
 # -- what lies in files ------------------------------------------------------------------------------------------------
 
 
-class Watch:
-    """Looks at something that costs system calls at most once in ``LOOK_AGAIN`` seconds, and when a variable changes.
+def watch(look: Callable[[], Any], variable: str, clock: Callable[[], float]) -> Callable[[], Any]:
+    """A function that returns what ``look`` does, and asks it again after ``LOOK_AGAIN`` seconds at the latest.
+
+    For what costs system calls. Until it is asked again, the very same object is returned. The variables of a closure
+    cost less than the attributes of an object, and this is asked for every request.
 
     Args:
         look: returns a value that differs when the thing has changed.
-        variables: names of those that say where it is.
+        variable: the name of the one that says where it is; when that changes, ``look`` is asked at once.
         clock: seconds, monotonic.
     """
+    key, get = _encode(variable), _values.get
+    until, value, found = float("-inf"), None, None
 
-    __slots__ = ("_clock", "_first", "_first_value", "_look", "_second", "_second_value", "_seen", "_until")
-
-    def __init__(self, look: Callable[[], Any], variables: tuple[str, str], clock: Callable[[], float]) -> None:
-        self._look = look
-        self._clock = clock
-        self._first, self._second = (_encode(name) for name in variables)
-        self._first_value = self._second_value = None
-        self._until = float("-inf")
-        self._seen: Any = None
-
-    def seen(self) -> Any:
-        """What ``look`` returned, at most ``LOOK_AGAIN`` seconds ago."""
+    def seen() -> Any:
+        nonlocal until, value, found
         # "is": a variable that was set again has another object, and looking once too often does no harm.
-        if (
-            self._clock() < self._until
-            and _values.get(self._first) is self._first_value
-            and _values.get(self._second) is self._second_value
-        ):
-            return self._seen
-        first, second, now = _values.get(self._first), _values.get(self._second), self._clock()
-        seen = self._seen = self._look()
+        if clock() < until and get(key) is value:
+            return found
+        before = get(key)
+        found = look()
         # In this order, for a thread that comes in between: not to be believed before there is something to believe.
-        self._first_value, self._second_value, self._until = first, second, now + LOOK_AGAIN
-        return seen
+        value, until = before, clock() + LOOK_AGAIN
+        return found
+
+    return seen
