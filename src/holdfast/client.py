@@ -552,10 +552,9 @@ class _Call:
         history: list[Response] = []
         while (following := self._next_or_close(response)) is not None:
             response.next = following
-            if len(history) >= self.client.max_redirects:
-                response.close()
-                raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
             keep_what_is_small(response)
+            if len(history) >= self.client.max_redirects:
+                raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
             history.append(response)
             self._authenticate(following, response.request.parsed)
             response = self.send(following)
