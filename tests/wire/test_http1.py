@@ -620,6 +620,21 @@ def test_an_iterator_is_sent_in_chunks_and_empty_pieces_do_not_end_it() -> None:
     assert stream.sent.endswith(b"\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize("verdict", [Discard.STALE, Discard.UNSOLICITED])
+def test_a_connection_that_became_unfit_while_the_body_was_made_is_not_written_to(verdict: Discard) -> None:
+    class Unfit(Stream):
+        def probe(self) -> Discard | None:
+            return verdict
+
+    stream = Unfit(ok(b"poison"))
+    failed = failure(stream=stream, request=upload(None), body=Body(b"mine"))
+
+    assert failed.delivery is Delivery.NOT_WRITTEN
+    assert isinstance(failed.error, ConnectionLost)
+    assert failed.error.may_have_executed is False
+    assert stream.sent == b""
+
+
 def test_an_empty_iterator_is_an_empty_body() -> None:
     stream = Stream(ok())
     send(stream, upload(None), Body())

@@ -180,7 +180,9 @@ class Http1Connection:
         waiting = head
         for piece in _pieces(body):
             # Asked before a piece and not after: behind the last one, an answer is no early answer.
-            if not waiting and self._answered_early():
+            if waiting:
+                self._check_fit()
+            elif self._answered_early():
                 self.request_incomplete = True
                 return
             framed = conn.send(h11.Data(data=piece))  # type: ignore[arg-type]  # h11 takes any buffer
@@ -189,6 +191,17 @@ class Http1Connection:
             waiting = b""
             self._check_total()
         self._write(waiting + conn.send(_END))
+
+    def _check_fit(self) -> None:
+        """Probe again: making the first piece may have taken any time, and what arrived meanwhile is no answer to come."""
+        verdict = self.stream.probe()
+        if verdict is not None:
+            raise ExchangeFailed(
+                ConnectionLost(
+                    f"the connection became unfit ({verdict.value}) before the request was written", may_have_executed=False
+                ),
+                Delivery.NOT_WRITTEN,
+            )
 
     def _check_total(self) -> None:
         """A server that takes all we have is never waited for, so no wait ends with the call's time."""
