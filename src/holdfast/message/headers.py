@@ -319,7 +319,7 @@ def _refuse_value(name: str, value: str) -> NoReturn:
     if wrong is None:
         position = 0 if value[0] in " \t" else len(value) - 1
         raise InvalidHeader(
-            f"header {_cut(name)}: whitespace at position {position}, at the end of the value; strip it"
+            f"header {_cut(name)}: whitespace at position {position}, at an end of the value; strip it"
         )
     what = "control character" if wrong[0] <= "\xff" else "not ISO-8859-1 (for another encoding give bytes):"
     raise InvalidHeader(f"header {_cut(name)}: {what} {wrong[0]!r} at position {wrong.start()} of the value")

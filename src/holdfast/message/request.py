@@ -532,7 +532,7 @@ def _credential(what: str, value: Any) -> bytes:
         except UnicodeEncodeError:
             value = value.encode("utf-8")
     if not isinstance(value, bytes):
-        raise InvalidRequest(f"the {what} for Basic authentication must be str or bytes, not {type(value).__name__}")
+        raise WrongType(f"the {what} for Basic authentication must be str or bytes, not {type(value).__name__}")
     if any(byte < 0x20 or byte == 0x7F for byte in value):
         raise InvalidRequest(
             f"the {what} for Basic authentication holds a control character (RFC 7617 section 2); "
