@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -604,9 +605,16 @@ ENTRIES = """
 machine a.example login alice password s3cret
 machine B.example login bob password hunter2
 machine account.example account acc password p
-machine empty.example
 machine ::1 login six password p
 """
+
+
+# Before Python 3.11 the parser in the standard library refuses files with entries that have no login or password.
+LENIENT = sys.version_info >= (3, 11)
+if LENIENT:
+    ENTRIES += "machine empty.example\n"
+else:
+    ENTRIES = ENTRIES.replace("account acc", "login acc")
 
 
 @pytest.mark.parametrize(
@@ -636,7 +644,8 @@ def test_netrc_knows_the_very_host_and_nobody_elses_password(
 
 @pytest.mark.parametrize(
     ("default", "expected"),
-    [("default login d password p", ("d", "p")), ("default", None), ("default password p", ("", "p"))],
+    [("default login d password p", ("d", "p"))]
+    + ([("default", None), ("default password p", ("", "p"))] if LENIENT else []),
 )
 def test_netrcs_default_counts_for_hosts_it_does_not_name(
     home: Path, default: str, expected: tuple[str, str] | None
@@ -644,7 +653,8 @@ def test_netrcs_default_counts_for_hosts_it_does_not_name(
     (home / ".netrc").write_text(ENTRIES + default)
     assert found("http://other.example/") == expected
     assert found("http://a.example/") == ("alice", "s3cret")
-    assert found("http://empty.example/") is None
+    if LENIENT:
+        assert found("http://empty.example/") is None
 
 
 def test_the_environment_says_where_netrc_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
