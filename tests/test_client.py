@@ -505,7 +505,7 @@ def test_many_threads_share_one_client_and_each_gets_its_own_answers(server: Ser
 def test_a_keep_alive_hint_retires_the_connection_before_the_server_does(no_leaks: None) -> None:
     clock = FakeClock()
     script = replies(ok(b"1", "Keep-Alive: timeout=1"), ok(b"2", "Keep-Alive: timeout=1"))
-    with Server([script, replies(ok(b"3"))]) as server, Client(clock=clock, timeout=None) as client:
+    with Server([script, replies(ok(b"3"))]) as server, Client(clock=clock) as client:
         client.get(server.url("/"))
         clock.advance(0.7)
         assert client.get(server.url("/")).text == "2"

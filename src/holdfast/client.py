@@ -23,7 +23,6 @@ from .environment import (
 )
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .exceptions import (
-    ConnectTimeout,
     PoolTimeout,
     RequestException,
     Timeout,
@@ -631,7 +630,7 @@ class _Call:
     def _again_after(self, error: RequestException, request: PreparedRequest, made: int) -> bool:
         if isinstance(error, (PoolTimeout, TotalTimeout)):
             return False
-        connected = not (isinstance(error, ConnectTimeout) or getattr(error, "never_connected", False))
+        connected = not getattr(error, "never_connected", False)
         if not self.retries.after_failure(request.method, has_key(request), made, connected=connected):
             return False
         return self._rewound(request)

@@ -117,7 +117,13 @@ class HTTPError(RequestException):
 
 
 class ConnectionError(RequestException):  # noqa: A001 - requests' name, and the drop-in needs it
-    """The network, or the other end of it, broke the exchange."""
+    """The network, or the other end of it, broke the exchange.
+
+    Attributes:
+        never_connected: True when no connection came about, so that nothing can have been sent.
+    """
+
+    never_connected = False
 
 
 class Timeout(RequestException):
@@ -126,6 +132,8 @@ class Timeout(RequestException):
 
 class ConnectTimeout(ConnectionError, Timeout):
     """No usable connection within ``timeouts.connect`` seconds: DNS, TCP and the TLS handshake together."""
+
+    never_connected = True
 
 
 class SSLError(ConnectionError):

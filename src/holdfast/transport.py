@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h11
@@ -84,7 +85,7 @@ class Transport:
     def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
-            _open, Http1Connection.probe, _close, interrupt=_interrupt, limits=limits, clock=clock
+            partial(_open, clock), Http1Connection.probe, _close, interrupt=_interrupt, limits=limits, clock=clock
         )
         self.resent: dict[Resend, int] = dict.fromkeys(Resend, 0)
         self._heads: dict[tuple[Any, ...], h11.Request] = {}
@@ -370,8 +371,10 @@ def _advice(error: ConnectionLost, request: PreparedRequest) -> str:
 # -- what the pool needs to know ---------------------------------------------------------------------------------------
 
 
-def _open(route: Route, until: float | None) -> Http1Connection:
-    """Connect, and shake hands if the route is TLS."""
+def _open(clock: Callable[[], float], route: Route, until: float | None) -> Http1Connection:
+    """Connect, and shake hands if the route is TLS. ``until`` is on the pool's clock; sockets wait on the real one."""
+    if until is not None and clock is not time.monotonic:
+        until = time.monotonic() + until - clock()
     if route.unix_socket is not None:
         sock = network.connect_unix(route.unix_socket, until)
     elif route.proxy is not None:
