@@ -594,7 +594,8 @@ class _Call:
     def send(self, request: PreparedRequest, **_: Any) -> Response:
         """One request to its final response, with retries, cookies and hooks, without redirects.
 
-        This is what ``response.connection.send`` is to an auth hook; the keywords requests passes there are this call's own already.
+        This is what ``response.connection.send`` is to an auth hook; the keywords requests
+        passes there are this call's own already.
         """
         started = self.client._clock()
         response = self._attempt(request)
