@@ -93,7 +93,7 @@ def test_other_methods_need_a_key(method: str) -> None:
     assert is_idempotent(method, has_idempotency_key=True)
 
 
-# -- Retries -------------------------------------------------------------------------------------------------------------
+# -- Retries ----------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_retried_by_default() -> None:

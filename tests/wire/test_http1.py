@@ -150,7 +150,7 @@ def failure(*reads: bytes | Exception, stream: Stream | None = None, **kw: Any) 
     return caught.value
 
 
-# -- framing -------------------------------------------------------------------------------------------------------------
+# -- framing ----------------------------------------------------------------------------------------------------------
 
 WHOLE = [
     # id, bytes, body, fate
@@ -271,7 +271,7 @@ def test_nothing_is_read_after_the_end_of_the_body() -> None:
     assert stream.reads == [b"never"]
 
 
-# -- what is no HTTP/1.x -------------------------------------------------------------------------------------------------
+# -- what is no HTTP/1.x ----------------------------------------------------------------------------------------------
 
 BAD_HEADS = {
     "TLS alert": b"\x15\x03\x01\x00\x02\x02\x16",
@@ -358,7 +358,7 @@ def test_damaged_chunks_are_refused(raw: bytes) -> None:
     assert connection.recycle() is Discard.BROKEN
 
 
-# -- limits --------------------------------------------------------------------------------------------------------------
+# -- limits -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_honest_extensions_are_not_minded() -> None:
     assert len(answered(head(200, "Transfer-Encoding: chunked"), *pieces, b"0\r\n\r\n")[1]) == 500_000
 
 
-# -- informational responses ---------------------------------------------------------------------------------------------
+# -- informational responses ------------------------------------------------------------------------------------------
 
 
 def test_informational_responses_are_passed_on() -> None:
@@ -468,7 +468,7 @@ def test_what_a_hook_raises_comes_out_as_it_is() -> None:
     assert connection.recycle() is Discard.BROKEN
 
 
-# -- reuse: the one gate back to the pool --------------------------------------------------------------------------------
+# -- reuse: the one gate back to the pool -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("surplus", [b"\r\n", b"x", ok(b"surplus"), b"\0"], ids=["CRLF", "x", "response", "NUL"])
@@ -576,7 +576,7 @@ def test_the_hint_is_of_the_last_response_only() -> None:
     assert hints == [(5.0, 9), (None, None)]
 
 
-# -- sending -------------------------------------------------------------------------------------------------------------
+# -- sending ----------------------------------------------------------------------------------------------------------
 
 
 class Counting(Stream):
@@ -812,7 +812,7 @@ def test_the_connections_end_during_an_upload_is_no_answer(error: Any) -> None:
     assert failed.error.may_have_executed
 
 
-# -- how far it got ------------------------------------------------------------------------------------------------------
+# -- how far it got ---------------------------------------------------------------------------------------------------
 
 WITHOUT_AN_ANSWER = [END, ConnectionResetError(104, "Connection reset by peer"), ConnectionAbortedError(103, "gone")]
 
@@ -892,7 +892,7 @@ def test_endless_bytes_from_before_the_request_are_not_read_for_ever() -> None:
     assert len(stream.reads) > 40
 
 
-# -- time ----------------------------------------------------------------------------------------------------------------
+# -- time -------------------------------------------------------------------------------------------------------------
 
 
 def test_no_head_in_time() -> None:
@@ -965,7 +965,7 @@ def test_a_bounded_read_leaves_the_timeouts_as_they_were() -> None:
     assert connection._timeouts.read == 7
 
 
-# -- a body that breaks off ----------------------------------------------------------------------------------------------
+# -- a body that breaks off -------------------------------------------------------------------------------------------
 
 CUT_SHORT = {
     "length, FIN": (head(200, "Content-Length: 5") + b"he", END, 5),

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.exceptions import ConnectionError, ConnectTimeout
+import holdfast
+from holdfast.exceptions import ConnectTimeout
 from holdfast.outcomes import Discard
 from holdfast.wire import network
 from holdfast.wire.network import SocketStream, connect_tcp, connect_unix, interleave, resolve, wait_for
@@ -109,7 +110,7 @@ def secure(tls: Tls) -> Iterator[Callable[..., Pair]]:
         yield make
 
 
-# -- reading -------------------------------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------------------------------
 
 
 def test_reads_are_bounded_and_the_end_stays_the_end(plain: Pair) -> None:
@@ -200,7 +201,7 @@ def test_tls_is_counted_as_written_from_the_first_attempt(secure: Callable[..., 
     assert pair.stream.written > before
 
 
-# -- the probe -----------------------------------------------------------------------------------------------------
+# -- the probe --------------------------------------------------------------------------------------------------------
 
 
 def test_a_quiet_connection_is_fit(plain: Pair) -> None:
@@ -336,7 +337,7 @@ def test_a_connection_this_side_ended_is_unfit(plain: Pair) -> None:
     assert plain.stream.probe() is Discard.STALE
 
 
-# -- was it delivered? ---------------------------------------------------------------------------------------------
+# -- was it delivered? ------------------------------------------------------------------------------------------------
 
 
 @linux_only
@@ -543,7 +544,7 @@ def test_nothing_is_claimed_of_multipath_tcp() -> None:
     assert stream._acked_before is None
 
 
-# -- was it heard? -------------------------------------------------------------------------------------------------
+# -- was it heard? ----------------------------------------------------------------------------------------------------
 
 
 @linux_only
@@ -575,7 +576,7 @@ def test_answers_are_heard_a_hundred_times(plain: Pair) -> None:
         plain.exchange(request=b"x" * size)
 
 
-# -- the end -------------------------------------------------------------------------------------------------------
+# -- the end ----------------------------------------------------------------------------------------------------------
 
 
 def test_interrupt_ends_a_read_in_another_thread(plain: Pair) -> None:
@@ -645,7 +646,7 @@ def test_a_polite_close_does_not_wait_for_a_peer_that_does_not_read(secure: Call
     assert time.monotonic() - started < 0.1
 
 
-# -- names ---------------------------------------------------------------------------------------------------------
+# -- names ------------------------------------------------------------------------------------------------------------
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -700,7 +701,7 @@ def test_a_name_without_an_address_is_named(
         raise error
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(ConnectionError, match=r"cannot resolve 'no\.example'") as caught:
+    with pytest.raises(holdfast.ConnectionError, match=r"cannot resolve 'no\.example'") as caught:
         connect_tcp("no.example", 80, None if until is None else in_(until))
     assert caught.value.__cause__ is error
     assert getattr(caught.value, "never_connected", False)
@@ -708,7 +709,7 @@ def test_a_name_without_an_address_is_named(
 
 def test_a_name_with_no_addresses_at_all(names: Callable[..., None]) -> None:
     names(port=80)
-    with pytest.raises(ConnectionError, match="no address"):
+    with pytest.raises(holdfast.ConnectionError, match="no address"):
         connect_tcp("empty.example", 80, in_(WAIT))
 
 
@@ -750,7 +751,7 @@ def test_names_are_resolved_where_no_thread_can_be_started(monkeypatch: pytest.M
     assert resolve("localhost", 80, in_(WAIT))
 
 
-# -- connecting ----------------------------------------------------------------------------------------------------
+# -- connecting -------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -831,7 +832,7 @@ def test_all_refuse(names: Callable[..., None]) -> None:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         names("127.0.0.1", "127.0.0.2", port=port)
-        with pytest.raises(ConnectionError, match="Connection refused .2 addresses tried") as caught:
+        with pytest.raises(holdfast.ConnectionError, match=r"Connection refused \(2 addresses tried") as caught:
             connect_tcp("refused.example", port, in_(WAIT))
 
     assert isinstance(caught.value.__cause__, OSError)
@@ -855,7 +856,7 @@ def test_too_many_open_files_is_said_and_leaves_nothing_open() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     taken.append(os.open(os.devnull, os.O_RDONLY))
-            with pytest.raises(ConnectionError, match="Too many open files") as caught:
+            with pytest.raises(holdfast.ConnectionError, match="Too many open files") as caught:
                 connect_tcp("127.0.0.1", port, in_(WAIT))
         finally:
             for fd in taken:
@@ -878,7 +879,7 @@ def test_the_source_address_is_used() -> None:
 
 
 def test_a_source_address_that_is_not_ours_is_an_error() -> None:
-    with listening() as port, pytest.raises(ConnectionError, match="assign"):
+    with listening() as port, pytest.raises(holdfast.ConnectionError, match="assign"):
         connect_tcp("127.0.0.1", port, in_(WAIT), source_address=("203.0.113.1", 0))
 
 
@@ -895,7 +896,7 @@ def test_own_options_replace_the_defaults() -> None:
             assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-# -- Unix sockets --------------------------------------------------------------------------------------------------
+# -- Unix sockets -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -917,7 +918,7 @@ def test_a_unix_socket_connects(unix: tuple[str, socket.socket], until: float | 
 
 
 def test_a_unix_socket_nobody_listens_at(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError, match="No such file") as caught:
+    with pytest.raises(holdfast.ConnectionError, match="No such file") as caught:
         connect_unix(str(tmp_path / "none"), in_(WAIT))
     assert getattr(caught.value, "never_connected", False)
 
@@ -933,5 +934,5 @@ def test_a_unix_socket_with_a_full_backlog_is_waited_for(unix: tuple[str, socket
 
 
 def test_a_unix_path_that_is_too_long_is_an_error() -> None:
-    with pytest.raises(ConnectionError, match="too long"):
+    with pytest.raises(holdfast.ConnectionError, match="too long"):
         connect_unix("/" + "x" * 200, None)

@@ -51,7 +51,7 @@ def client(authority: Tls) -> Iterator[holdfast.Client]:
         yield it
 
 
-# -- contexts --------------------------------------------------------------------------------------------------
+# -- contexts ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("fresh_caches")
@@ -189,7 +189,7 @@ class TestContexts:
         assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-# -- certificates ----------------------------------------------------------------------------------------------
+# -- certificates -----------------------------------------------------------------------------------------------------
 
 
 def days(count: int) -> datetime.datetime:
@@ -296,7 +296,7 @@ def test_another_name_can_be_asked_for(authority: Tls) -> None:
         assert client.get(server.url()).ok
 
 
-# -- handshakes that fail --------------------------------------------------------------------------------------
+# -- handshakes that fail ---------------------------------------------------------------------------------------------
 
 
 def test_a_plain_http_server_is_recognised(client: holdfast.Client) -> None:
@@ -404,7 +404,7 @@ def test_a_name_tls_cannot_send_is_an_error(authority: Tls, name: str) -> None:
         tls.wrap(ours, authority.client_context(), name, 443, None)
 
 
-# -- client certificates ---------------------------------------------------------------------------------------
+# -- client certificates ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("split", [False, True], ids=["one file", "two files"])
@@ -430,7 +430,7 @@ def test_a_missing_client_certificate_is_a_tls_error(
     assert server.requests == []
 
 
-# -- sessions --------------------------------------------------------------------------------------------------
+# -- sessions ---------------------------------------------------------------------------------------------------------
 
 
 def closing(conn: Conn) -> None:
@@ -500,7 +500,7 @@ def test_a_server_without_tickets_has_no_session_to_resume(authority: Tls, clien
         assert [client.get(server.url()).text for _ in range(2)] == ["False", "False"]
 
 
-# -- idle ------------------------------------------------------------------------------------------------------
+# -- idle -------------------------------------------------------------------------------------------------------------
 
 
 def quiet(sock: socket.socket) -> bool:
@@ -600,7 +600,7 @@ def test_a_key_update_while_idle_does_not_cost_the_connection(
         stream.close(polite=False)
 
 
-# -- cuts ------------------------------------------------------------------------------------------------------
+# -- cuts -------------------------------------------------------------------------------------------------------------
 
 
 def then_cut(raw: bytes, *, notify: bool) -> Callable[[Conn], None]:

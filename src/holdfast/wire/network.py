@@ -31,7 +31,8 @@ from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ..exceptions import ConnectionError, ConnectTimeout
+from ..exceptions import ConnectionError as HoldfastConnectionError
+from ..exceptions import ConnectTimeout
 from ..outcomes import Discard
 
 READ_SIZE = 65536
@@ -440,7 +441,7 @@ def connect_tcp(
         race.close_losers()
 
 
-class _NeverConnected(ConnectionError):
+class _NeverConnected(HoldfastConnectionError):
     """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
 
     never_connected = True
@@ -588,7 +589,7 @@ class _Race:
         error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
         return error
 
-    def _refused(self) -> ConnectionError:
+    def _refused(self) -> HoldfastConnectionError:
         cause = self.errors[-1] if self.errors else OSError("the name has no address")
         error = _NeverConnected(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
         error.__cause__ = cause
