@@ -229,7 +229,7 @@ def _refusal(
 
 
 def _advice(status: int, proxy: Proxy) -> str:
-    if status != 407:
+    if status not in (401, 407):  # tinyproxy says 401 to credentials that are wrong
         return ""
     if proxy.authorization is not None:
         return ". It does not accept these credentials."
