@@ -1,9 +1,9 @@
-"""May a failed exchange be sent again, and after how long? Pure: no clock, no socket, no randomness that is not passed in.
+"""May a failed exchange be sent again, and after how long? Pure: no clock, no socket, no randomness.
 
 Two rules that have nothing to do with each other:
 
-* ``may_resend``: the connection failed the request, not the other way round. Always on, free, immediate, and only where a second
-  delivery is impossible or harmless.
+* ``may_resend``: the connection failed the request, not the other way round. Always on, free, immediate, and only where a
+  second delivery is impossible or harmless.
 * ``Retries``: the user's own policy for servers that refuse or fail. Off by default.
 """
 
@@ -35,7 +35,13 @@ def is_idempotent(method: str, has_idempotency_key: bool = False) -> bool:
 
 
 def may_resend(
-    *, reused: bool, delivery: Delivery, idempotent: bool, replayable: bool = True, timed_out: bool = False, resends: int = 0
+    *,
+    reused: bool,
+    delivery: Delivery,
+    idempotent: bool,
+    replayable: bool = True,
+    timed_out: bool = False,
+    resends: int = 0,
 ) -> Resend | None:
     """The reason why this request may be sent again on a fresh connection, or None if it must not be.
 
@@ -73,8 +79,8 @@ class Retries:
     Attributes:
         attempts: how many more times to ask at most. Default 0.
         statuses: response statuses worth another try. Default 429, 502, 503 and 504.
-        methods: methods that may be sent again after a response or a timeout; a request with an Idempotency-Key counts as one of
-            them. Failing to connect may be retried for every method. Default: the idempotent ones.
+        methods: methods that may be sent again after a response or a timeout; a request with an Idempotency-Key counts
+            as one of them. Failing to connect may be retried for every method. Default: the idempotent ones.
         backoff: seconds before the second attempt; doubled for each further one. Default 0.5.
         max_backoff: longest wait in seconds, whatever the server's Retry-After says. Default 30.
         respect_retry_after: wait as long as the server's Retry-After asks. Default True.
@@ -96,7 +102,7 @@ class Retries:
             if not (isinstance(value, (int, float)) and value >= 0):  # a NaN is not >= 0 either
                 raise ValueError(f"Retries({name}={value!r}): must be a number, and not negative")
         if isinstance(self.methods, str):
-            raise ValueError(f"Retries(methods={self.methods!r}): give a collection of methods, such as [{self.methods!r}]")
+            raise ValueError(f"Retries(methods={self.methods!r}): give a collection, such as [{self.methods!r}]")
         object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
 
     @classmethod
@@ -144,7 +150,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     try:
         when = parsedate_to_datetime(text)
         if when.tzinfo is None:
-            when = when.replace(tzinfo=timezone.utc)  # RFC 9110, section 5.6.7: always GMT, even where it does not say so
+            when = when.replace(tzinfo=timezone.utc)  # RFC 9110, section 5.6.7: always GMT, said or not
         return max(0.0, when.timestamp() - now)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

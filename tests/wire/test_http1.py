@@ -39,8 +39,8 @@ STUCK = -1  # in a script of writes: not writable from here on
 class Stream:
     """A ByteStream: gives ``reads`` one by one (exceptions are raised), keeps what is written in ``sent``.
 
-    ``takes`` bounds what each write takes, in turn; without more of them, a write takes everything. What is in ``early``
-    becomes readable once so many bytes were written.
+    ``takes`` bounds what each write takes, in turn; without more of them, a write takes everything. Once ``early`` bytes
+    were written, there is something to read.
     """
 
     def __init__(

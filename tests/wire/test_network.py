@@ -318,7 +318,7 @@ def test_a_damaged_record_is_stale(secure: Callable[..., Pair]) -> None:
 
 
 def test_endless_tickets_are_not_accepted_for_ever(secure: Callable[..., Pair]) -> None:
-    """Half a record a time looks like a ticket to the probe. An idle connection is allowed four, a used one again four."""
+    """A piece of a record looks like a ticket to the probe. An idle connection is allowed four."""
     pair = secure(tickets=0)
     verdicts = []
     with socket.socket(fileno=os.dup(pair.peer.fileno())) as raw:

@@ -2,8 +2,8 @@
 
 Laws:
 
-1. Where the exchange stands is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete* heads, trailers and
-   chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over.
+1. Where the exchange stands is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete*
+   heads, trailers and chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over.
 2. Nothing is read as a response that arrived before its request was written (``stream.heard``).
 3. ``recycle`` is the one gate back to the pool.
 4. Every failure is an ExchangeFailed that says how far the exchange got.
@@ -193,15 +193,11 @@ class Http1Connection:
         self._write(waiting + conn.send(_END))
 
     def _check_fit(self) -> None:
-        """Probe again: making the first piece may have taken any time, and what arrived meanwhile is no answer to come."""
+        """Probe again: making the first piece may have taken any time, and what arrived meanwhile is no answer."""
         verdict = self.stream.probe()
         if verdict is not None:
-            raise ExchangeFailed(
-                ConnectionLost(
-                    f"the connection became unfit ({verdict.value}) before the request was written", may_have_executed=False
-                ),
-                Delivery.NOT_WRITTEN,
-            )
+            message = f"the connection became unfit ({verdict.value}) before the request was written"
+            raise ExchangeFailed(ConnectionLost(message, may_have_executed=False), Delivery.NOT_WRITTEN)
 
     def _check_total(self) -> None:
         """A server that takes all we have is never waited for, so no wait ends with the call's time."""
@@ -362,7 +358,7 @@ class Http1Connection:
         self._reuse = reuse
 
     def _kept_by_both(self, connection: bytes) -> bool:
-        """Whether this Connection field of an HTTP/1.0 response keeps the connection, and the request did not say to close it."""
+        """Whether this Connection field of an HTTP/1.0 response keeps the connection, and the request did not end it."""
         options = connection.lower()
         if b"keep-alive" not in options or b"close" in options:
             return False
@@ -397,7 +393,7 @@ class Http1Connection:
             elif event is h11.NEED_DATA:
                 self._read_more_body()
             else:
-                self._finished = True  # PAUSED: behind the answer to a CONNECT h11 has no more to say, and recycle refuses
+                self._finished = True  # PAUSED: h11 says no more behind the answer to a CONNECT, and recycle refuses
         return b""
 
     def read_body_within(self, seconds: float) -> bytes:
@@ -451,7 +447,8 @@ class Http1Connection:
             size = sum(len(n) + len(v) + 4 for n, v in trailers)
             if size > MAX_TRAILERS or len(trailers) > MAX_FIELDS:
                 raise HeadersTooLarge(
-                    f"{len(trailers)} trailer fields of {size} bytes; at most {MAX_FIELDS} of {MAX_TRAILERS} are accepted"
+                    f"{len(trailers)} trailer fields of {size} bytes; "
+                    f"at most {MAX_FIELDS} fields and {MAX_TRAILERS} bytes are accepted"
                 )
             self.trailers = trailers
         self._finished = True
@@ -514,7 +511,7 @@ class Http1Connection:
         return ExchangeFailed(error, delivery)
 
     def _spoke_first(self, data: bytes) -> ExchangeFailed:
-        """Bytes that crossed the request: the tail of something earlier, or a 408 as the server closed. Never an answer."""
+        """Bytes that crossed the request: the tail of something earlier, or a 408 before a close. Never an answer."""
         error = RemoteProtocolError(
             f"the server sent {len(data)} bytes before the request had reached it: no answer to it: {_quote(data)}"
         )
@@ -557,7 +554,8 @@ class Http1Connection:
 
     def _no_head(self) -> RequestException:
         if self._write_error is not None:
-            return ConnectionLost(f"the server stopped taking the request and did not answer: {_text(self._write_error)}")
+            reason = _text(self._write_error)
+            return ConnectionLost(f"the server stopped taking the request and did not answer: {reason}")
         return ReadTimeout(
             f"no complete response head within timeouts.read={self._timeouts.read} s"
             + (f" ({self._fed} bytes of it came)" if self._fed else "")
@@ -587,7 +585,7 @@ class Http1Connection:
 
 
 class _InvalidFraming(RemoteProtocolError, ChunkedEncodingError):
-    """Both by nature: what came is not HTTP, and what is broken is the chunked coding, for which requests has a name."""
+    """Both by nature: what came is not HTTP, and what is broken is the chunked coding, which has a name in requests."""
 
 
 _ABOUT_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"keep-alive", b"connection"))

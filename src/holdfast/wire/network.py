@@ -1,4 +1,4 @@
-"""Sockets: names resolved, addresses raced, and SocketStream, the one owner of a descriptor and of what the kernel knows.
+"""Sockets: names resolved, addresses raced, and SocketStream, which owns a descriptor and what the kernel knows of it.
 
 Law: a socket is non-blocking all its life; every wait is a ``poll`` with the time that is left. ``settimeout`` would
 cost a second poll per call and cannot hold one deadline over many reads.
@@ -8,13 +8,16 @@ segment a peer sends acknowledges what had reached it. ``begin_exchange`` notes 
 
 * the peer's FIN arrived and the count has not moved: the peer had closed before any byte of the request reached
   it. It can never read them. This is the proof of non-delivery (``undelivered``).
-* response bytes arrived and the count has not moved: they were sent before the request arrived, so they are no answer to
-  it (``heard``).
+* response bytes arrived and the count has not moved: they were sent before the request arrived, so they are no answer
+  to it (``heard``).
 
-What it does not prove. A bare RST: a peer that reads a request and aborts looks the same, so an error on the socket ends
-all proof, since after it the kernel reports end-of-file whether or not a FIN came. Three exceptions made on
-purpose: EPIPE (Linux gives it, instead of ECONNRESET, exactly when the RST came after the FIN); kernels whose count stands at
-0 (emulated ones do not keep it; a real one counts the SYN) and sockets that are not plain TCP: no proof is claimed there.
+What it does not prove. A bare RST: a peer that reads a request and aborts looks the same. So an error on the socket ends
+all proof, since after it the kernel reports end of file whether or not a FIN came. EPIPE alone does not: Linux gives it,
+instead of ECONNRESET, exactly when the RST came after the FIN. No proof is claimed where the count stands at 0 (emulated
+kernels do not keep it; a real one counts the SYN), nor for a socket that is not plain TCP.
+
+What stays in doubt. ``heard`` asks when it reads: bytes that crossed the request count as its answer if its acknowledgement
+arrived before they were read. The probe just before the write keeps that moment short.
 """
 
 from __future__ import annotations
@@ -68,8 +71,10 @@ class SocketStream:
 
     Attributes:
         sock: the socket; an ``ssl.SSLSocket`` when ``secure``.
-        written: bytes of this exchange that may have left; for TLS, where a record can be half out, from the first attempt on.
-        clean_eof: False once a TLS stream ended without close_notify, or this side ended it: what came before may be cut short.
+        written: bytes of this exchange that may have left; for TLS, where a record can be half out, those of every
+            attempt.
+        clean_eof: False once a TLS stream ended without close_notify, or this side ended it: what came before may be
+            cut short.
     """
 
     __slots__ = (
@@ -138,8 +143,8 @@ class SocketStream:
     def _note_fin(self) -> None:
         """Ask the kernel what ended a TLS connection before ``ssl`` is asked to read.
 
-        ssl reports an RST as end of file too (SSL_read_ex hides errno), and at an end without close_notify OpenSSL writes an alert,
-        which takes the socket's error with it.
+        ssl reports an RST as end of file too (SSL_read_ex hides errno), and at an end without close_notify OpenSSL
+        writes an alert, which takes the socket's error with it.
         """
         if self._fin or _TCP_INFO is None or not self._plain_tcp:
             return
@@ -156,7 +161,7 @@ class SocketStream:
         return self.secure and self.sock.pending() > 0  # type: ignore[attr-defined]
 
     def _read_slowly(self, seconds: float | None) -> bytes:
-        """Readable, yet no byte for us: half a TLS record, or a record of the TLS layer's own. Wait on, within the time."""
+        """Readable, yet no byte for us: half a TLS record, or one of the TLS layer's own. Wait on, within the time."""
         until = None if seconds is None else time.monotonic() + seconds
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
@@ -212,7 +217,7 @@ class SocketStream:
             raise
 
     def wait_writable_or_readable(self, seconds: float | None) -> tuple[bool, bool]:
-        """Wait until more can be written or something can be read; (writable, readable), both False after ``seconds``."""
+        """Wait until more can be written or read; (writable, readable), both False after ``seconds``."""
         return wait_for(self.sock.fileno(), seconds)
 
     def readable_now(self) -> bool:
@@ -280,8 +285,8 @@ class SocketStream:
             return True
         acked = _bytes_acked(self.sock)
         if self.written <= ONE_SEGMENT:
-            # The answer to a request of one segment acknowledges all of it: this is the next request's count as well, and
-            # saves a system call. Were it too low, a proof would be missed, never wrongly given.
+            # The answer to a request of one segment acknowledges all of it: this is the next request's count as well,
+            # and saves a system call. Were it too low, a proof would be missed, never wrongly given.
             self._acked_last = acked
         return acked != before
 
@@ -296,8 +301,8 @@ class SocketStream:
     def _fin_arrived(self) -> bool:
         """close_notify alone leaves the peer free to read on (RFC 8446, section 6.1); only the FIN says it cannot.
 
-        A peer may shut down its sending side and read on after a FIN too, but one that has declared it will never answer
-        has no reason to act on a request it receives later.
+        A peer may shut down its sending side and read on after a FIN too, but one that has declared it will never
+        answer has no reason to act on a request it receives later.
         """
         if not self._fin and self._poll.hung_up(LINGER_FOR_FIN):
             self._note_fin()
@@ -308,7 +313,7 @@ class SocketStream:
     def interrupt(self) -> None:
         """End the conversation from another thread: its reader sees end of file. The descriptor stays its owner's."""
         self.clean_eof = False  # or a body that lasts until end of file would look complete
-        self._error = ConnectionAbortedError(errno.ECONNABORTED, "ended by this side")  # nor does this end of file prove a thing
+        self._error = ConnectionAbortedError(errno.ECONNABORTED, "ended by this side")  # and this end proves nothing
         try:
             # Not SSLSocket.shutdown: that one drops the TLS object under a reader, who would then read ciphertext.
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
@@ -374,7 +379,7 @@ class _Poll:
             return found[0][1] if found else 0
 
         def hung_up(self, seconds: float) -> bool:
-            """Whether the peer's FIN, or an RST, is here within ``seconds``. Data that arrives meanwhile does not count."""
+            """Whether the peer's FIN, or an RST, is here within ``seconds``. Data that arrives does not count."""
             poll = select.poll()
             poll.register(self._fd, _POLLRDHUP)
             return bool(poll.poll(seconds * 1000))
@@ -452,7 +457,7 @@ def resolve(
 ) -> list[Address]:
     """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work).
 
-    getaddrinfo cannot be given a time: where there is one, it runs in a thread of its own, and one that is late is left behind.
+    getaddrinfo takes no time limit: where there is one, it runs in a thread of its own, and is left behind when late.
 
     Raises:
         ConnectTimeout: no answer by ``until``, a moment on ``clock``.
@@ -463,7 +468,8 @@ def resolve(
     else:
         found = _look_up_aside(host, port, max(0.0, until - clock()))
     if isinstance(found, (OSError, UnicodeError)):
-        raise _NeverConnected(f"cannot resolve {host!r}: {_reason(found)}. Is the name right, and DNS reachable?") from found
+        message = f"cannot resolve {host!r}: {_reason(found)}. Is the name right, and DNS reachable?"
+        raise _NeverConnected(message) from found
     if isinstance(found, BaseException):
         raise found
     return found
@@ -583,8 +589,9 @@ class _Race:
 
     def _timed_out(self, now: float) -> ConnectTimeout:
         error = ConnectTimeout(
-            f"no TCP connection to {self.where} after {now - self.started:.2f} s: {self.tried} of "
-            f"{self.tried + len(self.waiting)} addresses tried, none answered. Raise timeouts.connect, or check the network."
+            f"no TCP connection to {self.where} after {now - self.started:.2f} s: "
+            f"{self.tried} of {self.tried + len(self.waiting)} addresses tried, none answered. "
+            "Raise timeouts.connect, or check the network."
         )
         error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
         return error
@@ -638,7 +645,7 @@ def connect_unix(path: str, until: float | None) -> socket.socket:
 
 
 def _bound_blocking_connect(sock: socket.socket, seconds: float) -> None:
-    """With a full backlog a non-blocking connect fails at once, and no poll tells when there is room: let the kernel wait."""
+    """Let the kernel wait: a non-blocking connect to a full backlog fails at once, and no poll tells when there is room."""
     microseconds = max(1, min(int(seconds * 1e6), 10**12))  # 0 would be for ever
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(microseconds, 10**6)))
 

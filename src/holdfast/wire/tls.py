@@ -1,10 +1,10 @@
 """TLS: one SSLContext per configuration and process, sessions resumed, handshakes bounded.
 
-Law: a context is built once per (verify, cert) and never for plain http. Building one reads the CA bundle: 15 ms, as much as ten
-handshakes. A context given by the user is used as it is and never changed.
+Law: a context is built once per (verify, cert) and never for plain http. Building one reads the CA bundle: 15 ms, as
+much as ten handshakes. A context given by the user is used as it is and never changed.
 
-Sessions. A TLS 1.3 ticket is there only after the first read, and ``SSLSocket.session`` leaks 6.5 KB per access on CPython 3.10
-to 3.13: it is read once per connection. A session belongs to its context, so the key begins with the context: another
+Sessions. A TLS 1.3 ticket is there only after the first read, and ``SSLSocket.session`` leaks 6.5 KB per access on CPython
+3.10 to 3.13: it is read once per connection. A session belongs to its context, so the key begins with the context: another
 verify or client certificate never resumes it.
 """
 
@@ -39,7 +39,8 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
     """The process's SSLContext for this configuration, built on first use.
 
     Args:
-        verify: True for certifi's CA bundle, False for no verification, a path to a CA file or directory, or a ready SSLContext.
+        verify: True for certifi's CA bundle, False for no verification, a path to a CA file or directory, or a ready
+            SSLContext.
         cert: None, the path of a PEM file with certificate and key, or (certificate, key[, password]).
 
     Raises:
@@ -84,7 +85,7 @@ def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSL
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    # TLS 1.2: a server that asks for one in the middle of an upload makes every write wait for its next handshake message.
+    # TLS 1.2: a server that asks for one in the middle of an upload makes every write wait for its next message.
     context.options |= ssl.OP_NO_RENEGOTIATION
     if verify is False:
         context.check_hostname = False
@@ -121,7 +122,8 @@ def _load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | 
         context.load_cert_chain(certificate, key, password or "")
     except ssl.SSLError as error:
         hint = "" if password else " (is the key encrypted? then give (certificate, key, password))"
-        raise SSLError(f"cannot use the client certificate {os.fspath(certificate)!r}: {error.reason or error}{hint}") from error
+        name = os.fspath(certificate)
+        raise SSLError(f"cannot use the client certificate {name!r}: {error.reason or error}{hint}") from error
 
 
 def wrap(
@@ -131,7 +133,7 @@ def wrap(
     port: int,
     until: float | None,
 ) -> ssl.SSLSocket:
-    """``sock`` as a TLS socket after its handshake with ``server_name``. Owns ``sock`` from here on: closes it on failure.
+    """``sock`` as a TLS socket after its handshake with ``server_name``. Owns ``sock`` from here on: a failure closes it.
 
     Raises:
         ConnectTimeout: the handshake was not done at ``until`` (on ``time.monotonic``).
@@ -140,7 +142,7 @@ def wrap(
     started = time.monotonic()
     secure = None
     try:
-        # What wrap_socket would find out itself, but only once its SSLSocket has the descriptor, which nobody closes then.
+        # What wrap_socket would find out itself, but only when its SSLSocket has the descriptor, and nobody has that.
         server_name.encode("idna")
         sock.getpeername()
         secure = context.wrap_socket(
