@@ -325,6 +325,12 @@ class Client:
         )
         return call.run(request, kwargs.get("allow_redirects", True))
 
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: bool | None, verify: Verify, cert: Cert
+    ) -> dict[str, Any]:
+        """Keywords for ``send``, for scripts that prepare requests themselves; ``send`` asks the environment anyway."""
+        return {"proxies": proxies, "stream": stream, "verify": verify, "cert": cert}
+
     # -- preparing -----------------------------------------------------------------------------------------------------
 
     def _plain(self, method: str, url: Any) -> PreparedRequest | None:
