@@ -42,9 +42,7 @@ TEXT = "grüße\r\nfrom\nthe\r\n\r\nserver"
 BODY = TEXT.encode()
 PACKED = gzip.compress(BODY, mtime=0)
 RAW_DEFLATE = zlib.compress(BODY)[2:-4]
-LINKS = (
-    '<http://x.example/2>; rel="next"; title="Next, please", </1>; rel=prev, <http://x.example/none>; type="text/html"'
-)
+LINKS = '<http://x.example/2>; rel="next"; title="Next, please", </1>; rel=prev, <http://x.example/none>; type="text/html"'
 
 
 def _brotli(data: bytes) -> bytes:
@@ -1238,6 +1236,15 @@ def _(w: World) -> Any:
     with w.r.Session() as s:
         prepared = w.r.Request("POST", w.at(), BARE, data=io.BytesIO(b"data")).prepare()
         return s.send(prepared)
+
+
+@call("prepared: sent with the settings of the environment")
+def _(w: World) -> Any:
+    with pytest.MonkeyPatch.context() as patch, w.r.Session() as s:
+        patch.setenv("http_proxy", w.other())
+        prepared = s.prepare_request(w.r.Request("GET", "http://x.example/"))
+        settings = s.merge_environment_settings(prepared.url, {}, None, None, None)
+        return sorted(settings), s.send(prepared, **settings)
 
 
 @call("prepared: a file as its body")

@@ -42,9 +42,7 @@ def add_dict_to_cookiejar(jar: stdlib.CookieJar, cookie_dict: Mapping[str, Any])
     return cookiejar_from_dict(cookie_dict, jar)
 
 
-def remove_cookie_by_name(
-    cookiejar: stdlib.CookieJar, name: str, domain: str | None = None, path: str | None = None
-) -> None:
+def remove_cookie_by_name(cookiejar: stdlib.CookieJar, name: str, domain: str | None = None, path: str | None = None) -> None:
     """Remove every cookie of that name; of one domain, or one path, if they are given."""
     for cookie in list(cookiejar):
         if cookie.name == name and domain in (None, cookie.domain) and path in (None, cookie.path):

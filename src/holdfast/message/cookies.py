@@ -26,12 +26,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from http import cookiejar as stdlib
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from ..exceptions import InvalidHeader
 from .url import Url
 
 Cookie = stdlib.Cookie
+Jar = TypeVar("Jar", bound=stdlib.CookieJar)
 _http2time: Callable[[str], float | None] = stdlib.http2time  # type: ignore[attr-defined]
 
 MAX_FIELDS = 50
@@ -357,6 +358,14 @@ def morsel_to_cookie(morsel: Any) -> Cookie:
     )
 
 
+@overload
+def cookiejar_from_dict(cookie_dict: Mapping[str, Any] | None, cookiejar: None = None, overwrite: bool = True) -> CookieJar: ...
+
+
+@overload
+def cookiejar_from_dict(cookie_dict: Mapping[str, Any] | None, cookiejar: Jar, overwrite: bool = True) -> Jar: ...
+
+
 def cookiejar_from_dict(
     cookie_dict: Mapping[str, Any] | None, cookiejar: stdlib.CookieJar | None = None, overwrite: bool = True
 ) -> stdlib.CookieJar:
@@ -581,8 +590,7 @@ def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> boo
 
 def _hides_a_secure_one(jar: stdlib.CookieJar, cookie: Cookie, url: Url) -> bool:
     return any(
-        known.secure and known.name == cookie.name and _path_matches(cookie.path, known.path)
-        for known in _of_host(jar, url.host)
+        known.secure and known.name == cookie.name and _path_matches(cookie.path, known.path) for known in _of_host(jar, url.host)
     )
 
 

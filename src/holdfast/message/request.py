@@ -55,6 +55,7 @@ class Request:
     """
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
         "_hooks",
         "auth",

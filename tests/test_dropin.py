@@ -1,0 +1,308 @@
+"""``import holdfast as requests``: the names, the order of parameters, the exceptions, and the small structures.
+
+What calls do is compared in test_like_requests.py; this is about what a script finds when it looks.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+import requests
+
+import holdfast
+from holdfast.cookies import RequestsCookieJar, add_dict_to_cookiejar, morsel_to_cookie, remove_cookie_by_name
+from holdfast.status_codes import codes
+from holdfast.structures import CaseInsensitiveDict, LookupDict
+
+# requests' own plumbing, and what is no part of it but imported there.
+NOT_PUBLIC = {
+    "DependencyWarning", "NullHandler", "annotations", "charset_normalizer_version", "chardet_version",
+    "check_compatibility", "compat", "certs", "hooks", "logging", "models", "sessions", "ssl", "urllib3", "warnings",
+}  # fmt: skip
+NOT_HERE = {"adapters", "utils", "packages"}
+"""No adapters and no utils: a deliberate difference."""
+
+VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
+
+
+def public(thing: Any) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_module_has_every_public_name_of_requests_but_adapters_and_utils() -> None:
+    lacking = {name for name in public(requests) - NOT_PUBLIC if not hasattr(holdfast, name)}
+
+    assert lacking == NOT_HERE
+
+
+@pytest.mark.parametrize("name", sorted(NOT_HERE))
+def test_what_is_not_here_says_where_to_look(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"no attribute .{name}.: .* "):
+        getattr(holdfast, name)
+
+
+def test_another_name_is_an_attribute_error_without_a_hint() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'gett'$"):
+        holdfast.gett  # noqa: B018 - asking is the test
+
+
+@pytest.mark.parametrize("module", ["auth", "cookies", "exceptions", "status_codes", "structures"])
+def test_submodules_have_the_names_that_are_theirs_in_requests(module: str) -> None:
+    theirs = getattr(requests, module)
+    own = {name for name in public(theirs) if getattr(getattr(theirs, name), "__module__", "") == theirs.__name__}
+    plumbing = {"MockRequest", "MockResponse", "extract_cookies_to_jar", "get_cookie_header"}
+
+    assert own - plumbing <= public(getattr(holdfast, module))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (holdfast.Session(), requests.Session()),
+        (holdfast.Request(), requests.Request()),
+        (holdfast.PreparedRequest(), requests.PreparedRequest()),
+        (holdfast.Response, requests.Response()),
+        (RequestsCookieJar(), requests.cookies.RequestsCookieJar()),
+        (holdfast.Headers(), requests.structures.CaseInsensitiveDict()),
+        (CaseInsensitiveDict(), requests.structures.CaseInsensitiveDict()),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_objects_have_the_attributes_they_have_in_requests(ours: Any, theirs: Any) -> None:
+    # Plumbing of redirects and adapters, and a method of mappings that requests' own jar cannot do.
+    without = {
+        "adapters", "get_adapter", "mount", "get_redirect_target", "rebuild_auth",
+        "rebuild_method", "rebuild_proxies", "resolve_redirects", "should_strip_auth", "popitem",
+    }  # fmt: skip
+    if isinstance(theirs, requests.PreparedRequest):
+        theirs.prepare("GET", "http://x.example/")
+        ours.prepare("GET", "http://x.example/")
+
+    assert public(theirs) - public(ours) <= without
+
+
+def test_session_is_client_and_session_makes_one() -> None:
+    assert holdfast.Session is holdfast.Client
+    assert isinstance(holdfast.session(), holdfast.Session)
+
+
+def test_importing_holdfast_waits_with_what_a_plain_call_does_not_need_and_dir_tells_of_it() -> None:
+    source = """
+import json, sys, holdfast
+waiting = [name for name in ("auth", "cookies", "status_codes", "structures") if "holdfast." + name in sys.modules]
+found = holdfast.codes.ok, holdfast.codes is holdfast.codes, holdfast.cookies.__name__, holdfast.auth.__name__
+print(json.dumps([waiting, found, sorted({"codes", "cookies", "structures"} - set(dir(holdfast)))]))
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
+
+    waiting, found, hidden = json.loads(done.stdout)
+    assert set(waiting) <= {"auth"}  # the client knows netrc
+    assert found == [200, True, "holdfast.cookies", "holdfast.auth"]
+    assert hidden == []
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+def parameters(function: Any) -> list[tuple[str, str]]:
+    found = inspect.signature(function).parameters.values()
+    return [(each.name, each.kind.name) for each in found if each.name != "self"]
+
+
+@pytest.mark.parametrize("name", [*VERBS, "request"])
+def test_functions_take_what_they_take_in_requests_in_the_same_order(name: str) -> None:
+    assert parameters(getattr(holdfast, name)) == parameters(getattr(requests, name))
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_methods_of_a_session_do_too(name: str) -> None:
+    assert parameters(getattr(holdfast.Session, name)) == parameters(getattr(requests.Session, name))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (holdfast.Session.request, requests.Session.request),
+        (holdfast.Session.send, requests.Session.send),
+        (holdfast.Session.prepare_request, requests.Session.prepare_request),
+        (holdfast.Request, requests.Request),
+        (holdfast.PreparedRequest.prepare, requests.PreparedRequest.prepare),
+        (holdfast.PreparedRequest.prepare_body, requests.PreparedRequest.prepare_body),
+        (holdfast.PreparedRequest.prepare_url, requests.PreparedRequest.prepare_url),
+        (holdfast.PreparedRequest.prepare_auth, requests.PreparedRequest.prepare_auth),
+        (holdfast.PreparedRequest.register_hook, requests.PreparedRequest.register_hook),
+        (holdfast.Response.iter_content, requests.Response.iter_content),
+        (holdfast.Response.iter_lines, requests.Response.iter_lines),
+        (holdfast.Response.json, requests.Response.json),
+        (holdfast.cookies.cookiejar_from_dict, requests.cookies.cookiejar_from_dict),
+        (holdfast.cookies.create_cookie, requests.cookies.create_cookie),
+        (holdfast.cookies.remove_cookie_by_name, requests.cookies.remove_cookie_by_name),
+        (holdfast.auth.HTTPBasicAuth, requests.auth.HTTPBasicAuth),
+        (holdfast.auth.HTTPDigestAuth, requests.auth.HTTPDigestAuth),
+    ],
+    ids=lambda function: function.__qualname__,
+)
+def test_parameters_begin_as_in_requests(ours: Any, theirs: Any) -> None:
+    expected = parameters(theirs)
+
+    assert parameters(ours)[: len(expected)] == expected
+
+
+def test_what_session_request_takes_beyond_requests_has_to_be_named() -> None:
+    beyond = parameters(holdfast.Session.request)[len(parameters(requests.Session.request)) :]
+
+    assert {kind for _, kind in beyond} == {"KEYWORD_ONLY"}
+
+
+# -- exceptions --------------------------------------------------------------------------------------------------------
+
+EXCEPTIONS = sorted(
+    name
+    for name in public(requests.exceptions)
+    if isinstance(getattr(requests.exceptions, name), type)
+    and getattr(requests.exceptions, name).__module__ == "requests.exceptions"
+)
+
+
+def test_there_are_exceptions_to_compare() -> None:
+    assert len(EXCEPTIONS) >= 25
+
+
+@pytest.mark.parametrize("name", EXCEPTIONS)
+def test_exceptions_have_the_bases_they_have_in_requests(name: str) -> None:
+    ours, theirs = getattr(holdfast.exceptions, name), getattr(requests.exceptions, name)
+    bases = {base for base in theirs.__mro__ if base.__module__.partition(".")[0] in ("requests", "builtins", "json")}
+
+    assert {base.__name__ for base in bases} - {"CompatJSONDecodeError"} <= {base.__name__ for base in ours.__mro__}
+
+
+@pytest.mark.parametrize("name", [n for n in EXCEPTIONS if "Warning" not in n and n != "JSONDecodeError"])
+def test_exceptions_carry_request_and_response(name: str) -> None:
+    request = holdfast.Request("GET", "http://x.example/").prepare()
+    error = getattr(holdfast.exceptions, name)("text", request=request)
+
+    assert (str(error), error.request, error.response) == ("text", request, None)
+
+
+@pytest.mark.parametrize("name", ["ConnectionError", "ConnectTimeout", "HTTPError", "JSONDecodeError", "ReadTimeout"])
+def test_the_exceptions_requests_has_at_its_top_are_at_the_top(name: str) -> None:
+    assert getattr(holdfast, name) is getattr(holdfast.exceptions, name)
+    assert hasattr(requests, name)
+
+
+def test_filters_that_name_requests_warnings_work() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", holdfast.exceptions.RequestsWarning)
+        warnings.simplefilter("ignore", holdfast.RequestsDependencyWarning)
+        warnings.simplefilter("ignore", holdfast.FileModeWarning)
+
+
+# -- codes -------------------------------------------------------------------------------------------------------------
+
+
+def test_codes_have_every_name_of_requests_codes() -> None:
+    assert {name: codes[name] for name in vars(requests.codes)} == {
+        **vars(requests.codes),
+        "name": "status_codes",
+    }
+
+
+def test_codes_are_attributes_and_items_and_what_is_unknown_is_none_or_an_error() -> None:
+    assert holdfast.codes.not_found == holdfast.codes["not_found"] == holdfast.codes.NOT_FOUND == 404
+    assert holdfast.codes["\\o/"] == holdfast.codes["✓"] == 200
+    assert holdfast.codes["no_such"] is None
+    assert holdfast.codes.get("no_such", 0) == 0
+    assert holdfast.codes.get("teapot") == 418
+    with pytest.raises(AttributeError, match="no_such"):
+        holdfast.codes.no_such  # noqa: B018 - asking is the test
+    assert repr(LookupDict("some")) == repr(requests.structures.LookupDict("some")) == "<lookup 'some'>"
+
+
+# -- structures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [CaseInsensitiveDict, requests.structures.CaseInsensitiveDict])
+def test_a_case_insensitive_dict_is_as_in_requests(made: Any) -> None:
+    found = made({"Accept": 1}, X=2)
+    found["ACCEPT"] = 3
+
+    assert (found["accept"], list(found), len(found)) == (3, ["ACCEPT", "X"], 2)
+    assert repr(found) == "{'ACCEPT': 3, 'X': 2}"
+    assert list(found.lower_items()) == [("accept", 3), ("x", 2)]
+    assert found == {"aCCept": 3, "x": 2}
+    assert found != {"accept": 3}
+    assert found != 5
+    twin = found.copy()
+    del twin["x"]
+    assert "X" in found
+    assert "X" not in twin
+    assert twin.get("none", "d") == "d"
+    assert made([("a", 1)]) == made(A=1)
+    with pytest.raises(KeyError):
+        twin["x"]
+    with pytest.raises(TypeError):
+        hash(found)
+    assert pickle.loads(pickle.dumps(found)) == copy.deepcopy(found) == found
+
+
+def test_headers_count_as_a_case_insensitive_dict() -> None:
+    assert isinstance(holdfast.Headers(), CaseInsensitiveDict)
+    assert holdfast.Headers(CaseInsensitiveDict({"A": "1"})) == CaseInsensitiveDict({"a": "1"})
+
+
+# -- cookies -----------------------------------------------------------------------------------------------------------
+
+
+def test_dicts_become_jars_and_jars_dicts() -> None:
+    jar = holdfast.cookies.cookiejar_from_dict({"a": "1", "b": "2"})
+
+    assert isinstance(jar, RequestsCookieJar)
+    assert add_dict_to_cookiejar(jar, {"b": "3", "c": "4"}) is jar
+    assert holdfast.cookies.dict_from_cookiejar(jar) == {"a": "1", "b": "3", "c": "4"}
+
+
+def test_a_cookie_is_removed_by_name_domain_and_path() -> None:
+    jar = RequestsCookieJar()
+    for domain, path in (("x.example", "/"), ("x.example", "/p"), ("y.example", "/")):
+        jar.set("a", "1", domain=domain, path=path)
+        jar.set("b", "2", domain=domain, path=path)
+
+    remove_cookie_by_name(jar, "a", domain="x.example", path="/")
+    assert [(c.domain, c.path) for c in jar if c.name == "a"] == [("x.example", "/p"), ("y.example", "/")]
+    remove_cookie_by_name(jar, "a", domain="x.example")
+    assert [(c.domain, c.path) for c in jar if c.name == "a"] == [("y.example", "/")]
+    remove_cookie_by_name(jar, "a")
+    remove_cookie_by_name(jar, "none")
+    assert {c.name for c in jar} == {"b"}
+    assert len(jar) == 3
+
+
+def test_a_morsel_becomes_the_cookie_it_becomes_in_requests() -> None:
+    morsel: Any = SimpleCookie("a=1")["a"]
+    morsel.update({"domain": "x.example", "path": "/p", "secure": True, "expires": "Wed, 21-Oct-2065 07:28:00 GMT"})
+
+    ours, theirs = vars(morsel_to_cookie(morsel)), vars(requests.cookies.morsel_to_cookie(morsel))
+    assert {name for name in theirs if ours[name] != theirs[name]} <= {"comment_url"}  # None, and False in requests
+
+
+# -- what a user may write on ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [holdfast.PreparedRequest, lambda: holdfast.Request("GET", "u"), holdfast.Client])
+def test_objects_take_attributes_of_their_users(made: Any) -> None:
+    thing = made()
+    thing.started = 5
+
+    assert thing.started == 5
