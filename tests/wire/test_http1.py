@@ -43,9 +43,7 @@ class Stream:
     were written, there is something to read.
     """
 
-    def __init__(
-        self, *reads: bytes | Exception, takes: Sequence[int | Exception] = (), early: int | None = None
-    ) -> None:
+    def __init__(self, *reads: bytes | Exception, takes: Sequence[int | Exception] = (), early: int | None = None) -> None:
         self.reads = list(reads)
         self.takes = list(takes)
         self.early = early
@@ -253,9 +251,7 @@ def test_a_length_beside_chunks_is_not_believed() -> None:
 
 
 def test_head_fields_are_given_as_they_came() -> None:
-    connection = Http1Connection(
-        Stream(b"HTTP/1.1 200 OK\r\nX-A: \xe9\x01\r\nx-b: \xc3\xa9\r\nContent-Length: 0\r\n\r\n")
-    )
+    connection = Http1Connection(Stream(b"HTTP/1.1 200 OK\r\nX-A: \xe9\x01\r\nx-b: \xc3\xa9\r\nContent-Length: 0\r\n\r\n"))
     ask(connection)
 
     assert connection.raw_headers == [(b"X-A", b"\xe9\x01"), (b"x-b", b"\xc3\xa9"), (b"Content-Length", b"0")]
@@ -323,6 +319,14 @@ def test_what_is_no_http_is_refused_at_once(raw: bytes) -> None:
     assert isinstance(failed.error, RemoteProtocolError)
     assert failed.delivery is Delivery.ANSWERED
     assert len(str(failed.error)) < 600
+
+
+def test_a_switch_of_protocols_is_refused_even_where_it_was_asked_for() -> None:
+    asked = request("GET", ("Upgrade", "websocket"), ("Connection", "upgrade"))
+    failed = failure(head(101, "Upgrade: websocket", "Connection: upgrade") + b"\x81\x00", request=asked)
+
+    assert isinstance(failed.error, RemoteProtocolError)
+    assert "101" in str(failed.error)
 
 
 def test_a_message_quotes_at_most_a_hundred_escaped_bytes() -> None:
@@ -536,9 +540,7 @@ def test_the_end_of_the_connection_behind_a_whole_response_is_noticed() -> None:
 
 def test_the_answer_to_a_connect_ends_http() -> None:
     connection = Http1Connection(Stream(head(200, "Content-Length: 7") + b"tunnel"))
-    connection.exchange(
-        h11.Request(method="CONNECT", target="a:1", headers=[("Host", "a:1")]), None, TIMEOUTS, NO_DEADLINE
-    )
+    connection.exchange(h11.Request(method="CONNECT", target="a:1", headers=[("Host", "a:1")]), None, TIMEOUTS, NO_DEADLINE)
 
     assert connection.remaining == 0
     assert body_of(connection) == b""
@@ -750,6 +752,16 @@ def test_an_answer_is_read_after_the_server_stopped_taking_the_request() -> None
     assert connection.recycle() is Discard.BROKEN
 
 
+def test_a_piece_that_cannot_be_written_is_the_last_one() -> None:
+    stream = Stream(response(413, b"no"), takes=[10**6, BrokenPipeError(32, "Broken pipe")])
+    body = Body(*[b"x" * 1000] * 50)
+    connection = send(stream, upload(50_000), body)
+
+    assert connection.request_incomplete
+    assert body.given == 2
+    assert body_of(connection) == b"no"
+
+
 @pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), ConnectionResetError(104, "Connection reset")])
 def test_a_failed_write_without_an_answer_names_the_write(error: OSError) -> None:
     failed = failure(stream=Stream(END, takes=[60, error]), request=upload(5000), body=Body(data=b"x" * 5000))
@@ -926,9 +938,7 @@ def test_the_total_time_is_named_where_it_ends_the_wait() -> None:
     assert "waiting for the response head" in str(failed.error)
 
 
-def reading(
-    *reads: bytes | Exception, timeouts: Timeouts = TIMEOUTS, deadline: Deadline = NO_DEADLINE
-) -> Http1Connection:
+def reading(*reads: bytes | Exception, timeouts: Timeouts = TIMEOUTS, deadline: Deadline = NO_DEADLINE) -> Http1Connection:
     connection = Http1Connection(Stream(*reads))
     connection.exchange(request(), None, timeouts, deadline)
     return connection

@@ -148,6 +148,32 @@ def test_half_a_tls_record_does_not_reset_the_time(secure: Callable[..., Pair]) 
             pair.stream.read(0.0)
 
 
+@pytest.mark.parametrize("end", ["data", "FIN", "RST", "alert"])
+def test_what_follows_half_a_tls_record_is_read(secure: Callable[..., Pair], end: str) -> None:
+    pair = secure(tickets=0)
+    with socket.socket(fileno=os.dup(pair.peer.fileno())) as raw:
+        raw.sendall(b"\x17\x03")
+        pair.wait_readable()
+        follow = {
+            "data": lambda: raw.sendall(b"\x03\x00\x20" + b"\0" * 32),  # whole, and damaged
+            "FIN": lambda: raw.shutdown(socket.SHUT_WR),
+            "RST": pair.rst,
+            "alert": lambda: raw.sendall(b"\x03\x00\x02\x01\x00"),
+        }[end]
+        if end == "RST":
+            raw.close()
+        timer = threading.Timer(0.02, follow)
+        timer.start()
+        if end == "FIN":
+            assert pair.stream.read(WAIT) == b""
+            assert not pair.stream.clean_eof
+        else:
+            with pytest.raises(OSError, match=r".") as caught:
+                pair.stream.read(WAIT)
+            assert not isinstance(caught.value, TimeoutError)
+        timer.join()
+
+
 def test_session_tickets_do_not_end_a_read(secure: Callable[..., Pair]) -> None:
     pair = secure(tickets=2)
     pair.peer.sendall(b"hello")
@@ -691,12 +717,8 @@ def in_(seconds: float) -> float:
 
 
 @pytest.mark.parametrize("until", [None, 5.0])
-@pytest.mark.parametrize(
-    "error", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), UnicodeError("label")]
-)
-def test_a_name_without_an_address_is_named(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, until: float | None
-) -> None:
+@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), UnicodeError("label")])
+def test_a_name_without_an_address_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception, until: float | None) -> None:
     def fail(*_: object) -> None:
         raise error
 
@@ -878,6 +900,12 @@ def test_the_source_address_is_used() -> None:
     assert host == "127.0.0.7"
 
 
+def test_an_address_that_makes_no_sense_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(V4, socket.SOCK_STREAM, 0, "", "nonsense")])
+    with pytest.raises(TypeError):
+        connect_tcp("odd.example", 80, in_(WAIT))
+
+
 def test_a_source_address_that_is_not_ours_is_an_error() -> None:
     with listening() as port, pytest.raises(holdfast.ConnectionError, match="assign"):
         connect_tcp("127.0.0.1", port, in_(WAIT), source_address=("203.0.113.1", 0))
@@ -931,6 +959,11 @@ def test_a_unix_socket_with_a_full_backlog_is_waited_for(unix: tuple[str, socket
             connect_unix(path, in_(0.05))
 
     assert 0.04 <= time.monotonic() - started < 0.15
+
+
+def test_a_unix_path_that_makes_no_sense_leaves_nothing_open() -> None:
+    with pytest.raises(TypeError):
+        connect_unix(3.5, None)  # type: ignore[arg-type]
 
 
 def test_a_unix_path_that_is_too_long_is_an_error() -> None:

@@ -176,6 +176,15 @@ class TestContexts:
 
         assert len({id(context) for context in found}) == 1
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child(self) -> None:
+        with tls._lock:
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if tls._lock.acquire(timeout=WAIT) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
     def test_keys_are_logged_where_the_environment_asks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
 
@@ -268,18 +277,14 @@ def test_an_address_needs_a_certificate_for_that_address(authority: Tls, client:
         assert client.get(server.url()).ok
 
 
-def test_a_trailing_dot_is_no_part_of_the_name(
-    authority: Tls, client: holdfast.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trailing_dot_is_no_part_of_the_name(authority: Tls, client: holdfast.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest: resolve(host.rstrip("."), *rest))
     with Server(tls=authority.server_context()) as server:
         assert client.get(server.url("/", host="localhost.")).ok
 
 
-def test_without_verification_everything_is_accepted_and_nothing_is_mixed(
-    authority: Tls, client: holdfast.Client
-) -> None:
+def test_without_verification_everything_is_accepted_and_nothing_is_mixed(authority: Tls, client: holdfast.Client) -> None:
     with Server(tls=authority.server_context(trustme.CA().issue_cert("x.example"))) as server:
         assert client.get(server.url(), verify=False).ok
         with pytest.raises(SSLError):
@@ -441,9 +446,7 @@ def closing(conn: Conn) -> None:
 
 
 @pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_the_next_handshake_resumes_the_session(
-    authority: Tls, client: holdfast.Client, maximum: ssl.TLSVersion
-) -> None:
+def test_the_next_handshake_resumes_the_session(authority: Tls, client: holdfast.Client, maximum: ssl.TLSVersion) -> None:
     with Server(closing, tls=authority.server_context(maximum=maximum)) as server:
         assert [client.get(server.url()).text for _ in range(3)] == ["False", "True", "True"]
 

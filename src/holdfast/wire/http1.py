@@ -577,8 +577,6 @@ class Http1Connection:
         if _is_tls_error(cause):
             return SSLError(f"TLS failed in the middle of the body ({self._progress()} came): {_text(cause)}")
         if isinstance(cause, h11.RemoteProtocolError) and not self._eof:
-            if cause.error_status_hint == 431:
-                return HeadersTooLarge(f"a chunk's framing or the trailers exceed {MAX_CHUNK_OVERHEAD} bytes")
             return _InvalidFraming(f"the body's chunked framing is damaged after {self._payload} bytes: {_text(cause)}")
         reason = "" if self._eof else f": {_text(cause)}"
         return self._incomplete(f"the connection ended before the body did{reason}")
