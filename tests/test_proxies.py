@@ -662,6 +662,7 @@ def test_explicit_credentials_of_any_kind_go_over_netrc(netrc: Path) -> None:
         client.get(url.replace("http://", "http://eve:hers@"))
         client.get(url.replace("http://", "http://eve:@"))
         client.get(url.replace("http://", "http://eve@"))
+        client.get(url.replace("http://", "http://ann:hers@"))
         client.auth = ("me", "mine")
         client.get(url)
         client.auth = None
@@ -669,8 +670,8 @@ def test_explicit_credentials_of_any_kind_go_over_netrc(netrc: Path) -> None:
         client.get(url)
 
     mine = basic("me", "mine")
-    eve = [basic("eve", "hers"), basic("eve", ""), basic("eve", "")]
-    assert authorizations(server) == [mine, "Bearer t", *eve, mine, "Bearer c"]
+    urls = [basic("eve", "hers"), basic("eve", ""), basic("eve", ""), basic("ann", "hers")]
+    assert authorizations(server) == [mine, "Bearer t", *urls, mine, "Bearer c"]
 
 
 def test_a_netrc_that_appears_changes_or_goes_is_noticed_within_a_second(
@@ -733,7 +734,7 @@ def test_a_redirect_within_the_origin_leaves_explicit_authentication_alone(netrc
 
 def test_a_url_s_own_credentials_in_a_location_go_over_netrc(netrc: Path) -> None:
     with Server() as last:
-        location = last.url("/", host="localhost").replace("http://", "http://eve:hers@")
+        location = last.url("/", host="localhost").replace("http://", "http://lou:hers@")
         with Server(replies(redirect(location))) as first, Client() as client:
             client.get(first.url("/"))
 
