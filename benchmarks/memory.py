@@ -139,6 +139,9 @@ def main() -> int:
     parser.add_argument("--max-resident", type=float, metavar="MIB", help="fail if holdfast had more than this resident")
     parser.add_argument("--only", choices=("holdfast", "requests"), help="measure this one only")
     options = parser.parse_args()
+    if not os.path.exists("/proc/self/status"):
+        print("this needs /proc/self/status: only Linux says how much a process ever had resident", file=sys.stderr)
+        return 3
     rows, worst = [], 0.0
     for library in (options.only,) if options.only else ("holdfast", "requests"):
         for measure in (upload, download):

@@ -1124,6 +1124,19 @@ def _(w: World) -> Any:
         s.close()
 
 
+@call("session: pickled")
+def _(w: World) -> Any:
+    with w.r.Session() as s:
+        s.headers["X-A"] = "1"
+        s.params = {"b": "2"}
+        s.auth = ("user", "x")
+        s.cookies.set("c", "3")
+        s.max_redirects = 7
+        copied = pickle.loads(pickle.dumps(s))
+    with copied:
+        return copied.get(w.at()), copied.max_redirects
+
+
 @call("session: verbs")
 def _(w: World) -> Any:
     with w.r.Session() as s:
