@@ -2,216 +2,45 @@
 
 Laws:
 
-1. One lock. It guards every field of the pool, of its origins, entries and waiters. Nothing that can block or call back runs under it: no
-   connect, probe, close or callback. What must be closed is collected under the lock and closed after it.
+1. One lock. It guards every field of ``Slots``, of its origins, entries, waiters and dials. Nothing that can block or call back runs
+   under it: no connect, probe, close, callback or log line. What is to be done is noted in ``_after`` under the lock and done
+   after it, by whoever comes first.
 2. Hand-over, not wake-and-race. A connection or a slot is given to a waiter under the lock; whoever gave up before that is no
    longer there to be given anything.
-3. A slot is the right to have one connection open. Dialling, idle and leased connections each hold one; it is given back when the
-   connection is closed or the dial has failed.
-4. A dial runs in a thread of its own and belongs to its slot, not to whoever asked for it: that one takes whichever comes first, its own
+3. A dial runs in a thread of its own and belongs to its slot, not to whoever asked for it: that one takes whichever comes first, its own
    dial or a connection somebody returned, and may leave on time even if the resolver hangs.
-5. Acquire and release are O(1), whatever the number of origins, connections and waiters.
-
-Who is served first. Within an origin: the one who waits longest (FIFO). Connections are reused freshest first (LIFO), so that the
-others can grow old and go. Under ``max_connections`` origins compete: the longest-idle connection of any origin makes room,
-and origins that wait for room take turns.
+4. Acquire and release are O(1), whatever the number of origins, connections and waiters.
+5. Whatever is taken has an owner before it is taken: the Lease is made first. So an exception at any line (a KeyboardInterrupt may
+   strike at all of them) loses no slot: outside the lock the Lease gives back, under it ``_mend`` counts anew.
 
 A lease dropped without release or discard gives its slot back from its finalizer. A finalizer may run anywhere, even in a thread that holds
-the lock, so it only notes the lease and tries the lock; whoever holds the lock looks at the notes after letting go.
+the lock, so it only notes the lease if the lock is held; whoever holds the lock looks at the notes after letting go.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import threading
 import time
 import weakref
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic
 
-from ..exceptions import ClientClosed, ConnectTimeout, PoolTimeout
+from ..exceptions import ConnectTimeout
 from ..outcomes import Discard
-from .stats import OriginStats, PoolStats, Tally
+from . import report, upkeep
+from .advice import OriginAdvice, advise
+from .events import Announcer, PoolEvent, Utilisation, log
+from .leases import Dial, Entry, Errand, K, Lease, Origin, R, Waiter
+from .limits import Limits
+from .slots import Slots, closed_error
+from .stats import OriginStats, PoolStats
 
-MAX_UNUSED_ORIGINS = 1000  # origins with nothing open whose figures are kept apart
+__all__ = ["Lease", "Limits", "Pool", "PoolEvent"]
 
-K = TypeVar("K", bound=Hashable)
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many connections a pool may have, and for how long.
-
-    Attributes:
-        max_connections: open at once over all origins; None for no bound. Default None.
-        max_connections_per_origin: open at once to one origin; None for no bound. Default 50.
-        max_idle_connections: kept idle over all origins; None for no bound. Default 100.
-        max_idle_per_origin: kept idle per origin; None for no bound. Default None.
-        min_idle_connections: kept ready per origin in use. Default 0.
-        idle_timeout: seconds a connection may be idle before it is closed; None for ever. Default 55, below the 60 s
-            after which common servers and load balancers close.
-        max_lifetime: seconds after which a connection is not reused, less up to 10 % chosen at random so that they do not all go at once;
-            None for ever. Default None.
-        max_requests: requests after which a connection is not reused; None for no bound. Default None.
-
-    Raises:
-        ValueError: a bound is not positive, or two of them contradict each other.
-    """
-
-    max_connections: int | None = None
-    max_connections_per_origin: int | None = 50
-    max_idle_connections: int | None = 100
-    max_idle_per_origin: int | None = None
-    min_idle_connections: int = 0
-    idle_timeout: float | None = 55.0
-    max_lifetime: float | None = None
-    max_requests: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_connections", "max_connections_per_origin", "max_lifetime", "max_requests"):
-            _check_bound(name, getattr(self, name), allow_zero=False)
-        for name in ("max_idle_connections", "max_idle_per_origin", "min_idle_connections", "idle_timeout"):
-            _check_bound(name, getattr(self, name), allow_zero=True)
-
-
-def _check_bound(name: str, value: Any, *, allow_zero: bool) -> None:
-    if value is None and name != "min_idle_connections":
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise ValueError(f"Limits({name}={value!r}): expected a number" + (" or None" if name[:3] != "min" else ""))
-    if value < 0 or (value == 0 and not allow_zero):
-        raise ValueError(f"Limits({name}={value!r}): must be {'0 or more' if allow_zero else 'more than 0'}")
-
-
-class _Entry(Generic[K, R]):
-    """One open connection, from its dial to its end."""
-
-    __slots__ = ("hinted_uses", "idle_since", "idle_until", "lent_at", "max_uses", "origin", "resource", "retire_at", "uses")
-
-    def __init__(self, origin: _Origin[K, R], resource: R, retire_at: float | None, max_uses: int | None) -> None:
-        self.origin = origin
-        self.resource = resource
-        self.retire_at = retire_at
-        self.uses = 0
-        self.max_uses = max_uses
-        self.hinted_uses: int | None = None
-        self.lent_at = 0.0
-        self.idle_since = 0.0
-        self.idle_until: float | None = None
-
-    def expired(self, now: float) -> Discard | None:
-        if self.idle_until is not None and now >= self.idle_until:
-            return Discard.IDLE_TIMEOUT
-        if self.retire_at is not None and now >= self.retire_at:
-            return Discard.LIFETIME
-        return None
-
-
-class _Waiter(Generic[K, R]):
-    """A thread that waits for a connection. Its event is a lock it holds: cheaper than threading.Event."""
-
-    __slots__ = (
-        "asked_at",
-        "dialling",
-        "entry",
-        "error",
-        "event",
-        "fresh",
-        "granted",
-        "origin",
-        "queued_until",
-        "ticket",
-    )
-
-    def __init__(self, origin: _Origin[K, R], fresh: bool, ticket: int, asked_at: float) -> None:
-        self.origin = origin
-        self.fresh = fresh
-        self.ticket = ticket
-        self.asked_at = asked_at
-        self.dialling = False
-        self.granted = False
-        self.queued_until: float | None = None  # when it was given a slot it had to wait for
-        self.entry: _Entry[K, R] | None = None
-        self.error: BaseException | None = None
-        self.event = threading.Lock()
-        self.event.acquire()
-
-    def wake(self) -> None:
-        if self.event.locked():
-            self.event.release()
-
-
-class _Origin(Generic[K, R]):
-    """What the pool knows of one key."""
-
-    __slots__ = ("dialling", "idle", "key", "leased", "queued", "tally", "waiting")
-
-    def __init__(self, key: K) -> None:
-        self.key = key
-        self.tally = Tally()
-        self.idle: dict[_Entry[K, R], None] = {}  # in the order of their return: the last is the freshest
-        self.leased = 0
-        self.dialling = 0
-        # Everyone who waits, in order of arrival; and of these, the ones that have no slot to dial in.
-        self.waiting: OrderedDict[_Waiter[K, R], None] = OrderedDict()
-        self.queued: OrderedDict[_Waiter[K, R], None] = OrderedDict()
-
-    @property
-    def open(self) -> int:
-        return len(self.idle) + self.leased + self.dialling
-
-    def unused(self) -> bool:
-        return not (self.idle or self.leased or self.dialling or self.waiting)
-
-
-class Lease(Generic[K, R]):
-    """The right to use one connection until ``release`` or ``discard``, whichever is called first, once.
-
-    Attributes:
-        resource: the connection.
-        reused: it had been used before, or kept idle: the other end may have had a reason to close it.
-        idle: seconds it had been idle before this use; None when it is fresh.
-    """
-
-    __slots__ = ("_entry", "_pool", "idle", "resource", "reused")
-
-    def __init__(self, pool: Pool[K, R], entry: _Entry[K, R], idle: float | None) -> None:
-        self._pool = pool
-        self._entry: _Entry[K, R] | None = entry
-        self.resource = entry.resource
-        self.reused = entry.uses > 1 or idle is not None
-        self.idle = idle
-
-    def release(self, *, keep_for: float | None = None, uses_left: int | None = None) -> None:
-        """Give the connection back for others to use.
-
-        Args:
-            keep_for: seconds the other end has said it will keep it; the pool's own idle timeout may be shorter.
-            uses_left: how many more uses the other end allows.
-        """
-        entry, self._entry = self._entry, None
-        if entry is not None:
-            self._pool._give_back(entry, keep_for, uses_left)
-
-    def discard(self, reason: Discard) -> None:
-        """Close the connection and give its slot back."""
-        entry, self._entry = self._entry, None
-        if entry is not None:
-            self._pool._discard_leased(entry, reason)
-
-    @property
-    def active(self) -> bool:
-        """Whether this lease still holds its connection."""
-        return self._entry is not None
-
-    def __del__(self) -> None:
-        if self._entry is not None:
-            self._pool._leaked(self._entry)
-            self._entry = None
+ORIGINS_AT_ONCE = 100  # are looked at by stats() before it lets others have the lock
 
 
 def _spawn_thread(work: Callable[[], object]) -> None:
@@ -225,7 +54,7 @@ def _spawn_thread(work: Callable[[], object]) -> None:
 _pools: weakref.WeakSet[Pool[Any, Any]] = weakref.WeakSet()
 
 
-class Pool(Generic[K, R]):
+class Pool(Slots[K, R], Generic[K, R]):
     """Connections by key.
 
     Args:
@@ -233,10 +62,15 @@ class Pool(Generic[K, R]):
         probe: None if an idle connection is fit for use, else why not. Must not block.
         close: closes a connection for the reason given. Must not raise.
         interrupt: ends a leased connection's conversation from another thread, when the pool is closed. Optional.
+        glance: of many idle connections, those that look as if something had happened to them; they are probed then. It consumes
+            nothing, may be wrong, and may be given one that is in use or closed meanwhile. Optional.
         limits: see ``Limits``.
         clock: seconds, monotonic.
         spawn: runs a dial in the background; tests pass one that runs it on the spot.
         jitter: a number from 0 to 1 by which lifetimes are shortened, at most by a tenth.
+        watch: called when there is something to sweep: somebody must call ``sweep`` from now on, until it returns None.
+            Without it, the pool sweeps when it is used.
+        describe: text for a lease's ``purpose``, for messages.
     """
 
     def __init__(
@@ -246,37 +80,34 @@ class Pool(Generic[K, R]):
         close: Callable[[R, Discard], None],
         *,
         interrupt: Callable[[R], None] | None = None,
+        glance: Callable[[list[R]], list[R]] | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
-        spawn: Callable[[Callable[[], object]], None] = _spawn_thread,
+        spawn: Callable[[Callable[[], object]], object] = _spawn_thread,
         jitter: Callable[[], float] = random.random,
+        watch: Callable[[Pool[K, R]], None] | None = None,
+        describe: Callable[[Any], str] = str,
     ) -> None:
         self._connect = connect
         self._probe = probe
         self._close = close
         self._interrupt = interrupt
+        self._glance = glance
         self.limits = limits or Limits()
         self._clock = clock
         self._spawn = spawn
         self._jitter = jitter
-        self._leaks: deque[_Entry[K, R]] = deque()
-        self.on_idle: Callable[[], None] | None = None
+        self._watch = watch
+        self._describe = describe
+        self._news = Announcer(clock)
         self._reset()
         _pools.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        # Everything below is guarded by the lock.
-        self._closed = False
-        self._origins: dict[K, _Origin[K, R]] = {}
-        self._idle: OrderedDict[_Entry[K, R], None] = OrderedDict()  # of all origins, longest idle first
-        self._leased: set[_Entry[K, R]] = set()
-        self._open = 0
-        self._unused: OrderedDict[_Origin[K, R], None] = OrderedDict()
-        self._past = Tally()  # of origins no longer remembered
-        self._starved: OrderedDict[_Origin[K, R], None] = OrderedDict()  # have room of their own, but the total is full
-        self._tickets = 0
+        super()._reset()
         self._watched = False
+        self._sweep_at = 0.0  # for a pool without a keeper
+        self._utilisation = Utilisation()  # of the total; Origin has its own
 
     # -- acquire -----------------------------------------------------------------------------------------------------
 
@@ -288,6 +119,7 @@ class Pool(Generic[K, R]):
         connect: float | None = None,
         until: float | None = None,
         fresh: bool = False,
+        purpose: Any = None,
     ) -> Lease[K, R]:
         """A connection to ``key``: the freshest idle one that passes its probe, else a new one.
 
@@ -296,6 +128,7 @@ class Pool(Generic[K, R]):
             connect: seconds the dial may take; None for ever.
             until: the moment on the pool's clock by which both must be done; None for no such moment.
             fresh: only a connection that nobody has used.
+            purpose: what it is for, as messages shall name it (see ``describe``).
 
         Raises:
             PoolTimeout: no room after ``wait`` seconds.
@@ -303,178 +136,89 @@ class Pool(Generic[K, R]):
             ClientClosed: the pool is closed.
             Exception: what ``connect`` raised.
         """
-        failed: _Entry[K, R] | None = None
-        reason = Discard.STALE
-        while True:
-            doomed: list[tuple[R, Discard]] = []
+        lease = Lease(self)
+        try:
             with self._lock:
-                taken = self._take(key, fresh, failed, reason, doomed)
-            self._dispose(doomed)
-            if isinstance(taken, _Waiter):
-                entry = self._await(taken, wait, connect, until)
-                idle = None
-            else:
-                entry = taken
-                idle = self._clock() - entry.idle_since
-            if entry.uses == 1 and idle is None:
-                return Lease(self, entry, None)
-            verdict = self._probe(entry.resource)
-            if verdict is None:
-                return Lease(self, entry, idle if idle is not None else 0.0)
-            failed, reason = entry, verdict
+                try:
+                    waiter = self._take(lease, key, fresh, purpose)
+                except BaseException:
+                    self._mend(lease._entry)
+                    raise
+            while True:
+                if self._after:
+                    self._tidy()
+                if waiter is not None:
+                    self._await(waiter, wait, connect, until)
+                    if lease.idle is None:
+                        return lease
+                verdict = self._probe(lease.resource)
+                if verdict is None:
+                    if self._news.active:
+                        self._announce("reused", key, seconds=lease.idle)
+                    return lease
+                waiter = self._take_another(lease, key, fresh, purpose, verdict)
+        except BaseException:
+            self._abandon(lease)
+            raise
 
-    def _take(
-        self,
-        key: K,
-        fresh: bool,
-        failed: _Entry[K, R] | None,
-        reason: Discard,
-        doomed: list[tuple[R, Discard]],
-    ) -> _Entry[K, R] | _Waiter[K, R]:
-        """Under the lock: an idle connection, or a place in the queue, with a slot if there is room."""
-        if failed is not None:
-            self._drop_leased(failed, reason, doomed)
-        if self._closed:
-            raise self._closed_error()
-        now = self._clock()
-        origin = self._origins.get(key)
-        if origin is None:
-            origin = self._origins[key] = _Origin(key)
-        elif self._unused:
-            self._unused.pop(origin, None)
-        if not fresh:
-            entry = self._take_idle(origin, now, doomed)
-            if entry is not None:
-                if failed is not None:
-                    self._serve(origin, doomed)
-                return entry
-        return self._queue(origin, fresh, now, doomed)
+    def _take_another(
+        self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any, verdict: Discard
+    ) -> Waiter[K, R] | None:
+        """What the lease has did not pass its probe. Its slot stays with it: it has waited for it long enough."""
+        with self._lock:
+            failed = lease._entry
+            try:
+                if failed is not None and not failed.gone:
+                    failed.uses -= 1  # it never was one
+                    self._drop_leased(failed, verdict, lease.idle)
+                lease._entry = lease.idle = None
+                lease.reused = False
+                waiter = self._take(lease, key, fresh, purpose)
+                if waiter is None and failed is not None:
+                    self._serve(failed.origin)
+                return waiter
+            except BaseException:
+                self._mend(failed)
+                self._mend(lease._entry)
+                raise
 
-    def _take_idle(self, origin: _Origin[K, R], now: float, doomed: list[tuple[R, Discard]]) -> _Entry[K, R] | None:
-        while origin.idle:
-            entry, _ = origin.idle.popitem()
-            del self._idle[entry]
-            reason = entry.expired(now)
-            if reason is None:
-                entry.uses += 1
-                entry.lent_at = now
-                origin.leased += 1
-                origin.tally.reused += 1
-                self._leased.add(entry)
-                return entry
-            self._open -= 1
-            origin.tally.count_closed(reason)
-            doomed.append((entry.resource, reason))
-        return None
+    def _abandon(self, lease: Lease[K, R]) -> None:
+        """Acquiring has failed: what the lease holds, or would be given, goes to the next."""
+        with self._lock:
+            entry, uses = None, 0
+            try:
+                if lease._waiter is not None:
+                    self._leave(lease._waiter)
+                    lease._waiter = None
+                entry = lease._entry
+                if entry is not None and not entry.gone:
+                    entry.uses -= 1  # it never was one
+                    uses = entry.uses
+                    lease._entry = None
+                    self._offer(entry)
+            except BaseException:
+                self._mend(entry, uses)
+                raise
+        self._tidy()
 
-    def _queue(
-        self, origin: _Origin[K, R], fresh: bool, now: float, doomed: list[tuple[R, Discard]]
-    ) -> _Waiter[K, R]:
-        self._tickets += 1
-        waiter = _Waiter(origin, fresh, self._tickets, now)
-        origin.waiting[waiter] = None
-        if self._claim_slot(origin, fresh, doomed):
-            waiter.granted = True
-        else:
-            origin.queued[waiter] = None
-            self._note_starved(origin)
-        return waiter
-
-    # -- slots ---------------------------------------------------------------------------------------------------------
-
-    def _origin_full(self, origin: _Origin[K, R]) -> bool:
-        cap = self.limits.max_connections_per_origin
-        return cap is not None and origin.open >= cap
-
-    def _claim_slot(self, origin: _Origin[K, R], fresh: bool, doomed: list[tuple[R, Discard]]) -> bool:
-        """Take the right to open one more connection, at the cost of an idle one if need be."""
-        if self._origin_full(origin):
-            if not (fresh and origin.idle):
-                return False
-            self._drop_idle(next(iter(origin.idle)), Discard.SURPLUS, doomed)
-        cap = self.limits.max_connections
-        if cap is not None and self._open >= cap:
-            if not self._idle:
-                return False
-            self._drop_idle(next(iter(self._idle)), Discard.SURPLUS, doomed)
-        origin.dialling += 1
-        self._open += 1
-        return True
-
-    def _note_starved(self, origin: _Origin[K, R]) -> None:
-        if origin.queued and not self._origin_full(origin):
-            self._starved.setdefault(origin)
-
-    def _serve(self, origin: _Origin[K, R], doomed: list[tuple[R, Discard]]) -> None:
-        """A slot of ``origin`` may have come free: grant slots to those who wait for one, origins in turn."""
-        self._note_starved(origin)
-        while self._starved:
-            candidate = next(iter(self._starved))
-            if not candidate.queued or self._origin_full(candidate):
-                del self._starved[candidate]
-                continue
-            if not self._claim_slot(candidate, False, doomed):
-                return
-            waiter, _ = candidate.queued.popitem(last=False)
-            waiter.granted = True
-            waiter.queued_until = self._clock()
-            waiter.wake()
-            self._starved.move_to_end(candidate)
-        self._retire_if_unused(origin)
-
-    def _retire_if_unused(self, origin: _Origin[K, R]) -> None:
-        """Remember only so many origins that have nothing open: their figures move into the pool's total."""
-        if not origin.unused() or self._origins.get(origin.key) is not origin:
-            return
-        self._unused[origin] = None
-        if len(self._unused) > MAX_UNUSED_ORIGINS:
-            oldest, _ = self._unused.popitem(last=False)
-            del self._origins[oldest.key]
-            self._past.absorb(oldest.tally)
-
-    def _drop_idle(self, entry: _Entry[K, R], reason: Discard, doomed: list[tuple[R, Discard]]) -> None:
-        del entry.origin.idle[entry]
-        del self._idle[entry]
-        self._open -= 1
-        entry.origin.tally.count_closed(reason)
-        doomed.append((entry.resource, reason))
-        self._retire_if_unused(entry.origin)
-
-    def _drop_leased(self, entry: _Entry[K, R], reason: Discard, doomed: list[tuple[R, Discard]]) -> None:
-        if entry in self._leased:
-            self._leased.remove(entry)
-            entry.origin.leased -= 1
-            self._open -= 1
-            _count_lease(entry, self._clock())
-            entry.origin.tally.count_closed(reason)
-        else:
-            reason = Discard.FORKED  # lent before a fork: this process's pool knows nothing of it
-        doomed.append((entry.resource, reason))
-
-    # -- waiting and dialling ------------------------------------------------------------------------------------------
+    # -- waiting -------------------------------------------------------------------------------------------------------
 
     def _await(
-        self, waiter: _Waiter[K, R], wait: float | None, connect: float | None, until: float | None
-    ) -> _Entry[K, R]:
+        self, waiter: Waiter[K, R], wait: float | None, connect: float | None, until: float | None
+    ) -> None:
         """Wait for whichever comes first: a connection handed over, or one's own dial."""
-        try:
-            if not waiter.granted and not _wait_for(waiter, self._shorter(wait, until)):
-                with self._lock:
-                    if waiter.entry is None and waiter.error is None and not waiter.granted:
-                        raise self._pool_timeout(waiter, wait)
-            connect = self._shorter(connect, until)
-            if self._start_dial(waiter, connect):
-                if not _wait_for(waiter, connect):
-                    with self._lock:
-                        if waiter.entry is None and waiter.error is None:
-                            raise self._connect_timeout(waiter, connect)
-        except BaseException:
-            self._withdraw(waiter)
-            raise
+        while waiter.dial is None and not waiter.settled:
+            if not waiter.sleep(self._shorter(wait, until)):
+                self._check_pool_timeout(waiter, wait)
+        connect = self._shorter(connect, until)
+        if not waiter.settled and waiter.dial is not None:
+            self._start_dials([waiter.dial], None if connect is None else self._clock() + connect)
+        while not waiter.settled:
+            if not waiter.sleep(connect):
+                self._check_connect_timeout(waiter, connect)
+        waiter.lease._waiter = None
         if waiter.error is not None:
             raise waiter.error
-        assert waiter.entry is not None
-        return waiter.entry
 
     def _shorter(self, seconds: float | None, until: float | None) -> float | None:
         if until is None:
@@ -482,116 +226,159 @@ class Pool(Generic[K, R]):
         left = max(0.0, until - self._clock())
         return left if seconds is None else min(seconds, left)
 
-    def _start_dial(self, waiter: _Waiter[K, R], connect: float | None) -> bool:
-        """Dial in the slot that was granted, if it was and nothing better came meanwhile."""
+    def _check_pool_timeout(self, waiter: Waiter[K, R], wait: float | None) -> None:
         with self._lock:
-            waiter.dialling = waiter.granted and waiter.entry is None and waiter.error is None
-        if waiter.dialling:
-            until = None if connect is None else self._clock() + connect
-            self._spawn(lambda: self._dial(waiter.origin, waiter, until))
-        return waiter.dialling
+            if waiter.dial is not None or waiter.settled:
+                return  # just in time
+            shortage = report.Shortage.of(self, waiter, wait)
+            waiter.origin.tally.pool_timeouts += 1
+            waiter.origin.tally.waits.add(shortage.waited)
+            self._leave(waiter)
+        error = shortage.error()
+        self._announce("exhausted", waiter.origin.key, seconds=shortage.waited, text=str(error), warn=True)
+        raise error
 
-    def _withdraw(self, waiter: _Waiter[K, R]) -> None:
-        """The waiter has given up: what it was given meanwhile goes to the next."""
-        doomed: list[tuple[R, Discard]] = []
+    def _check_connect_timeout(self, waiter: Waiter[K, R], connect: float | None) -> None:
         with self._lock:
-            origin = waiter.origin
-            origin.waiting.pop(waiter, None)
-            origin.queued.pop(waiter, None)
-            if waiter.entry is not None:
-                self._offer(waiter.entry, doomed)
-            elif waiter.granted and not waiter.dialling:
-                self._return_slot(origin)
-            self._serve(origin, doomed)
-        self._dispose(doomed)
-
-    def _return_slot(self, origin: _Origin[K, R]) -> None:
-        if not self._closed and self._origins.get(origin.key) is origin:
-            origin.dialling -= 1
-            self._open -= 1
-
-    def _dial(self, origin: _Origin[K, R], waiter: _Waiter[K, R] | None, until: float | None) -> bool:
-        """Open a connection in a slot already claimed. Whoever waits longest gets it; nobody waiting, it becomes idle."""
-        try:
-            resource = self._connect(origin.key, until)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the waiter, in whose thread it is raised
-            self._dial_failed(origin, waiter, error)
-            return False
-        doomed: list[tuple[R, Discard]] = []
-        with self._lock:
-            if self._closed or self._origins.get(origin.key) is not origin:
-                doomed.append((resource, Discard.CLIENT_CLOSED))
-            else:
-                origin.dialling -= 1
-                self._admit(origin, waiter, resource, doomed)
-        self._dispose(doomed)
-        return True
-
-    def _admit(
-        self, origin: _Origin[K, R], waiter: _Waiter[K, R] | None, resource: R, doomed: list[tuple[R, Discard]]
-    ) -> None:
-        lifetime = self.limits.max_lifetime
-        retire_at = None if lifetime is None else self._clock() + lifetime * (1 - 0.1 * self._jitter())
-        entry = _Entry(origin, resource, retire_at, self.limits.max_requests)
-        origin.tally.count_created(self._clock())
-        origin.leased += 1
-        self._leased.add(entry)
-        if waiter is not None and waiter in origin.waiting:
-            self._hand_over(entry, waiter)
-        else:
-            self._offer(entry, doomed)
-
-    def _dial_failed(self, origin: _Origin[K, R], waiter: _Waiter[K, R] | None, error: BaseException) -> None:
-        doomed: list[tuple[R, Discard]] = []
-        with self._lock:
-            self._return_slot(origin)
-            if waiter is not None and waiter in origin.waiting:
-                del origin.waiting[waiter]
-                waiter.error = error
-                waiter.wake()
-            self._serve(origin, doomed)
-        self._dispose(doomed)
-
-    def _pool_timeout(self, waiter: _Waiter[K, R], wait: float | None) -> PoolTimeout:
-        origin = waiter.origin
-        origin.tally.pool_timeouts += 1
-        return PoolTimeout(
-            f"no connection to {origin.key} free after {wait} s: {origin.leased} in use and {origin.dialling} being opened "
-            f"of at most {self.limits.max_connections_per_origin} per origin, {self._open} of at most "
-            f"{self.limits.max_connections} in all, {len(origin.waiting) - 1} others waiting. "
-            "Close or read streamed responses, raise the limits, or wait longer (timeouts.pool)."
-        )
-
-    def _connect_timeout(self, waiter: _Waiter[K, R], connect: float | None) -> ConnectTimeout:
-        return ConnectTimeout(
+            if waiter.settled:
+                return
+            self._leave(waiter)
+        raise ConnectTimeout(
             f"no connection to {waiter.origin.key} after {connect} s (timeouts.connect): "
             "name resolution, TCP connect or TLS handshake took longer"
         )
 
+    # -- dialling ------------------------------------------------------------------------------------------------------
+
+    def _start_dials(self, dials: list[Dial[K, R]], until: float | None) -> None:
+        for dial in dials:
+            dial.until = until
+            self._spawn(lambda dial=dial: self._dial(dial))  # type: ignore[misc]
+
+    def _dial(self, dial: Dial[K, R]) -> None:
+        """Open a connection in a slot already claimed. Whoever asked gets it, else who waits longest; else it becomes idle."""
+        opened: list[R] = []
+        try:
+            with self._lock:
+                if dial.cancelled:
+                    return  # and its slot was given back
+                dial.begun = True
+            opened.append(self._connect(dial.origin.key, dial.until))
+            self._dial_succeeded(dial, opened[0])
+        except BaseException as error:  # noqa: BLE001 - it belongs to the waiter, in whose thread it is raised
+            self._dial_failed(dial, opened, error)
+        self._tidy()
+
+    def _dial_succeeded(self, dial: Dial[K, R], resource: R) -> None:
+        jitter = self._jitter()
+        with self._lock:
+            now = self._clock()
+            lifetime = self.limits.max_lifetime
+            retire_at = None if lifetime is None else now + lifetime * (1 - 0.1 * jitter)
+            entry = Entry(dial.origin, resource, now, retire_at, self.limits.max_requests)
+            dial.admitted = True
+            try:
+                if not self._vacate(dial):
+                    self._after.append((self._close, resource, Discard.FORKED))
+                    return
+                self._leased.add(entry)
+                dial.origin.leased += 1
+                self._open += 1
+                self._admit(entry, dial)
+            except BaseException:
+                self._mend(entry, 0)
+                raise
+
+    def _admit(self, entry: Entry[K, R], dial: Dial[K, R]) -> None:
+        origin, waiter = dial.origin, dial.waiter
+        origin.tally.count_created(entry.opened_at)
+        self._note_event("opened", origin.key)
+        if self._closed:
+            self._drop_leased(entry, Discard.CLIENT_CLOSED)
+        elif waiter is not None and not waiter.gone:
+            self._hand_over(entry, waiter)
+        else:
+            self._offer(entry)
+        if dial.errand is not None:
+            dial.errand.done(closed_error() if self._closed else None)
+        self._note_open(origin)
+        if not self._watched and self._watch is not None:
+            self._watched = True
+            self._after.append((self._watch, self))
+
+    def _dial_failed(self, dial: Dial[K, R], opened: list[R], error: BaseException) -> None:
+        with self._lock:
+            origin, waiter = dial.origin, dial.waiter
+            if not dial.admitted:
+                self._after.extend((self._close, resource, Discard.BROKEN) for resource in opened)
+            if self._vacate(dial):
+                origin.tally.failed += 1
+                self._back_off(origin)
+            if dial.errand is not None and not dial.admitted:
+                dial.errand.done(error)
+            if waiter is not None and not waiter.gone:
+                waiter.error = error
+                self._release_waiter(waiter)
+            self._serve(origin)
+
+    def warm(self, key: K, count: int, *, connect: float | None = None) -> int:
+        """Open ``count`` more connections to ``key`` in parallel, as far as the limits leave room, and wait for them.
+
+        Args:
+            connect: seconds they may take; None for ever. Those that take longer become idle when they are ready.
+
+        Returns:
+            How many were opened in time. Why others were not is logged.
+
+        Raises:
+            ClientClosed: the pool is closed.
+        """
+        errand = Errand()
+        with self._lock:
+            if self._closed:
+                raise closed_error()
+            origin = self._origins.get(key) or self._origins.setdefault(key, Origin(key))
+            dials = self._claim_for_idle(origin, count, errand)
+            self._forget_if_unused(origin)
+        self._start_dials(dials, None if connect is None else self._clock() + connect)
+        if dials:
+            errand.event.wait(connect)
+        for error in errand.errors[:3]:
+            log.warning("%s: a connection could not be opened in advance: %s", key, error)
+        return errand.opened
+
     # -- give back -----------------------------------------------------------------------------------------------------
 
-    def _give_back(self, entry: _Entry[K, R], keep_for: float | None, uses_left: int | None) -> None:
-        doomed: list[tuple[R, Discard]] = []
+    def _give_back(self, lease: Lease[K, R], keep_for: float | None, uses_left: int | None) -> None:
         with self._lock:
-            if entry not in self._leased:
-                doomed.append((entry.resource, Discard.FORKED))
-            else:
+            entry = lease._entry
+            if entry is None or entry.gone:
+                return
+            uses = entry.uses
+            try:
+                lease._entry = None
+                entry.purpose = entry.where = None
                 now = self._clock()
+                entry.origin.tally.count_lease(now - entry.lent_at, now, uses)
                 reason = self._reason_to_retire(entry, keep_for, uses_left, now)
                 if reason is not None:
-                    self._drop_leased(entry, reason, doomed)
-                    self._serve(entry.origin, doomed)
+                    self._drop_leased(entry, reason)
+                    self._serve(entry.origin)
+                elif entry.origin.waiting or self._starved:
+                    self._offer(entry, keep_for)
                 else:
-                    self._offer(entry, doomed, now, keep_for)
-            first_idle = bool(self._idle) and not self._watched and self.on_idle is not None
-            if first_idle:
-                self._watched = True
-        self._dispose(doomed)
-        if first_idle and self.on_idle is not None:
-            self.on_idle()
+                    self._make_idle(entry, now, keep_for)
+            except BaseException:
+                self._mend(entry, uses)
+                raise
+        if self._watch is None and now >= self._sweep_at:
+            self._sweep_at = now + upkeep.PERIOD
+            self.sweep(now)
+        elif self._after:
+            self._tidy()
 
     def _reason_to_retire(
-        self, entry: _Entry[K, R], keep_for: float | None, uses_left: int | None, now: float
+        self, entry: Entry[K, R], keep_for: float | None, uses_left: int | None, now: float
     ) -> Discard | None:
         if self._closed:
             return Discard.CLIENT_CLOSED
@@ -605,172 +392,132 @@ class Pool(Generic[K, R]):
             return Discard.LIFETIME
         return Discard.LIFETIME if entry.retire_at is not None and now >= entry.retire_at else None
 
-    def _offer(
-        self,
-        entry: _Entry[K, R],
-        doomed: list[tuple[R, Discard]],
-        now: float | None = None,
-        keep_for: float | None = None,
-    ) -> None:
-        """A leased entry has no more use for its holder: the next in line gets it, else it becomes idle."""
-        origin = entry.origin
-        receiver = self._receiver(origin)
-        if self._closed:
-            self._drop_leased(entry, Discard.CLIENT_CLOSED, doomed)
-        elif receiver is not None and not self._others_first(receiver):
-            self._hand_over_lent(entry, receiver, doomed)
-        elif receiver is not None or self._starved or origin.queued:
-            # Somebody elsewhere, or one who wants a fresh connection, needs the slot more than anyone needs this one.
-            self._drop_leased(entry, Discard.SURPLUS, doomed)
-            self._serve(origin, doomed)
-        else:
-            self._make_idle(entry, self._clock() if now is None else now, keep_for, doomed)
-
-    def _receiver(self, origin: _Origin[K, R]) -> _Waiter[K, R] | None:
-        for waiter in origin.waiting:
-            if not waiter.fresh:
-                return waiter
-        return None
-
-    def _others_first(self, receiver: _Waiter[K, R]) -> bool:
-        """Whether an origin that waits for room under the total cap has waited longer than ``receiver``."""
-        for origin in self._starved:
-            if origin is not receiver.origin and origin.queued:
-                return next(iter(origin.queued)).ticket < receiver.ticket
-        return False
-
-    def _hand_over_lent(
-        self, entry: _Entry[K, R], waiter: _Waiter[K, R], doomed: list[tuple[R, Discard]]
-    ) -> None:
-        unused_slot = waiter.granted and not waiter.dialling  # woken to dial, and has not begun
-        self._hand_over(entry, waiter)
-        if unused_slot:
-            waiter.granted = False
-            self._return_slot(entry.origin)
-            self._serve(entry.origin, doomed)
-
-    def _hand_over(self, entry: _Entry[K, R], waiter: _Waiter[K, R]) -> None:
-        now = self._clock()
-        tally = entry.origin.tally
-        del entry.origin.waiting[waiter]
-        entry.origin.queued.pop(waiter, None)
-        if entry.uses:
-            _count_lease(entry, now)
-            tally.reused += 1
-        if waiter.queued_until is not None or not waiter.granted:
-            tally.count_wait((waiter.queued_until or now) - waiter.asked_at)
-        entry.uses += 1
-        entry.lent_at = now
-        waiter.entry = entry
-        waiter.wake()
-
-    def _make_idle(
-        self, entry: _Entry[K, R], now: float, keep_for: float | None, doomed: list[tuple[R, Discard]]
-    ) -> None:
-        origin = entry.origin
-        self._leased.remove(entry)
-        origin.leased -= 1
-        if entry.uses:
-            _count_lease(entry, now)
-        keep = self.limits.idle_timeout
-        if keep_for is not None and (keep is None or keep_for < keep):
-            keep = keep_for
-        entry.idle_since = now
-        entry.idle_until = None if keep is None else now + keep
-        origin.idle[entry] = None
-        self._idle[entry] = None
-        self._trim(origin, doomed)
-
-    def _trim(self, origin: _Origin[K, R], doomed: list[tuple[R, Discard]]) -> None:
-        limits = self.limits
-        if limits.max_idle_per_origin is not None and len(origin.idle) > limits.max_idle_per_origin:
-            self._drop_idle(next(iter(origin.idle)), Discard.SURPLUS, doomed)
-        if limits.max_idle_connections is not None and len(self._idle) > limits.max_idle_connections:
-            self._drop_idle(next(iter(self._idle)), Discard.SURPLUS, doomed)
-
-    def _discard_leased(self, entry: _Entry[K, R], reason: Discard) -> None:
-        doomed: list[tuple[R, Discard]] = []
+    def _throw_away(self, lease: Lease[K, R], reason: Discard) -> None:
         with self._lock:
-            self._drop_leased(entry, reason, doomed)
-            self._serve(entry.origin, doomed)
-        self._dispose(doomed)
-
-    def _dispose(self, doomed: list[tuple[R, Discard]]) -> None:
-        """Outside the lock: close what was decided under it, and see to leases that were dropped meanwhile."""
-        for resource, reason in doomed:
-            self._close(resource, reason)
-        if self._leaks:
-            self._reap()
-
-    def _leaked(self, entry: _Entry[K, R]) -> None:
-        """Called by a finalizer: perhaps inside a garbage collection in a thread that holds the lock."""
-        self._leaks.append(entry)
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
-            self._reap()
-
-    def _reap(self) -> None:
-        while self._leaks:
+            entry = lease._entry
+            if entry is None or entry.gone:
+                return
             try:
-                entry = self._leaks.popleft()
+                lease._entry = None
+                self._end_lease(entry, reason)
+            except BaseException:
+                self._mend(entry)
+                raise
+        self._tidy()
+
+    # -- after the lock ------------------------------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Without the lock: do what was decided under it. If something interrupts, the next one goes on."""
+        while self._after:
+            try:
+                action = self._after.popleft()
             except IndexError:
                 return  # another thread was faster
-            entry.origin.tally.leaks += 1
-            self._discard_leased(entry, Discard.LEAKED)
+            action[0](*action[1:])
+
+    def _close_entry(self, entry: Entry[K, R], reason: Discard) -> None:
+        self._close(entry.resource, reason)
+
+    def _announce(
+        self, kind: str, key: K | None, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
+    ) -> None:
+        if warn or self._news.active:
+            name = "*" if key is None else str(key)
+            self._news.announce(PoolEvent(kind, name, reason, seconds, text), warn=warn)
+
+    def _leaked(self, entry: Entry[K, R]) -> None:
+        """Called by a finalizer: perhaps inside a garbage collection in a thread that holds the lock."""
+        self._after.append((self._reap, entry))
+        if self._lock.locked():
+            return  # by this thread or another: whoever it is looks at what is noted after letting go
+        harmless = (self._reap, self._close_entry, self._close)
+        others = []
+        while self._after:
+            try:
+                action = self._after.popleft()
+            except IndexError:
+                break  # another thread was faster
+            if action[0] in harmless:
+                action[0](*action[1:])
+            else:
+                others.append(action)  # a callback may want a lock that this very thread holds
+        self._after.extend(others)
+
+    def _reap(self, entry: Entry[K, R]) -> None:
+        with self._lock:
+            if entry.gone:
+                return
+            try:
+                entry.origin.tally.leaks += 1
+                where, purpose = entry.where, entry.purpose
+                self._end_lease(entry, Discard.LEAKED)
+                self._after.append((self._announce_leak, entry.origin.key, purpose, where))
+            except BaseException:
+                self._mend(entry)
+                raise
+
+    def _announce_leak(self, key: K, purpose: Any, where: tuple[str, int] | None) -> None:
+        what = str(key) if purpose is None else self._describe(purpose)
+        self._announce("leaked", key, text=report.leak_text(what, where), warn=True)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> float | None:
-        """Close idle connections whose time has come; seconds until the next is due, None if none is idle."""
-        doomed: list[tuple[R, Discard]] = []
-        due: float | None = None
+        """Do what is due: close idle connections that are too old or half-closed, refill, look for leaks and saturation.
+
+        Returns:
+            Seconds until there is something to do again, None if there is nothing to watch any more.
+        """
+        self._news.refresh()
+        delay = upkeep.sweep(self, now)
+        self._tidy()
+        return delay
+
+    def count_resent(self, key: K, reason: Any) -> None:
+        """A request to ``key`` is sent again. ``reason``: an enum member; its value is the name it is counted under."""
         with self._lock:
-            for entry in list(self._idle):
-                reason = entry.expired(now)
-                if reason is not None:
-                    self._drop_idle(entry, reason, doomed)
-                    continue
-                for moment in (entry.idle_until, entry.retire_at):
-                    if moment is not None and (due is None or moment < due):
-                        due = moment
-            if not self._idle:
-                self._watched = False
-        self._dispose(doomed)
-        return None if due is None else due - now
+            origin = self._origins.get(key)
+            tally = self._past if origin is None else origin.tally
+            tally.resent[reason.value] += 1
+            self._note_event("resent", key, reason=reason.value)
+        self._tidy()
+
+    def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
+        """Call ``callback`` with every ``PoolEvent`` from now on; the function returned ends that."""
+        return self._news.add(callback)
 
     def close_idle(self) -> int:
         """Close every idle connection; how many there were. Those in use stay."""
-        doomed: list[tuple[R, Discard]] = []
         with self._lock:
-            for entry in list(self._idle):
-                self._drop_idle(entry, Discard.CLIENT_CLOSED, doomed)
-        self._dispose(doomed)
-        return len(doomed)
+            idle = list(self._idle)
+            try:
+                for entry in idle:
+                    self._drop_idle(entry, Discard.CLIENT_CLOSED)
+            except BaseException:
+                self._mend(None)
+                raise
+        self._tidy()
+        return len(idle)
 
     def close(self) -> None:
         """Close the pool: idle connections at once; whoever waits, or reads from a leased one, gets an error. Idempotent."""
-        doomed: list[tuple[R, Discard]] = []
         with self._lock:
             self._closed = True
-            for entry in list(self._idle):
-                self._drop_idle(entry, Discard.CLIENT_CLOSED, doomed)
-            for origin in self._origins.values():
-                self._refuse(origin)
+            try:
+                for origin in list(self._origins.values()):
+                    self._refuse(origin)
+            except BaseException:
+                self._mend(None)
+                raise
             leased = [entry.resource for entry in self._leased]
-        self._dispose(doomed)
+            watched = self._watched
+        self.close_idle()
         if self._interrupt is not None:
             for resource in leased:
                 self._interrupt(resource)
-
-    def _refuse(self, origin: _Origin[K, R]) -> None:
-        for waiter in origin.waiting:
-            waiter.error = self._closed_error()
-            waiter.wake()
-        origin.waiting.clear()
-        origin.queued.clear()
-
-    def _closed_error(self) -> ClientClosed:
-        return ClientClosed("this client was closed; create another one")
+        if watched and self._watch is not None:
+            self._watch(self)  # to see that there is nothing left
 
     @property
     def closed(self) -> bool:
@@ -780,20 +527,29 @@ class Pool(Generic[K, R]):
     def stats(self) -> PoolStats:
         """What the pool holds and has done, as of now."""
         with self._lock:
-            now = self._clock()
             whole = self._past.copy()
-            cap = self.limits.max_connections_per_origin
-            origins = []
-            waiting = 0
-            for origin in self._origins.values():
-                gauges = (origin.leased, len(origin.idle), origin.dialling, len(origin.queued))
-                origins.append(OriginStats.of(str(origin.key), gauges, cap, origin.tally, now))
-                whole.absorb(origin.tally)
-                waiting += len(origin.queued)
+            origins = list(self._origins.values())
+        rows: list[tuple[K, OriginStats]] = []
+        for first in range(0, len(origins), ORIGINS_AT_ONCE):
+            with self._lock:
+                for origin in origins[first : first + ORIGINS_AT_ONCE]:
+                    rows.append((origin.key, self._row(origin)))
+                    whole.absorb(origin.tally)
+        with self._lock:
             dialling = self._open - len(self._leased) - len(self._idle)
-            gauges = (len(self._leased), len(self._idle), dialling, waiting)
-            total = OriginStats.of("*", gauges, self.limits.max_connections, whole, now)
-        return PoolStats(total, tuple(origins))
+            gauges = (len(self._leased), len(self._idle), dialling, sum(row.waiting for _, row in rows))
+            total = OriginStats.of("*", gauges, self.limits.max_connections, whole, self._clock())
+        self._tidy()
+        return PoolStats(total, tuple(row.named(str(key)) for key, row in rows))
+
+    def _row(self, origin: Origin[K, R]) -> OriginStats:
+        gauges = (origin.leased, len(origin.idle), len(origin.dials), len(origin.queued))
+        # Without a name: the key's __str__ must not run under the lock.
+        return OriginStats.of("", gauges, self.limits.max_connections_per_origin, origin.tally, self._clock())
+
+    def advise(self) -> tuple[OriginAdvice, ...]:
+        """Per origin: how many connections the measured load needs, what that rests on, and what to change."""
+        return advise(self.stats(), self.limits)
 
     def __repr__(self) -> str:
         with self._lock:
@@ -801,25 +557,22 @@ class Pool(Generic[K, R]):
             state = "closed" if self._closed else f"{leased} active, {idle} idle, {self._open} open, {waiting} waiting"
         return f"<Pool: {state}>"
 
+    def __del__(self) -> None:
+        # Nobody else has it: what is idle would otherwise be left to the garbage collector, with a warning each.
+        for entry in getattr(self, "_idle", ()):
+            self._close(entry.resource, Discard.CLIENT_CLOSED)
+
     def _after_fork_in_child(self) -> None:
         """Forget the parent's connections without a byte on them. The parent's lock may be held by a thread not here."""
-        inherited = [entry.resource for entry in (*self._idle, *self._leased)]
+        doomed = [action[1] for action in self._after if action[0] == self._close_entry]
+        inherited = [*(entry for entry in (*self._idle, *self._leased) if not entry.gone), *doomed]
         closed = self._closed
         self._reset()
         self._closed = closed
-        for resource in inherited:
-            self._close(resource, Discard.FORKED)
-
-
-def _count_lease(entry: _Entry[Any, Any], now: float) -> None:
-    entry.origin.tally.count_lease(now - entry.lent_at, now)
-
-
-def _wait_for(waiter: _Waiter[Any, Any], seconds: float | None) -> bool:
-    """Whether the waiter was woken within ``seconds``."""
-    if seconds is None:
-        return waiter.event.acquire()
-    return waiter.event.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        self._news.renew_lock()
+        for entry in inherited:
+            entry.gone = True
+            self._close(entry.resource, Discard.FORKED)
 
 
 def _after_fork_in_child() -> None:
@@ -827,5 +580,12 @@ def _after_fork_in_child() -> None:
         pool._after_fork_in_child()
 
 
+def _at_exit() -> None:
+    """What is idle is closed in peace. The pools stay usable: other exit handlers may have something to send."""
+    for pool in list(_pools):
+        pool.close_idle()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

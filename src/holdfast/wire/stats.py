@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -119,44 +119,67 @@ def _upper_edge(bucket: int) -> float:
 class Tally:
     """What one origin's connections have gone through. Guarded by the pool's lock."""
 
-    __slots__ = ("closed", "created", "creations", "leaks", "leases", "pool_timeouts", "requests", "reused", "waits")
+    __slots__ = (
+        "closed",
+        "created",
+        "creations",
+        "early_ends",
+        "failed",
+        "last_use",
+        "leaks",
+        "leases",
+        "pool_timeouts",
+        "requests",
+        "resent",
+        "reused",
+        "single_use",
+        "waits",
+    )
 
     def __init__(self) -> None:
         self.created = 0
+        self.failed = 0
         self.reused = 0
         self.leaks = 0
         self.pool_timeouts = 0
+        self.single_use = 0
+        self.last_use: float | None = None
         self.closed: Counter[Discard] = Counter()
+        self.resent: Counter[str] = Counter()
         self.creations = Rate()
         self.requests = Rate()
         self.leases = Histogram()
         self.waits = Histogram()
+        self.early_ends = Histogram()
 
     def count_created(self, now: float) -> None:
         self.created += 1
         self.creations.add(now)
 
-    def count_closed(self, reason: Discard) -> None:
+    def count_closed(self, reason: Discard, uses: int, idle: float | None) -> None:
+        """A connection has gone after ``uses`` uses; ``idle``: seconds since the last one, if it was idle when it went."""
         self.closed[reason] += 1
+        if uses <= 1:
+            self.single_use += 1
+        if reason is Discard.STALE and idle is not None:
+            self.early_ends.add(idle)
 
-    def count_lease(self, seconds: float, now: float) -> None:
+    def count_lease(self, seconds: float, now: float, uses: int) -> None:
+        """A use has ended, the ``uses``-th of its connection."""
+        if uses > 1:
+            self.reused += 1
+        self.last_use = now
         self.leases.add(seconds)
         self.requests.add(now)
 
-    def count_wait(self, seconds: float) -> None:
-        self.waits.add(seconds)
-
     def absorb(self, other: Tally) -> None:
         """Add another origin's figures to these."""
-        self.creations.absorb(other.creations)
-        self.requests.absorb(other.requests)
-        self.created += other.created
-        self.reused += other.reused
-        self.leaks += other.leaks
-        self.pool_timeouts += other.pool_timeouts
+        for name in ("created", "failed", "reused", "leaks", "pool_timeouts", "single_use"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.closed.update(other.closed)
-        self.leases.absorb(other.leases)
-        self.waits.absorb(other.waits)
+        self.resent.update(other.resent)
+        for name in ("creations", "requests", "leases", "waits", "early_ends"):
+            getattr(self, name).absorb(getattr(other, name))
 
     def copy(self) -> Tally:
         """The same figures, to add others to."""
@@ -178,10 +201,13 @@ class OriginStats:
         limit: the most that may be open; None without a bound.
         utilisation: (active + connecting) / limit, from 0 to 1; None without a bound.
         created: connections opened.
+        connect_failures: attempts to open one that failed.
         creation_rate: connections opened per second, over the last minute.
-        reused: times a connection was used again.
+        reused: exchanges that ended on a connection which had carried one before.
         reuse_ratio: reused / requests, from 0 to 1; 0 before the first request.
         closed: connections closed, by the value of their ``Discard`` reason.
+        single_use: connections closed that had carried at most one request.
+        resent: requests sent again, by the value of their ``Resend`` reason.
         requests: exchanges that ended (an exchange is one use of a connection).
         request_rate: exchanges that ended per second, over the last minute.
         lease_mean: mean seconds a connection was in use per exchange, to the end of the body.
@@ -192,6 +218,8 @@ class OriginStats:
         wait_histogram: waits of at most so many seconds: ``{0.001: n, ...}``, cumulative.
         pool_timeouts: acquisitions that gave up.
         leaks: responses dropped without being read or closed.
+        early_ends: idle connections that the server had closed before the pool did.
+        early_end_after: seconds of idleness after which most of these were closed already (their 10th percentile).
     """
 
     origin: str
@@ -201,9 +229,12 @@ class OriginStats:
     waiting: int
     limit: int | None
     created: int
+    connect_failures: int
     creation_rate: float
     reused: int
     closed: Mapping[str, int]
+    single_use: int
+    resent: Mapping[str, int]
     requests: int
     request_rate: float
     lease_mean: float
@@ -214,6 +245,8 @@ class OriginStats:
     wait_histogram: Mapping[float, int]
     pool_timeouts: int
     leaks: int
+    early_ends: int
+    early_end_after: float
 
     @property
     def utilisation(self) -> float | None:
@@ -223,8 +256,7 @@ class OriginStats:
     @property
     def reuse_ratio(self) -> float:
         """reused / requests; 0 before the first request."""
-        started = self.requests + self.active
-        return self.reused / started if started else 0.0
+        return self.reused / self.requests if self.requests else 0.0
 
     @classmethod
     def of(cls, origin: str, gauges: tuple[int, int, int, int], limit: int | None, tally: Tally, now: float) -> OriginStats:
@@ -238,9 +270,12 @@ class OriginStats:
             waiting=waiting,
             limit=limit,
             created=tally.created,
+            connect_failures=tally.failed,
             creation_rate=tally.creations.per_second(now),
             reused=tally.reused,
             closed=MappingProxyType({reason.value: n for reason, n in tally.closed.items()}),
+            single_use=tally.single_use,
+            resent=MappingProxyType(dict(tally.resent)),
             requests=tally.leases.count,
             request_rate=tally.requests.per_second(now),
             lease_mean=tally.leases.mean,
@@ -251,12 +286,19 @@ class OriginStats:
             wait_histogram=MappingProxyType(tally.waits.cumulative(WAIT_BOUNDS)),
             pool_timeouts=tally.pool_timeouts,
             leaks=tally.leaks,
+            early_ends=tally.early_ends.count,
+            early_end_after=tally.early_ends.quantile(0.1),
         )
+
+    def named(self, origin: str) -> OriginStats:
+        """The same figures for an origin of this name."""
+        return replace(self, origin=origin)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values only, ready for JSON."""
         plain = {f: getattr(self, f) for f in self.__dataclass_fields__}
         plain["closed"] = dict(self.closed)
+        plain["resent"] = dict(self.resent)
         plain["wait_histogram"] = {str(bound): n for bound, n in self.wait_histogram.items()}
         return {**plain, "utilisation": self.utilisation, "reuse_ratio": self.reuse_ratio}
 

@@ -1,0 +1,117 @@
+"""Advice: how many connections the measured load needs, and what else the figures suggest. Pure: a function of a snapshot.
+
+Little's law: on average, rate × duration requests are under way at once. Half as many again leaves room for the times that are
+busier than the average.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .events import SLOW_WAIT
+
+if TYPE_CHECKING:
+    from .limits import Limits
+    from .stats import OriginStats, PoolStats
+
+HEADROOM = 1.5
+ENOUGH = 20  # connections closed, before their fates are taken for a pattern
+FEW = 5
+
+
+@dataclass(frozen=True)
+class OriginAdvice:
+    """What one origin's figures suggest.
+
+    Attributes:
+        origin: ``https://example.com:443``.
+        recommended_max: connections that the measured load needs: request_rate × lease_mean × 1.5, at least 1.
+        request_rate: requests per second over the last minute, on which that rests.
+        lease_mean: mean seconds a connection was in use per request, likewise.
+        current_max: max_connections_per_origin as it is set; None without a bound.
+        sentences: what to change, and why; empty if nothing needs to be.
+    """
+
+    origin: str
+    recommended_max: int
+    request_rate: float
+    lease_mean: float
+    current_max: int | None
+    sentences: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        evidence = f"{self.request_rate:.3g} requests/s × {self.lease_mean:.3g} s × {HEADROOM}"
+        head = f"{self.origin}: {self.recommended_max} connections suffice ({evidence}), {self.current_max} allowed"
+        return "\n  ".join((head, *self.sentences))
+
+
+def advise(stats: PoolStats, limits: Limits) -> tuple[OriginAdvice, ...]:
+    """One piece of advice per origin that has had a request."""
+    return tuple(advise_origin(origin, limits) for origin in stats.origins if origin.requests)
+
+
+def advise_origin(stats: OriginStats, limits: Limits) -> OriginAdvice:
+    """What one origin's figures suggest."""
+    recommended = max(1, math.ceil(stats.request_rate * stats.lease_mean * HEADROOM))
+    rules = (_too_few, _waits, _used_once, _early_ends, _leaks, _failures)
+    sentences = [sentence for rule in rules if (sentence := rule(stats, limits, recommended)) is not None]
+    return OriginAdvice(
+        stats.origin, recommended, stats.request_rate, stats.lease_mean, stats.limit, tuple(sentences)
+    )
+
+
+def _too_few(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+    if stats.limit is None or recommended <= stats.limit:
+        return None
+    return f"the load needs about {recommended} connections, {stats.limit} are allowed: set max_connections_per_origin={recommended}"
+
+
+def _waits(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+    if not stats.pool_timeouts and stats.wait_max < SLOW_WAIT:
+        return None
+    return (
+        f"{stats.waits} requests waited for a connection, the longest {stats.wait_max:.2f} s, {stats.pool_timeouts} in vain: "
+        "raise max_connections_per_origin (or max_connections), or read and close streamed responses sooner"
+    )
+
+
+def _used_once(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+    gone = sum(stats.closed.values())
+    if gone < ENOUGH or stats.single_use < 0.5 * gone:
+        return None
+    share = f"{stats.single_use / gone:.0%} of {gone} connections were used at most once"
+    if stats.closed.get("surplus", 0) > 0.5 * gone:
+        return f"{share} and closed because there was no room to keep them: raise max_idle_connections (or max_idle_per_origin)"
+    if stats.closed.get("idle_timeout", 0) > 0.5 * gone:
+        return f"{share} and closed after {limits.idle_timeout} s idle: raise idle_timeout if the server keeps them longer"
+    if stats.closed.get("server_close", 0) > 0.5 * gone:
+        return f"{share} and closed by the server, which does not keep connections alive"
+    return None
+
+
+def _early_ends(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+    if stats.early_ends < FEW:
+        return None
+    after = stats.early_end_after
+    if limits.idle_timeout is not None and after >= limits.idle_timeout:
+        return None
+    keep = max(1, math.floor(after * 0.9)) if after >= 1 else round(after * 0.9, 2)
+    return f"the server closed {stats.early_ends} idle connections at about {after:.2g} s: set idle_timeout={keep}"
+
+
+def _leaks(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+    if not stats.leaks:
+        return None
+    return (
+        f"{stats.leaks} responses were dropped without being read or closed: use 'with', and see the ResourceWarnings "
+        "(python -W default) for where"
+    )
+
+
+def _failures(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+    attempts = stats.created + stats.connect_failures
+    if stats.connect_failures < FEW or stats.connect_failures < 0.1 * attempts:
+        return None
+    return f"{stats.connect_failures} of {attempts} attempts to connect failed: check the server and the network"
