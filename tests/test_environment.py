@@ -160,7 +160,7 @@ def test_no_proxy_differs_from_requests_in_these_named_cases_only(
         ("::/0", "10.0.0.1", False),
         ("fe80::1%eth0", "http://[fe80::1]/", True),
         ("1_0.0.0.1", "10.0.0.1", False),
-        ("10.0.0.0x1", "10.0.0.1", False),
+        ("10.0.0.0x1", "10.0.0.1", True),
         ("*:80", "example.com", True),
         ("*:80", "https://example.com/", False),
     ],

@@ -819,7 +819,9 @@ def test_a_real_proxy_forwards_and_tunnels(tls: Tls, real_proxy: int) -> None:
         Client(verify=tls.ca_path, proxies={"all": proxy}) as client,
     ):
         urls = (plain.url("/a?b=c"), other.url("/"), secure.url("/", host="localhost")) * 3
-        answers = [client.post(url, data=b"x" * 70_000) for url in urls]
+        # Not POST: tinyproxy closes behind every forwarded response without announcing it, and a request that follows
+        # at once may be lost, nobody knows how. What is idempotent is sent again.
+        answers = [client.put(url, data=b"x" * 70_000) for url in urls]
 
         assert [answer.status_code for answer in answers] == [200] * 9
         assert all(len(answer.json()["body"]) == 70_000 for answer in answers)
