@@ -680,11 +680,23 @@ class _Call:
             "stream": self.stream,
             "proxies": dict(self.proxies or {}),
         }
-        for hook in request.hooks["response"]:
-            replaced = hook(response, **settings)
-            if replaced is not None:
-                response = replaced
+        try:
+            for hook in request.hooks["response"]:
+                replaced = hook(response, **settings)
+                if replaced is not None:
+                    response = replaced
+        except Exception:
+            self._keep_for_handler(response)
+            raise
         return response
+
+    def _keep_for_handler(self, response: Response) -> None:
+        """A hook raised, as ``raise_for_status`` often does: whoever handles it may look at ``error.response``."""
+        try:
+            if not self.stream:
+                response.content  # noqa: B018 - reads it, as the call would have
+        except RequestException:
+            pass  # what the hook raised counts
 
 
 class _Drained:
