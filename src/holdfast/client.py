@@ -39,7 +39,8 @@ from .redirects import SECRET_HEADERS, leaves_origin, next_request
 from .retries import NO_RETRIES, Retries
 from .timeouts import DEFAULT_TIMEOUTS, Deadline, Timeouts, TimeoutTypes
 from .transport import Route, Transport
-from .wire.pool import Limits
+from .wire.advice import OriginAdvice
+from .wire.pool import Limits, PoolEvent
 from .wire.proxy import Proxy, parse_proxy
 from .wire.stats import PoolStats
 
@@ -106,6 +107,8 @@ class Client:
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
+        keeper: look after idle connections from a background thread, one for all clients of the process; if False, that is
+            done when a connection is used. Default True.
 
     Raises:
         ValueError: an argument makes no sense; at once, not at the first request.
@@ -134,10 +137,12 @@ class Client:
         server_name: str | None = None,
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
+        keeper: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._transport = Transport(limits, clock)
+        self._transport = Transport(limits, clock, keeper)
+        self._keeper = keeper
         self._clock = clock
         self._sleep = sleep
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
@@ -452,6 +457,33 @@ class Client:
         """What the pool holds and has done: a frozen snapshot, per origin and in total."""
         return self._transport.pool.stats()
 
+    def warm(self, url: Any, n: int = 1) -> int:
+        """Open ``n`` more connections to the server of ``url``, in parallel and as far as the limits leave room.
+
+        Returns:
+            How many were opened within ``timeout.connect`` seconds. Why others were not is logged (holdfast.pool).
+
+        Raises:
+            InvalidURL, MissingSchema, InvalidSchema: of ``url``.
+            ClientClosed: this client was closed.
+        """
+        request = PreparedRequest()
+        request.prepare_url(self._absolute(url), None)
+        request.headers = self._headers
+        route = self._route(request, self.verify, self.cert)
+        return self._transport.pool.warm(route, n, connect=self._timeouts.connect)
+
+    def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
+        """Call ``callback`` with every ``PoolEvent`` from now on; the function returned ends that.
+
+        It runs in whichever thread caused the event, without any lock held. What it raises is logged.
+        """
+        return self._transport.pool.on_event(callback)
+
+    def advise(self) -> tuple[OriginAdvice, ...]:
+        """Per origin: the connections that the measured load needs, what that rests on, and what to change."""
+        return self._transport.pool.advise()
+
     def close_idle(self) -> int:
         """Close the connections that are idle now; how many."""
         return self._transport.pool.close_idle()
@@ -471,7 +503,7 @@ class Client:
         state = {name: getattr(self, name) for name in _CONFIGURATION}
         state["base_url"] = None if self._base_url is None else self._base_url.text
         state["cookies"] = self._jar
-        for name in ("server_name", "unix_socket", "source_address"):
+        for name in ("server_name", "unix_socket", "source_address", "keeper"):
             state[name] = getattr(self, "_" + name)
         return state
 
@@ -551,6 +583,8 @@ class _Call:
                 response.next = self._next_if_possible(response)
         if not self.stream:
             response.content  # noqa: B018 - reads it
+        elif response._source is not None:
+            note_borrower(response._source)
         return response
 
     def _follow(self, response: Response) -> Response:
@@ -726,6 +760,12 @@ def keep_what_is_small(response: Response) -> None:
         response.close()
     else:
         response._source = _Drained(data, source.trailers)
+
+
+def note_borrower(source: Any) -> None:
+    """Remember the user's line that has asked for this body, for the warning should nobody read it."""
+    if hasattr(source, "note_borrower"):
+        source.note_borrower()
 
 
 def has_key(request: PreparedRequest) -> bool:

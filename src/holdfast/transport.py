@@ -30,6 +30,7 @@ from .retries import Resend, is_idempotent, may_resend
 from .wire import network, tls
 from .wire import proxy as proxies
 from .wire.http1 import Http1Connection, OnInformational
+from .wire.keeper import keeper as the_keeper
 from .wire.pool import Lease, Limits, Pool
 
 if TYPE_CHECKING:
@@ -80,14 +81,24 @@ class Transport:
     Args:
         limits: of the pool.
         clock: monotonic seconds.
+        keeper: whether a background thread looks after idle connections; if not, that is done when one is used.
     """
 
-    def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic, keeper: bool = True
+    ) -> None:
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
-            partial(_open, clock), Http1Connection.probe, _close, interrupt=_interrupt, limits=limits, clock=clock
+            partial(_open, clock),
+            Http1Connection.probe,
+            _close,
+            interrupt=_interrupt,
+            glance=_glance,
+            limits=limits,
+            clock=clock,
+            watch=the_keeper.watch if keeper else None,
+            describe=_describe,
         )
-        self.resent: dict[Resend, int] = dict.fromkeys(Resend, 0)
         self._heads: dict[tuple[Any, ...], h11.Request] = {}
 
     def send(
@@ -115,9 +126,9 @@ class Transport:
                 again = head.status_code == 408 and self._resend_after_408(request, lease, resends)
                 if not again:
                     return self._respond(request, route, lease, head, resends)
-                self._discard_408(lease)
+                self._discard_408(route, lease)
             except ExchangeFailed as failure:
-                again = self._resend_or_raise(failure, request, lease, resends)
+                again = self._resend_or_raise(failure, request, route, lease, resends)
             except h11.LocalProtocolError as error:
                 lease.discard(Discard.BROKEN)
                 raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
@@ -164,7 +175,12 @@ class Transport:
     ) -> Lease[Route, Http1Connection]:
         try:
             return self.pool.acquire(
-                route, wait=timeouts.pool, connect=timeouts.connect, until=deadline.at, fresh=fresh
+                route,
+                wait=timeouts.pool,
+                connect=timeouts.connect,
+                until=deadline.at,
+                fresh=fresh,
+                purpose=request,
             )
         except (PoolTimeout, ConnectTimeout) as error:
             error.request = request
@@ -204,7 +220,12 @@ class Transport:
     # -- sending again -------------------------------------------------------------------------------------------------
 
     def _resend_or_raise(
-        self, failure: ExchangeFailed, request: PreparedRequest, lease: Lease[Route, Http1Connection], resends: int
+        self,
+        failure: ExchangeFailed,
+        request: PreparedRequest,
+        route: Route,
+        lease: Lease[Route, Http1Connection],
+        resends: int,
     ) -> bool:
         gone = lease.reused and not failure.timed_out and failure.delivery is not Delivery.ANSWERED
         lease.discard(Discard.STALE if gone else Discard.BROKEN)
@@ -220,7 +241,7 @@ class Transport:
         )
         if reason is None:
             raise _explained(failure, request, lease) from failure.error.__cause__
-        self.resent[reason] += 1
+        self.pool.count_resent(route, reason)
         return True
 
     def _resend_after_408(
@@ -232,9 +253,9 @@ class Transport:
         """
         return lease.reused and resends == 0 and _idempotent(request) and _replayable(request)
 
-    def _discard_408(self, lease: Lease[Route, Http1Connection]) -> None:
+    def _discard_408(self, route: Route, lease: Lease[Route, Http1Connection]) -> None:
         lease.discard(Discard.SERVER_CLOSE)
-        self.resent[Resend.REQUEST_TIMEOUT] += 1
+        self.pool.count_resent(route, Resend.REQUEST_TIMEOUT)
 
     def close(self) -> None:
         """Close every connection; idempotent."""
@@ -310,6 +331,11 @@ class BodyStream:
     def _worth_draining(self, size: int, until: float) -> bool:
         remaining = self._lease.resource.remaining if self._lease is not None else None
         return (remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until
+
+    def note_borrower(self) -> None:
+        """The body will be read later: remember who has asked for it."""
+        if self._lease is not None:
+            self._lease.note_borrower()
 
     def close(self) -> None:
         """Give up on the rest. Keeps the connection if the rest is small and already here, else closes it. Idempotent."""
@@ -409,6 +435,19 @@ def _close(connection: Http1Connection, reason: Discard) -> None:
         stream.forget()
     else:
         stream.close(polite=reason is not Discard.BROKEN)
+
+
+def _glance(connections: list[Http1Connection]) -> list[Http1Connection]:
+    """Those whose sockets have something to say."""
+    streams: list[Any] = [connection.stream for connection in connections]
+    by_descriptor = {stream.fileno(): connection for stream, connection in zip(streams, connections, strict=True)}
+    by_descriptor.pop(-1, None)
+    return [by_descriptor[fd] for fd in network.suspicious(list(by_descriptor))]
+
+
+def _describe(request: PreparedRequest) -> str:
+    """For messages and logs: without userinfo and query, which may be secret."""
+    return f"{request.method} {request.parsed.safe_text.partition('?')[0]}"
 
 
 def _interrupt(connection: Http1Connection) -> None:

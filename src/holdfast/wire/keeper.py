@@ -19,6 +19,7 @@ from typing import Protocol
 
 log = logging.getLogger("holdfast.pool")
 
+FIRST = 1.0  # seconds from the first connection of a pool to the first look at it
 SHORTEST = 0.05  # seconds between two sweeps of one pool, whatever it says
 TOGETHER = 0.2  # sweeps due within so many seconds are done in one go
 
@@ -43,9 +44,9 @@ class Keeper:
         self._thread: threading.Thread | None = None
 
     def watch(self, pool: Sweepable) -> None:
-        """Sweep ``pool`` from now on, at once to begin with, until its ``sweep`` returns None or it is gone."""
+        """Sweep ``pool`` from now on, until its ``sweep`` returns None or it is gone; at once if it is watched already."""
         with self._condition:
-            self._due[pool] = 0.0
+            self._due[pool] = 0.0 if pool in self._due else self._clock() + FIRST
             if self._thread is not None:
                 self._condition.notify()
                 return

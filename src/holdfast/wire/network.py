@@ -415,6 +415,17 @@ def wait_for(fd: int, seconds: float | None) -> tuple[bool, bool]:
     return bool(gone or events & select.POLLOUT), bool(gone or events & select.POLLIN)
 
 
+def suspicious(fds: list[int]) -> list[int]:
+    """Those of many idle descriptors on which something has happened: bytes, an end, an error. Consumes nothing."""
+    if not hasattr(select, "poll"):  # pragma: no cover - Platform-specific: Windows has no poll, and select takes 512
+        chunks = [fds[first : first + 500] for first in range(0, len(fds), 500)]
+        return [fd for chunk in chunks for fd in select.select(chunk, [], [], 0)[0]]
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN | select.POLLPRI | _POLLRDHUP)
+    return [fd for fd, _ in poll.poll(0)]
+
+
 # -- connecting ----------------------------------------------------------------------------------------------------
 
 Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
