@@ -637,15 +637,24 @@ class _Call:
         This is what ``response.connection.send`` is to an auth hook; the keywords requests
         passes there are this call's own already.
         """
-        started = self.client._clock()
-        response = self._attempt(request)
-        response.elapsed_seconds = self.client._clock() - started
-        self._keep_cookies(request, response)
+        client = self.client
+        started = client._clock()
+        if self.retries is NO_RETRIES:
+            route = client._route(request, self.verify, self.cert, self.proxies)
+            response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
+        else:
+            response = self._attempt(request)
+        response.elapsed_seconds = client._clock() - started
+        if client.max_decoded is not None:
+            response._max_decoded = client.max_decoded
+        if response.sets_cookies:
+            self._keep_cookies(request, response)
         if request._hooks is not None:
             response = self._dispatch(request, response)
         return response
 
     def _attempt(self, request: PreparedRequest) -> Response:
+        """One request as often as the user's Retries say."""
         client, retries, made = self.client, self.retries, 0
         while True:
             route = client._route(request, self.verify, self.cert, self.proxies)
@@ -656,10 +665,7 @@ class _Call:
                     raise
                 asked = None
             else:
-                response._max_decoded = client.max_decoded
-                if retries is NO_RETRIES or not retries.after_response(
-                    request.method, response.status_code, has_key(request), made
-                ):
+                if not retries.after_response(request.method, response.status_code, has_key(request), made):
                     return response
                 asked = response.headers.get("Retry-After")
                 if not self._rewound(request):
@@ -691,11 +697,6 @@ class _Call:
             raise TotalTimeout(f"the call's total of {self.deadline.total} s was used up while waiting to try again")
 
     def _keep_cookies(self, request: PreparedRequest, response: Response) -> None:
-        for name, _ in response.raw_headers:
-            if len(name) == 10 and name.lower() == b"set-cookie":
-                break
-        else:
-            return
         from .message.cookies import CookieJar, extract_cookies
 
         if not self.client._jar_per_call:

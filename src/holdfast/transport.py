@@ -118,7 +118,20 @@ class Transport:
         body = request.content
         resends = 0
         while True:
-            lease = self._acquire(request, route, timeouts, deadline, fresh=resends > 0)
+            try:
+                lease = self.pool.acquire(
+                    route,
+                    wait=timeouts.pool,
+                    connect=timeouts.connect,
+                    until=deadline.at,
+                    fresh=resends > 0,
+                    purpose=request,
+                )
+            except RequestException as error:
+                better = _no_connection(error, request, deadline)
+                if better is error:
+                    raise
+                raise better from error
             connection = lease.resource
             connection.on_informational = on_informational
             try:
@@ -170,30 +183,6 @@ class Transport:
         self._heads[key] = event
         return event
 
-    def _acquire(
-        self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, *, fresh: bool
-    ) -> Lease[Route, Http1Connection]:
-        try:
-            return self.pool.acquire(
-                route,
-                wait=timeouts.pool,
-                connect=timeouts.connect,
-                until=deadline.at,
-                fresh=fresh,
-                purpose=request,
-            )
-        except (PoolTimeout, ConnectTimeout) as error:
-            error.request = request
-            if not deadline.expired():
-                raise
-            phase = "waiting for a free connection" if isinstance(error, PoolTimeout) else "connecting"
-            raise TotalTimeout(
-                f"the call's total of {deadline.total} s was used up while {phase}", request=request
-            ) from error
-        except RequestException as error:
-            error.request = request
-            raise
-
     # -- the response --------------------------------------------------------------------------------------------------
 
     def _respond(
@@ -208,13 +197,14 @@ class Transport:
         if route.context is not None and not lease.reused:
             tls.remember_session(connection.stream.sock, route.server_name, route.port)  # type: ignore[attr-defined]
         body = BodyStream(self.pool, lease)
-        if connection.remaining == 0:
+        if connection.expected == 0:
             body.read()  # nothing will come: the connection need not wait for the caller to find out
-        response = Response(
-            head.status_code, head.reason, connection.raw_headers, head.http_version, request, body
-        )
-        response.request_incomplete = connection.request_incomplete
-        response.attempts = resends + 1
+        response = Response(head.status_code, head.reason, connection.raw_headers, head.http_version, request, body)
+        response.sets_cookies = connection.sets_cookies
+        if connection.request_incomplete:
+            response.request_incomplete = True
+        if resends:
+            response.attempts = resends + 1
         return response
 
     # -- sending again -------------------------------------------------------------------------------------------------
@@ -287,14 +277,17 @@ class BodyStream:
         try:
             data = lease.resource.read_body()
         except BaseException as error:
-            self._lease = None
-            lease.discard(Discard.BROKEN)
-            if self._pool.closed and isinstance(error, RequestException):
-                raise ClientClosed("this client was closed while the response was being read") from error
+            self._give_up(lease, error)
             raise
         if not data:
             self._finish(lease)
         return data
+
+    def _give_up(self, lease: Lease[Route, Http1Connection], error: BaseException) -> None:
+        self._lease = None
+        lease.discard(Discard.BROKEN)
+        if self._pool.closed and isinstance(error, RequestException):
+            raise ClientClosed("this client was closed while the response was being read") from error
 
     def _finish(self, lease: Lease[Route, Http1Connection]) -> None:
         self._lease = None
@@ -361,6 +354,14 @@ def _idempotent(request: PreparedRequest) -> bool:
 def _replayable(request: PreparedRequest) -> bool:
     body = request.content
     return body is None or not body.consumed or body.replayable
+
+
+def _no_connection(error: RequestException, request: PreparedRequest, deadline: Deadline) -> RequestException:
+    error.request = request
+    if not isinstance(error, (PoolTimeout, ConnectTimeout)) or not deadline.expired():
+        return error
+    phase = "waiting for a free connection" if isinstance(error, PoolTimeout) else "connecting"
+    return TotalTimeout(f"the call's total of {deadline.total} s was used up while {phase}", request=request)
 
 
 def _explained(

@@ -78,6 +78,7 @@ class Response:
         history: the responses, redirects and challenges, that led to this one; the oldest first.
         next: the request that would follow this redirect, when it was not followed; else None.
         elapsed_seconds: from sending the request to having the response's head; ``elapsed`` is the same as timedelta.
+        sets_cookies: False when it is known that no field is a Set-Cookie.
         request_incomplete: whether the server answered without waiting for the whole request body.
         attempts: how often the request was sent until this response came.
         connection: what the response came from; it has a ``send(PreparedRequest, **kw)``.
@@ -105,6 +106,7 @@ class Response:
         "raw_headers",
         "request",
         "request_incomplete",
+        "sets_cookies",
         "status_code",
     )
 
@@ -125,6 +127,7 @@ class Response:
         self.next: PreparedRequest | None = None
         self.elapsed_seconds = 0.0
         self.request_incomplete = False
+        self.sets_cookies = True
         self.attempts = 1
         self.connection: Any = None
         self._reason = reason

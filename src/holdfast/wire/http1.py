@@ -83,6 +83,8 @@ class Http1Connection:
         raw_headers: the fields of the last response's head, as they came.
         trailers: the fields after the chunks of the last body.
         request_incomplete: the server answered before the whole body was sent; the rest was not sent.
+        expected: payload bytes the last response's head announces; None when its framing does not say.
+        sets_cookies: the last response has a Set-Cookie field.
         keep_alive: (timeout, max) of the last response's Keep-Alive field; None where it did not say.
     """
 
@@ -93,7 +95,6 @@ class Http1Connection:
         "_conn",
         "_deadline",
         "_eof",
-        "_expected",
         "_fed",
         "_finished",
         "_heard",
@@ -104,10 +105,12 @@ class Http1Connection:
         "_reuse",
         "_timeouts",
         "_write_error",
+        "expected",
         "keep_alive",
         "on_informational",
         "raw_headers",
         "request_incomplete",
+        "sets_cookies",
         "stream",
         "trailers",
     )
@@ -116,6 +119,8 @@ class Http1Connection:
         self.stream = stream
         self._conn = _new_h11()
         self.keep_alive: tuple[float | None, int | None] = (None, None)
+        self.sets_cookies = False
+        self.expected: int | None = None
         self.raw_headers: RawHeaders = []
         self.trailers: RawHeaders = []
         self.on_informational: OnInformational | None = None
@@ -155,6 +160,7 @@ class Http1Connection:
         self._eof = False
         self.request_incomplete = False
         self.keep_alive = (None, None)
+        self.sets_cookies = False
         if self.trailers:
             self.trailers = []
         self.stream.begin_exchange()
@@ -336,18 +342,20 @@ class Http1Connection:
         reuse: bool | None = None if head.http_version == b"1.1" else False
         for raw_name, value in self.raw_headers:
             name = raw_name.lower()
-            if name not in _ABOUT_FRAMING:
+            if name not in _NOTED:
                 continue
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
                 chunked = True
+            elif name == b"set-cookie":
+                self.sets_cookies = True
             elif name == b"keep-alive":
                 self.keep_alive = parse_keep_alive(value)
             elif head.http_version == b"1.0":
                 reuse = reuse or self._kept_by_both(value)
         bodyless = self._bodyless(head.status_code)
-        self._expected = 0 if bodyless else None if chunked else length
+        self.expected = 0 if bodyless else None if chunked else length
         self._chunked = chunked and not bodyless
         if self._chunked:
             self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
@@ -373,7 +381,7 @@ class Http1Connection:
     @property
     def remaining(self) -> int | None:
         """Payload bytes still to come; None when the framing does not say."""
-        return None if self._expected is None else self._expected - self._payload
+        return None if self.expected is None else self.expected - self._payload
 
     def read_body(self) -> bytes:
         """The next piece of payload, ``b""`` at its end.
@@ -426,7 +434,7 @@ class Http1Connection:
             raise self._broken_body(error) from error
         if not data:
             self._eof = True
-            if not self.stream.clean_eof and self._expected is None and not self._chunked:
+            if not self.stream.clean_eof and self.expected is None and not self._chunked:
                 # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
                 raise self._incomplete("the connection ended without TLS's closure alert: the body may be cut short")
         self._fed += len(data)
@@ -568,10 +576,10 @@ class Http1Connection:
         return self._total_or(error, f"reading the body ({self._progress()} had come)")
 
     def _progress(self) -> str:
-        return f"{self._payload} bytes" if self._expected is None else f"{self._payload} of {self._expected} bytes"
+        return f"{self._payload} bytes" if self.expected is None else f"{self._payload} of {self.expected} bytes"
 
     def _incomplete(self, message: str) -> IncompleteBody:
-        return IncompleteBody(f"{message} ({self._progress()} came)", received=self._payload, expected=self._expected)
+        return IncompleteBody(f"{message} ({self._progress()} came)", received=self._payload, expected=self.expected)
 
     def _broken_body(self, cause: Exception) -> RequestException:
         if _is_tls_error(cause):
@@ -586,7 +594,7 @@ class _InvalidFraming(RemoteProtocolError, ChunkedEncodingError):
     """Both by nature: what came is not HTTP, and what is broken is the chunked coding, which has a name in requests."""
 
 
-_ABOUT_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"keep-alive", b"connection"))
+_NOTED = frozenset((b"content-length", b"transfer-encoding", b"keep-alive", b"connection", b"set-cookie"))
 _IMPATIENT = Timeouts(read=0.001)
 _END = h11.EndOfMessage()
 
