@@ -22,6 +22,7 @@ import holdfast
 from holdfast.cookies import RequestsCookieJar, add_dict_to_cookiejar, morsel_to_cookie, remove_cookie_by_name
 from holdfast.status_codes import codes
 from holdfast.structures import CaseInsensitiveDict, LookupDict
+from tests.server import Conn, Server, head, replies, response
 
 # requests' own plumbing, and what is no part of it but imported there.
 NOT_PUBLIC = {
@@ -306,3 +307,24 @@ def test_objects_take_attributes_of_their_users(made: Any) -> None:
     thing.started = 5
 
     assert thing.started == 5
+
+
+def test_a_hook_that_raises_costs_neither_the_connection_nor_the_body() -> None:
+    with Server(replies(response(500, b"why"), response(500, b"why"))) as server, holdfast.Session() as session:
+        session.hooks["response"].append(lambda answer, **_: answer.raise_for_status())
+        for _ in range(2):
+            with pytest.raises(holdfast.HTTPError) as caught:
+                session.get(server.url())
+            assert caught.value.response.text == "why"
+
+        assert server.connections == 1
+
+
+def test_a_body_that_breaks_behind_a_hook_that_raises_leaves_the_hooks_error() -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(500, "Content-Length: 100") + b"cut")
+
+    with Server(script) as server, pytest.raises(holdfast.HTTPError):
+        holdfast.get(server.url(), hooks={"response": lambda answer, **_: answer.raise_for_status()})
+    holdfast.close()

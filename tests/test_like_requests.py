@@ -927,7 +927,11 @@ def _(w: World) -> Any:
 
 @call("hooks: may replace the response")
 def _(w: World) -> Any:
-    return w.r.get(w.at("/status/404"), hooks={"response": lambda r, **_: w.r.get(w.at("/plain?replaced"))}).url
+    def other(response: Any, **_: Any) -> Any:
+        response.close()
+        return w.r.get(w.at("/plain?replaced"))
+
+    return w.r.get(w.at("/status/404"), hooks={"response": other}).url
 
 
 @call("hooks: several, in order")
@@ -940,6 +944,18 @@ def _(w: World) -> Any:
 @call("hooks: may raise")
 def _(w: World) -> Any:
     return w.r.get(w.at("/status/500"), hooks={"response": lambda r, **_: r.raise_for_status()})
+
+
+@call("hooks: may raise, and the handler reads the body")
+def _(w: World) -> Any:
+    with w.r.Session() as s:
+        s.hooks["response"].append(lambda r, **_: r.raise_for_status())
+        for _i in range(2):
+            try:
+                s.get(w.at("/status/500"))
+            except w.r.HTTPError as error:
+                found = error.response.text
+        return found
 
 
 @call("hooks: of the session, and of the call instead")
@@ -1352,9 +1368,9 @@ def _(w: World) -> Any:
 
 @call("stream: content after a part of it was consumed")
 def _(w: World) -> Any:
-    response = streamed(w)
-    next(response.iter_content(10))
-    return response.content
+    with streamed(w) as response:
+        next(response.iter_content(10))
+        return response.content
 
 
 @call("stream: closed early, and again")
