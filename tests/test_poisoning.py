@@ -123,9 +123,7 @@ def test_split_at_every_byte(serve: Make, client: holdfast.Client, name: str) ->
 
 @pytest.mark.parametrize("surplus", SURPLUS.values(), ids=SURPLUS.keys())
 @pytest.mark.parametrize(("method", "answer"), [ANSWERS["length"], ANSWERS["204"], ANSWERS["HEAD"]])
-def test_later_on_the_idle_connection(
-    serve: Make, client: holdfast.Client, method: str, answer: bytes, surplus: bytes
-) -> None:
+def test_later_on_the_idle_connection(serve: Make, client: holdfast.Client, method: str, answer: bytes, surplus: bytes) -> None:
     now = threading.Event()
 
     def later(conn: Conn) -> None:
@@ -266,9 +264,7 @@ def test_a_cancelled_request_leaves_its_answer_to_nobody(serve: Make, client: ho
 
 
 @pytest.mark.parametrize("boom", [KeyboardInterrupt, ValueError])
-def test_an_interrupted_upload_leaves_its_answer_to_nobody(
-    serve: Make, client: holdfast.Client, boom: type[BaseException]
-) -> None:
+def test_an_interrupted_upload_leaves_its_answer_to_nobody(serve: Make, client: holdfast.Client, boom: type[BaseException]) -> None:
     def body() -> Iterator[bytes]:
         yield b"x" * 100
         raise boom

@@ -36,9 +36,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("reused", "delivery", "idempotent", "other"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
-def test_each_row_of_the_table(
-    reused: bool, delivery: Delivery, idempotent: Resend | None, other: Resend | None
-) -> None:
+def test_each_row_of_the_table(reused: bool, delivery: Delivery, idempotent: Resend | None, other: Resend | None) -> None:
     assert may_resend(reused=reused, delivery=delivery, idempotent=True) is idempotent
     assert may_resend(reused=reused, delivery=delivery, idempotent=False) is other
 
