@@ -512,7 +512,7 @@ def test_a_keep_alive_hint_retires_the_connection_before_the_server_does(no_leak
         clock.advance(0.8)
 
         assert client.get(server.url("/")).text == "3"
-        assert client.stats().closed == {"idle_timeout": 1}
+        assert client.stats().closed == {"server_hint": 1}
 
 
 def test_keep_alive_max_counts_the_requests_left(no_leaks: None) -> None:

@@ -21,6 +21,7 @@ from .exceptions import (
     InvalidRequest,
     PoolTimeout,
     RequestException,
+    StreamConsumedError,
     TotalTimeout,
 )
 from .exceptions import ConnectionError as HoldfastConnectionError
@@ -230,7 +231,7 @@ class Transport:
             resends=resends,
         )
         if reason is None:
-            raise _explained(failure, request, lease) from failure.error.__cause__
+            raise _explained(failure, request, lease) from (failure.error.__cause__ or failure.__cause__)
         self.pool.count_resent(route, reason)
         return True
 
@@ -256,24 +257,35 @@ class BodyStream:
     """The payload of one response, and the lease of the connection it comes from.
 
     The natural end gives the connection back; anything else closes it.
+
+    One thread reads; any other may close. Both are settled by lists of one element, from which ``pop`` takes for one taker only:
+
+    * ``_hold`` has the lease while nobody uses it. Who reads or drains takes it out, and puts it back if there is more.
+    * ``_end`` is taken by the one who decides how the connection ends: the reader who has read to the end, or the closer who finds
+      the lease in use and interrupts the reader. Otherwise a closer who came late would interrupt the next borrower.
     """
 
-    __slots__ = ("_lease", "_pool", "trailers")
+    __slots__ = ("_abandoned", "_connection", "_end", "_finished", "_hold", "_pool", "trailers")
 
     def __init__(self, pool: Pool[Route, Http1Connection], lease: Lease[Route, Http1Connection]) -> None:
         self._pool = pool
-        self._lease: Lease[Route, Http1Connection] | None = lease
+        self._connection = lease.resource
+        self._hold = [lease]
+        self._end = [True]
+        self._finished = self._abandoned = False
         self.trailers: list[tuple[bytes, bytes]] = []
 
     def read(self) -> bytes:
         """The next piece of payload, ``b""`` at its end and ever after.
 
         Raises:
-            RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed.
+            RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed;
+                StreamConsumedError after ``close``.
         """
-        lease = self._lease
-        if lease is None:
-            return b""
+        try:
+            lease = self._hold.pop()
+        except IndexError:
+            return self._nothing_left()
         try:
             data = lease.resource.read_body()
         except BaseException as error:
@@ -281,18 +293,34 @@ class BodyStream:
             raise
         if not data:
             self._finish(lease)
+            return data
+        self._hold.append(lease)
+        if self._abandoned:
+            self.close()
         return data
 
+    def _nothing_left(self) -> bytes:
+        if self._finished:
+            return b""
+        raise StreamConsumedError("this response was closed before the end of its body")
+
     def _give_up(self, lease: Lease[Route, Http1Connection], error: BaseException) -> None:
-        self._lease = None
+        self._end.clear()
         lease.discard(Discard.BROKEN)
         if self._pool.closed and isinstance(error, RequestException):
             raise ClientClosed("this client was closed while the response was being read") from error
+        if self._abandoned and isinstance(error, RequestException):
+            raise StreamConsumedError("this response was closed while it was being read") from error
 
     def _finish(self, lease: Lease[Route, Http1Connection]) -> None:
-        self._lease = None
+        self._finished = True
         connection = lease.resource
         self.trailers = connection.trailers
+        try:
+            self._end.pop()
+        except IndexError:
+            lease.discard(Discard.BROKEN)  # whole, but somebody is interrupting its connection just now
+            return
         reason = connection.recycle()
         if reason is not None:
             lease.discard(reason)
@@ -302,38 +330,54 @@ class BodyStream:
 
     def drain(self) -> bytes | None:
         """The rest of the payload if it is small and comes at once (64 KiB, 50 ms); None if the connection had to go."""
+        try:
+            lease = self._hold.pop()
+        except IndexError:
+            return b"" if self._finished else None
         pieces: list[bytes] = []
         size = 0
         until = time.monotonic() + DRAIN_SECONDS
-        while self._lease is not None and self._worth_draining(size, until):
-            try:
-                piece = self._lease.resource.read_body_within(max(0.0, until - time.monotonic()))
-            except Exception:  # noqa: BLE001 - whatever is wrong with the rest, nobody will read it
-                break
-            if not piece:
-                self._finish(self._lease)
-                return b"".join(pieces)
-            pieces.append(piece)
-            size += len(piece)
-        if self._lease is None:
-            return b"".join(pieces)
-        lease, self._lease = self._lease, None
+        try:
+            while (lease.resource.remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until:
+                piece = lease.resource.read_body_within(max(0.0, until - time.monotonic()))
+                if not piece:
+                    self._finish(lease)
+                    return b"".join(pieces)
+                pieces.append(piece)
+                size += len(piece)
+        except Exception:  # noqa: BLE001 - whatever is wrong with the rest, nobody will read it
+            pass
+        except BaseException:
+            lease.discard(Discard.BROKEN)
+            raise
+        self._end.clear()
         lease.discard(Discard.BROKEN)
         return None
 
-    def _worth_draining(self, size: int, until: float) -> bool:
-        remaining = self._lease.resource.remaining if self._lease is not None else None
-        return (remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until
-
     def note_borrower(self) -> None:
         """The body will be read later: remember who has asked for it."""
-        if self._lease is not None:
-            self._lease.note_borrower()
+        for lease in self._hold:
+            lease.note_borrower()
 
     def close(self) -> None:
-        """Give up on the rest. Keeps the connection if the rest is small and already here, else closes it. Idempotent."""
-        if self._lease is not None:
+        """Give up on the rest. Keeps the connection if the rest is small and already here, else closes it. Idempotent.
+
+        Called while another thread reads, it ends that read with a StreamConsumedError.
+        """
+        if self._hold:
             self.drain()
+        elif not self._finished and not self._abandoned:
+            self._interrupt_reader()
+
+    def _interrupt_reader(self) -> None:
+        self._abandoned = True
+        try:
+            self._end.pop()
+        except IndexError:
+            return  # it has come to its end meanwhile
+        _interrupt(self._connection)
+        if self._hold:
+            self.drain()  # the reader had just put the lease back
 
 
 def keep_for(timeout: float) -> float:

@@ -1,0 +1,102 @@
+"""The body of a response and the lease behind it: who may close what, and when."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import holdfast
+from holdfast import Client, Timeouts
+from holdfast.transport import keep_for
+from tests.conftest import Tls
+from tests.server import Conn, Server, echo
+
+
+def stall(conn: Conn) -> None:
+    """One byte of ten, and then nothing."""
+    conn.expect_request()
+    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx")
+    conn.wait_closed()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_closing_from_another_thread_ends_a_read_at_once(tls: Tls, no_leaks: None, secure: bool) -> None:
+    outcome: list[BaseException] = []
+    reading = threading.Event()
+
+    def read(answer: holdfast.Response) -> None:
+        try:
+            for _ in answer.iter_content(1):
+                reading.set()
+        except holdfast.RequestException as error:
+            outcome.append(error)
+
+    context = tls.server_context() if secure else None
+    with Server([stall, echo], tls=context) as server, Client(verify=tls.ca_path, timeout=30) as client:
+        answer = client.get(server.url("/"), stream=True)
+        thread = threading.Thread(target=read, args=(answer,))
+        thread.start()
+        assert reading.wait(5)
+        started = time.monotonic()
+        answer.close()
+        thread.join(5)
+
+        assert time.monotonic() - started < 1
+        assert isinstance(outcome[0], holdfast.StreamConsumedError)
+        assert (client.stats().active, client.stats().leaks) == (0, 0)
+        assert client.get(server.url("/")).ok
+
+
+def test_closing_while_another_thread_reads_never_yields_a_cut_body_nor_a_shared_connection(no_leaks: None) -> None:
+    """There used to be one: the closer drained the rest, and the reader took the end it was then told for the body's."""
+    size = 60_000
+    body = bytes(range(250)) * (size // 250)
+
+    def serve(conn: Conn) -> None:
+        for _ in conn.read_requests():
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            for at in range(0, size, 1000):
+                conn.send(body[at : at + 1000])
+
+    wrong: list[object] = []
+
+    def read(answer: holdfast.Response) -> None:
+        try:
+            if b"".join(answer.iter_content(None)) != body:
+                wrong.append("cut")
+        except holdfast.RequestException:
+            pass  # it was closed in the middle, and says so
+        except Exception as error:  # noqa: BLE001 - anything else is what must not happen
+            wrong.append(error)
+
+
+    with Server(serve) as server, Client() as client:
+        for _ in range(150):
+            answer = client.get(server.url("/"), stream=True)
+            thread = threading.Thread(target=read, args=(answer,))
+            thread.start()
+            answer.close()
+            thread.join()
+        stats = client.stats()
+
+    assert wrong == []
+    assert (stats.active, stats.leaks) == (0, 0)
+
+
+def test_the_cause_of_a_timeout_is_kept(no_leaks: None) -> None:
+    def silent(conn: Conn) -> None:
+        conn.expect_request()
+        conn.wait_closed()
+
+    with Server(silent) as server, Client(timeout=Timeouts(read=0.02)) as client, pytest.raises(holdfast.ReadTimeout) as raised:
+        client.get(server.url("/"))
+
+    assert isinstance(raised.value.__cause__, TimeoutError)
+    assert raised.value.request.url == server.url("/")
+
+
+@pytest.mark.parametrize(("hint", "kept"), [(0, 0), (1, 0.75), (2, 1.5), (5, 4), (60, 54), (600, 540)])
+def test_a_hint_is_kept_with_a_margin_that_leaves_even_one_second_usable(hint: float, kept: float) -> None:
+    assert keep_for(hint) == pytest.approx(kept)
