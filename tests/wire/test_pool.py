@@ -94,20 +94,20 @@ class SlowDial:
 
     def __init__(self, of: Pool[str, int], net: Net) -> None:
         self.go_on = threading.Event()
-        self.begun = threading.Semaphore(0)
+        self.begun = threading.Event()
         self.threads: list[threading.Thread] = []
         self.net = net
         of._connect, of._spawn = self.connect, self.spawn
 
     def connect(self, key: str, until: float | None) -> int:
-        self.begun.release()
+        self.begun.set()
         assert self.go_on.wait(LONG)
         return self.net.connect(key, until)
 
     def spawn(self, work: Callable[[], object]) -> None:
         self.threads.append(threading.Thread(target=work, daemon=True))
         self.threads[-1].start()
-        assert self.begun.acquire(timeout=LONG)
+        assert self.begun.wait(LONG)
 
     def end(self) -> None:
         self.go_on.set()
@@ -231,7 +231,8 @@ def test_fresh_means_a_connection_nobody_has_used(net: Net) -> None:
 def test_fresh_at_the_limit_gives_up_an_idle_connection_for_it(net: Net) -> None:
     p = net.pool(Limits(max_connections_per_origin=1))
     p.acquire("a").release()
-    assert p.acquire("a", fresh=True).resource == 2
+    lease = p.acquire("a", fresh=True)
+    assert lease.resource == 2
     assert net.closed == [(1, Discard.SURPLUS)]
     check(p)
 
@@ -284,7 +285,8 @@ def test_idle_connections_expire(net: Net) -> None:
     net.clock.advance(4.9)
     p.acquire("a").release()
     net.clock.advance(5)
-    assert p.acquire("a").resource == 2
+    lease = p.acquire("a")
+    assert lease.resource == 2
     assert net.closed == [(1, Discard.IDLE_TIMEOUT)]
 
 
@@ -482,7 +484,8 @@ def test_the_total_limit_evicts_the_longest_idle_connection_of_any_origin(net: N
     p = net.pool(Limits(max_connections=2))
     for lease in [p.acquire("a"), p.acquire("b")]:
         lease.release()
-    assert p.acquire("c").resource == 3
+    lease = p.acquire("c")
+    assert lease.resource == 3
     assert net.closed == [(1, Discard.SURPLUS)]
     check(p)
 
@@ -821,7 +824,7 @@ def test_close_during_a_dial_closes_what_it_opens(net: Net) -> None:
     p = net.pool()
     dial = SlowDial(p, net)
     asker = Asker(p)
-    until_waiting(p, 1)
+    assert dial.begun.wait(LONG)
     p.close()
     assert isinstance(asker.failure(), ClientClosed)
     dial.end()
@@ -872,9 +875,22 @@ def test_a_dropped_lease_frees_its_slot_and_warns_at_the_borrowers_line(net: Net
     assert [(w.category, w.filename, w.lineno) for w in caught] == [(ResourceWarning, __file__, line)]
     assert f"GET http://a/film was dropped while in use (borrowed at {__file__}:{line})" in str(caught[0].message)
     assert net.closed == [(1, Discard.LEAKED)]
-    assert p.acquire("a", wait=0).resource == 2
+    lease = p.acquire("a", wait=0)
+    assert lease.resource == 2
     assert p.stats().leaks == 1
     check(p)
+
+
+def test_a_dropped_lease_needs_no_garbage_collection(net: Net) -> None:
+    p = net.pool()
+    gc.disable()
+    try:
+        for _ in range(3):
+            lease = p.acquire("a")
+            del lease
+    finally:
+        gc.enable()
+    assert [reason for _, reason in net.closed] == [Discard.LEAKED] * 3
 
 
 def test_a_lease_dropped_while_the_lock_is_held_is_seen_to_after_it(net: Net) -> None:

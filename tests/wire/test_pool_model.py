@@ -6,7 +6,6 @@ queue. Then nobody is inside the pool, and what must hold is looked at. A waiter
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from typing import Any
@@ -84,13 +83,14 @@ class PoolMachine(RuleBasedStateMachine):
             self.got(key, lease, fresh)
 
     @precondition(lambda self: len(self.asking) < 4)
-    @rule(key=KEYS, fresh=st.booleans())
-    def ask(self, key: str, fresh: bool) -> None:
-        asker = Asker(self.pool, key, fresh=fresh)
-        self.asked += 1
-        asker.fresh, asker.order = fresh, self.asked  # type: ignore[attr-defined]
-        self.asking.append(asker)
-        self.rest()
+    @rule(key=KEYS, kinds=st.lists(st.booleans(), min_size=1, max_size=4))
+    def ask(self, key: str, kinds: list[bool]) -> None:
+        for fresh in kinds:
+            asker = Asker(self.pool, key, fresh=fresh)
+            self.asked += 1
+            asker.fresh, asker.order = fresh, self.asked  # type: ignore[attr-defined]
+            self.asking.append(asker)
+            self.rest()
 
     @precondition(lambda self: self.waiting())
     @rule(data=st.data())
@@ -121,7 +121,6 @@ class PoolMachine(RuleBasedStateMachine):
     def drop(self, data: st.DataObject) -> None:
         lease = self.take_one(data)
         del lease
-        gc.collect(0)
         self.uses += 1
         self.leaks += 1
         self.rest()
@@ -159,7 +158,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.close_idle()
         self.rest()
 
-    @precondition(lambda self: len(self.net.opened) > 4)
+    @precondition(lambda self: len(self.net.opened) > 9)
     @rule()
     def close(self) -> None:
         self.pool.close()
@@ -261,6 +260,6 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 PoolMachine.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestThePoolUnderAnyInterleaving = PoolMachine.TestCase

@@ -113,6 +113,11 @@ class Waiter(Generic[K, R]):
         """Whether it has a connection or an error."""
         return self.lease._entry is not None or self.error is not None
 
+    def let_go(self) -> None:
+        """Part with the lease, which is its owner's alone now: a dial that still runs would keep it alive."""
+        self.lease._waiter = None
+        del self.lease
+
     def wake(self) -> None:
         """Let it look again. Called under the pool's lock, after what it is woken for was written down."""
         if self.event.locked():

@@ -216,7 +216,7 @@ class Pool(Slots[K, R], Generic[K, R]):
         while not waiter.settled:
             if not waiter.sleep(connect):
                 self._check_connect_timeout(waiter, connect)
-        waiter.lease._waiter = None
+        waiter.let_go()
         if waiter.error is not None:
             raise waiter.error
 
