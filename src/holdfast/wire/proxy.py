@@ -124,9 +124,10 @@ def _unsupported(scheme: str) -> UnsupportedProxy:
 
 
 def _authorization(url: Url) -> str | None:
-    if not (url.username or url.password):
+    # As in requests: without a user or without a password there is nothing to prove.
+    if not url.username or url.password is None:
         return None
-    return basic_authorization(url.username or "", url.password or "")
+    return basic_authorization(url.username, url.password)
 
 
 def unreachable(proxy: Proxy, error: HoldfastConnectionError) -> HoldfastConnectionError:
