@@ -8,6 +8,7 @@ import sys
 MEASUREMENTS = {
     "race": "requests aimed at the server's idle close, and workers that die after doing the work (root: needs a link)",
     "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
+    "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
     "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
 }
