@@ -80,7 +80,7 @@ def test_one_thread_sweeps_all(keeper: Keeper) -> None:
     threads = set()
     pools = [Swept(0.05, None) for _ in range(5)]
     for one in pools:
-        one.during = lambda: threads.add(threading.current_thread())  # type: ignore[assignment,return-value]
+        one.during = lambda: threads.add(threading.current_thread())  # type: ignore[assignment]
         keeper.watch(one)
     wait_for_end(keeper)
     assert len(threads) == 1
@@ -124,7 +124,7 @@ def test_who_asks_again_during_the_last_sweep_is_swept_again(keeper: Keeper) -> 
 
 def test_a_sweep_that_raises_is_logged_and_tried_again_later(keeper: Keeper, caplog: pytest.LogCaptureFixture) -> None:
     one, other = Swept(None), Swept(0.05, None)
-    one.during = lambda: 1 / 0  # type: ignore[assignment,return-value]
+    one.during = lambda: 1 / 0  # type: ignore[assignment]
     failed = threading.Event()
     logging.getLogger("holdfast.pool").addFilter(lambda record: failed.set() or True)  # type: ignore[func-returns-value]
     keeper.watch(one)

@@ -55,7 +55,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert waiter.event.acquire(timeout=LONG), "nobody woke this one"
             return waiter not in expired
 
-        leases.Waiter.sleep = sleep  # type: ignore[method-assign]
+        leases.Waiter.sleep = sleep  # type: ignore[method-assign,assignment]
 
     def teardown(self) -> None:
         if hasattr(self, "pool"):

@@ -17,6 +17,7 @@ from ..outcomes import Discard
 
 BUCKET_SECONDS = 6.0
 BUCKETS = 10
+SHORTEST = 1e-9  # seconds: what a clock too coarse to see a duration counts as
 WAIT_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 
 
@@ -81,7 +82,7 @@ class Histogram:
         self.total += seconds
         if seconds > self.largest:
             self.largest = seconds
-        fraction, exponent = math.frexp(seconds)
+        fraction, exponent = math.frexp(seconds or SHORTEST)
         bucket = exponent * 4 + int(fraction * 8)  # fraction is in [0.5, 1), so 4 to 7
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
 
@@ -97,14 +98,20 @@ class Histogram:
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, q: float) -> float:
-        """The value below which a share ``q`` of the durations lies; 0 if there are none."""
-        wanted = q * self.count
+        """The value that a share ``q`` of the durations does not exceed; 0 if there are none."""
+        return min(_upper_edge(self._bucket_of(q)), self.largest) if self.count else 0.0
+
+    def quantile_at_least(self, q: float) -> float:
+        """The same, rounded down instead of up."""
+        return min(_upper_edge(self._bucket_of(q) - 1), self.largest) if self.count else 0.0
+
+    def _bucket_of(self, q: float) -> int:
         seen = 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
-            if seen >= wanted:
-                return min(_upper_edge(bucket), self.largest)
-        return self.largest
+            if seen >= q * self.count:
+                break
+        return bucket
 
     def cumulative(self, bounds: tuple[float, ...]) -> dict[float, int]:
         """How many durations are at most each bound, to the resolution of the buckets."""
@@ -212,6 +219,8 @@ class OriginStats:
         request_rate: exchanges that ended per second, over the last minute.
         lease_mean: mean seconds a connection was in use per exchange, to the end of the body.
         lease_p95: seconds within which 95 % of the exchanges ended (to 10 %).
+        lease_total: seconds the connections were in use, together.
+        lease_histogram: exchanges that took at most so many seconds: ``{0.001: n, ...}``, cumulative.
         waits: acquisitions that had to wait for room under the limits.
         wait_total: seconds they waited, together.
         wait_max: longest of these waits, in seconds.
@@ -239,6 +248,8 @@ class OriginStats:
     request_rate: float
     lease_mean: float
     lease_p95: float
+    lease_total: float
+    lease_histogram: Mapping[float, int]
     waits: int
     wait_total: float
     wait_max: float
@@ -280,6 +291,8 @@ class OriginStats:
             request_rate=tally.requests.per_second(now),
             lease_mean=tally.leases.mean,
             lease_p95=tally.leases.quantile(0.95),
+            lease_total=tally.leases.total,
+            lease_histogram=MappingProxyType(tally.leases.cumulative(WAIT_BOUNDS)),
             waits=tally.waits.count,
             wait_total=tally.waits.total,
             wait_max=tally.waits.largest,
@@ -287,7 +300,7 @@ class OriginStats:
             pool_timeouts=tally.pool_timeouts,
             leaks=tally.leaks,
             early_ends=tally.early_ends.count,
-            early_end_after=tally.early_ends.quantile(0.1),
+            early_end_after=tally.early_ends.quantile_at_least(0.1),
         )
 
     def named(self, origin: str) -> OriginStats:
@@ -299,7 +312,8 @@ class OriginStats:
         plain = {f: getattr(self, f) for f in self.__dataclass_fields__}
         plain["closed"] = dict(self.closed)
         plain["resent"] = dict(self.resent)
-        plain["wait_histogram"] = {str(bound): n for bound, n in self.wait_histogram.items()}
+        for name in ("wait_histogram", "lease_histogram"):
+            plain[name] = {str(bound): n for bound, n in getattr(self, name).items()}
         return {**plain, "utilisation": self.utilisation, "reuse_ratio": self.reuse_ratio}
 
 
@@ -331,3 +345,34 @@ class PoolStats:
     def as_dict(self) -> dict[str, Any]:
         """Plain values only, ready for JSON."""
         return {"total": self.total.as_dict(), "origins": [o.as_dict() for o in self.origins]}
+
+    def opentelemetry(self) -> list[tuple[str, dict[str, str | int], float]]:
+        """(name, attributes, value) for each origin, under the names of OpenTelemetry's semantic conventions where there are any.
+
+        ``http.client.open_connections`` (by ``http.connection.state``) and ``http.client.active_requests`` are those of HTTP
+        clients. Where these have none, the names are those of ``db.client.connection.*`` with ``http`` for ``db``.
+        """
+        return [measurement for origin in self.origins for measurement in _measurements(origin)]
+
+
+def _measurements(stats: OriginStats) -> list[tuple[str, dict[str, str | int], float]]:
+    where = _attributes(stats.origin)
+    found: list[tuple[str, dict[str, str | int], float]] = [
+        ("http.client.open_connections", {**where, "http.connection.state": "active"}, stats.active),
+        ("http.client.open_connections", {**where, "http.connection.state": "idle"}, stats.idle),
+        ("http.client.active_requests", where, stats.active),
+        ("http.client.connection.pending_requests", where, stats.waiting),
+        ("http.client.connection.timeouts", where, stats.pool_timeouts),
+    ]
+    if stats.limit is not None:
+        found.append(("http.client.connection.max", where, stats.limit))
+    return found
+
+
+def _attributes(origin: str) -> dict[str, str | int]:
+    """``url.scheme``, ``server.address`` and ``server.port`` of ``https://example.com:443 via ...``."""
+    scheme, _, rest = origin.partition(" ")[0].partition("://")
+    host, _, port = rest.rpartition(":")
+    if not port.isdigit():
+        return {"server.address": origin}
+    return {"url.scheme": scheme, "server.address": host.strip("[]"), "server.port": int(port)}
