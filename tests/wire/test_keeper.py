@@ -80,7 +80,7 @@ def test_one_thread_sweeps_all(keeper: Keeper) -> None:
     threads = set()
     pools = [Swept(0.05, None) for _ in range(5)]
     for one in pools:
-        one.during = lambda: threads.add(threading.current_thread())  # type: ignore[assignment]
+        one.during = lambda: threads.add(threading.current_thread())
         keeper.watch(one)
     wait_for_end(keeper)
     assert len(threads) == 1
