@@ -185,7 +185,7 @@ def test_every_reason_for_closing_is_in_the_drawing() -> None:
 
 
 def test_every_error_the_readme_names_exists() -> None:
-    chapter = README[README.index("## Errors") : README.index("## Metrics")]
+    chapter = README[README.index("## Errors") : README.index("## In production")]
     names = set(re.findall(r"`([A-Z]\w+)`", chapter)) - {"ValueError"}
 
     assert len(names) > 10
