@@ -231,7 +231,8 @@ def test_noting_the_borrower_costs_less_than_a_microsecond_or_so(no_leaks: None)
             for _ in range(200):
                 source.note_borrower()
             rounds.append((time.process_time() - began) / 200)
-        assert min(rounds) < 5e-6
+        if sys.gettrace() is None:
+            assert min(rounds) < 5e-6
         response.close()
 
 
@@ -240,15 +241,11 @@ def test_noting_the_borrower_costs_less_than_a_microsecond_or_so(no_leaks: None)
 
 def test_a_client_tells_what_happens(no_leaks: None) -> None:
     told: list[PoolEvent] = []
-
-    def closes_once(conn: Conn) -> None:
-        conn.expect_request()
-        conn.send(ok(b"x"))
-        conn.close()
-
-    with Server([closes_once, echo]) as server, Client(keeper=False) as client:
+    now = threading.Event()
+    with Server([hold_then_close(now), echo]) as server, Client(keeper=False) as client:
         client.on_event(told.append)
         client.get(server.url("/"))
+        now.set()
         stream: Any = next(iter(client._transport.pool._idle)).resource.stream
         eventually(lambda: bool(network.suspicious([stream.fileno()])))
         client.get(server.url("/"))

@@ -956,11 +956,12 @@ class Interrupt:
         self.struck = False
 
     def __enter__(self) -> Interrupt:
+        self.before = sys.gettrace()
         sys.settrace(self._call)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self.before)
 
     def _call(self, frame: types.FrameType, event: str, arg: object) -> Any:
         return self._line if frame.f_code.co_filename in FILES else None
@@ -1051,6 +1052,89 @@ def test_an_interrupt_at_any_line_loses_no_slot_and_shares_no_connection(
         if not interrupt.struck:
             return
     raise AssertionError("the scene has no end")
+
+
+STEPS = [
+    name
+    for name, step in vars(slots.Slots).items()
+    if callable(step) and name not in ("__init__", "_reset", "_announce", "_close_entry") and "mend" not in name
+    and name not in ("_throw_out", "_recount")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_an_error_in_any_step_loses_no_slot_and_shares_no_connection(
+    clock: FakeClock, quick_gc: None, step: str, after: bool
+) -> None:
+    """The same by another way: the k-th call of each step under the lock fails, as if memory or the stack were at its end."""
+    for _, scene in scenes():
+        for at in range(1, 100):
+            net = Net(clock)
+            p = net.pool(Limits(max_connections_per_origin=2, max_connections=3, max_lifetime=500))
+            p.warm("a", 2)
+            if not _fails_at(p, step, at, after, lambda p=p, net=net: scene(p, net)):  # type: ignore[misc]
+                break
+            gc.collect()  # pytest.raises keeps frames
+            p.sweep(net.clock())
+            check(p)
+            net.unfit = {}
+            held = [p.acquire(key, wait=0) for key in "aab"]
+            assert len({lease.resource for lease in held}) == 3
+            gone = [resource for resource, _ in net.closed]
+            assert len(gone) == len(set(gone))
+            assert not {lease.resource for lease in held} & set(gone)
+            for lease in held:
+                lease.release()
+
+
+def _fails_at(of: Pool[str, int], step: str, at: int, after: bool, scene: Callable[[], None]) -> bool:
+    """Run the scene with a MemoryError in the ``at``-th call of the step; whether there were so many."""
+    original = getattr(of, step)
+    calls = [0]
+
+    def failing(*args: Any, **kw: Any) -> Any:
+        calls[0] += 1
+        if calls[0] != at:
+            return original(*args, **kw)
+        if after:
+            original(*args, **kw)
+        raise MemoryError
+
+    vars(of)[step] = failing
+    try:
+        scene()
+    except MemoryError:
+        pass
+    del vars(of)[step]
+    return calls[0] >= at
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_an_error_in_any_step_of_a_hand_over_leaves_no_waiter_behind(clock: FakeClock, step: str, after: bool) -> None:
+    for at in range(1, 20):
+        net = Net(clock)
+        p = net.pool(Limits(max_connections_per_origin=1))
+        leases = [p.acquire("a")]
+        askers = [Asker(p)]
+        until_waiting(p, 1)
+        askers.append(Asker(p))
+        until_waiting(p, 2)
+        struck = _fails_at(p, step, at, after, leases.pop().release)
+        p.sweep(net.clock())
+        for asker in askers:
+            asker.join(LONG)
+            if isinstance(asker.error, MemoryError):
+                continue  # it struck in that thread
+            asker.result().release()
+            asker.lease = None
+        check(p)
+        lease = p.acquire("a", wait=0)
+        assert lease.resource not in [resource for resource, _ in net.closed]
+        lease.release()
+        if not struck:
+            return
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
