@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -28,6 +28,7 @@ def test_a_loop_of_module_level_calls_uses_one_connection(server: Server) -> Non
         assert holdfast.get(server.url("/")).ok
 
     assert server.connections == 1
+    assert (holdfast.stats().created, holdfast.stats().requests) == (1, 5)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +44,8 @@ def test_a_loop_of_module_level_calls_uses_one_connection(server: Server) -> Non
         (lambda url: holdfast.request("REPORT", url), "REPORT"),
     ],
 )
-def test_every_verb_is_there(server: Server, call: object, method: str) -> None:
-    call(server.url("/"))  # type: ignore[operator]
+def test_every_verb_is_there(server: Server, call: Callable[[str], object], method: str) -> None:
+    call(server.url("/"))
 
     assert server.requests[0].method == method
 
@@ -55,7 +56,7 @@ def test_calls_share_no_cookies(no_leaks: None) -> None:
         holdfast.get(server.url("/"))
         holdfast.close()
 
-        assert first.cookies["id"] == "1"  # type: ignore[index]
+        assert first.cookies["id"] == "1"
         assert (server.requests[1].get("Cookie"), server.requests[1].connection) == ("", 0)
 
 

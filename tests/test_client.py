@@ -192,7 +192,7 @@ def test_cookies_are_kept_and_sent_to_the_origin_that_set_them(no_leaks: None) -
 
         assert server.requests[1].get("Cookie") == "id=7"
         assert other.requests[0].get("Cookie") == ""
-        assert client.cookies["id"] == "7"  # type: ignore[index]
+        assert client.cookies["id"] == "7"
 
 
 # -- time ----------------------------------------------------------------------------------------------------------------
@@ -643,7 +643,7 @@ def test_what_came_chunked_is_whole_and_the_connection_kept(no_leaks: None) -> N
 def test_senseless_client_arguments_are_refused_at_once() -> None:
     for arguments in ({"retries": "3"}, {"timeout": -1}, {"hooks": {"request": print}}):
         with pytest.raises(ValueError, match=r"retries|timeout|hook"):
-            Client(**arguments)  # type: ignore[arg-type]
+            Client(**arguments)
 
 
 def test_a_response_hook_sees_every_response_and_may_replace_it(no_leaks: None) -> None:

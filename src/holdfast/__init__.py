@@ -7,7 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 from . import exceptions
-from .api import close, configure, delete, get, head, options, patch, post, put, request
+from .api import close, configure, delete, get, head, options, patch, post, put, request, stats
 from .client import Client, default_headers
 from .exceptions import *  # noqa: F403 - the names requests has at its top level, and holdfast's own
 from .message.headers import Headers
@@ -17,7 +17,9 @@ from .message.url import Url
 from .outcomes import Discard
 from .retries import Retries
 from .timeouts import Timeouts
-from .wire.pool import Limits
+from .wire.advice import OriginAdvice
+from .wire.events import PoolEvent
+from .wire.pool import Limits, Pool
 from .wire.stats import OriginStats, PoolStats
 
 if TYPE_CHECKING:
@@ -39,7 +41,10 @@ __all__ = [
     "Discard",
     "Headers",
     "Limits",
+    "OriginAdvice",
     "OriginStats",
+    "Pool",
+    "PoolEvent",
     "PoolStats",
     "PreparedRequest",
     "Request",
@@ -64,6 +69,7 @@ __all__ = [
     "put",
     "request",
     "session",
+    "stats",
     "status_codes",
     "structures",
 ]

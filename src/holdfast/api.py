@@ -12,6 +12,7 @@ from typing import Any
 
 from .client import Client
 from .message.response import Response
+from .wire.stats import PoolStats
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -51,6 +52,11 @@ def close() -> None:
     if client is not None:
         atexit.unregister(close)
         client.close()
+
+
+def stats() -> PoolStats:
+    """What the shared connections are and have done; see ``Client.stats``."""
+    return shared_client().stats()
 
 
 def request(method: str, url: Any, **kwargs: Any) -> Response:
