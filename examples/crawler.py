@@ -45,12 +45,16 @@ class Links(HTMLParser):
 
 
 def fetch(client: holdfast.Client, url: str) -> tuple[str, list[holdfast.Url]]:
-    """What became of a page (its status, or the name of the error), and the pages it links to."""
+    """What became of a page (its status, or what went wrong), and the pages it links to."""
     try:
         with client.get(url, stream=True) as response:  # streamed: what is no page is not read
             if not response.ok or "html" not in response.headers.get("Content-Type", ""):
                 return str(response.status_code), []
             html = b"".join(first_bytes(response, LARGEST_PAGE)).decode(response.encoding or "utf-8", "replace")
+    except holdfast.Timeout:
+        return "timed out", []
+    except holdfast.ConnectionError:
+        return "no connection", []
     except holdfast.RequestException as error:
         return type(error).__name__, []
     return str(response.status_code), list(absolute(response.url, Links(html).found))

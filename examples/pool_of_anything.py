@@ -4,7 +4,7 @@
 
 A Pool is given three functions, and knows nothing else about what it keeps:
 
-- ``connect(key, until)`` opens one, in a thread of its own; ``until``: the moment of ``time.monotonic()`` by which it must be there;
+- ``connect(key, until)`` opens one, in a thread of its own; ``until``: the ``time.monotonic()`` by which it must be there;
 - ``probe(connection)`` says, without waiting, why an idle one is unfit for use, or None;
 - ``close(connection, reason)`` closes one.
 

@@ -30,6 +30,7 @@ import holdfast
 
 MISSING = "This example needs prometheus-client: pip install 'holdfast[prometheus]'"
 
+log = logging.getLogger("service")
 client = holdfast.Client(
     timeout=holdfast.Timeouts(connect=3, read=10, pool=2, total=15),
     limits=holdfast.Limits(max_connections_per_origin=20, min_idle_connections=2, leak_after=30),
@@ -58,7 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         except holdfast.PoolTimeout as error:
             self._answer(503, "text/plain; charset=utf-8", f"{error}\n".encode())  # too busy: it says who holds what
         except holdfast.RequestException as error:
-            self._answer(502, "text/plain; charset=utf-8", f"{type(error).__name__}\n".encode())
+            log.warning("%s", error)
+            self._answer(502, "text/plain; charset=utf-8", b"no answer from the site behind this service\n")
         else:
             self._answer(response.status_code, response.headers.get("Content-Type", "text/plain"), response.content)
 

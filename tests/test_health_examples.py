@@ -1,0 +1,238 @@
+"""The examples about the pool's life do what they say: the crawler, the service, the pool of SQLite connections, the fan-out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from examples import crawler, pool_of_anything
+from tests.server import Conn, Server, ok, redirect
+
+EXAMPLES = Path(crawler.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def run(source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python code in a process of its own, as a user would start a script."""
+    return subprocess.run(
+        [sys.executable, "-c", source, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# -- the crawler -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_the_crawler_fetches_its_own_site_once_and_within_its_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert crawler.main(["--threads", "6", "--connections", "3", "--every", "0.2", "--pages", "40"]) == 0
+
+    *figures, outcomes, advice = capsys.readouterr().out.splitlines()
+    assert len(figures) >= 2, "a line now and then, and one at the end"
+    assert all(re.fullmatch(r" *\d+ pages, .* active, .* waiting: \d now, \d+ so far, \d+ ms at most .*", line) for line in figures)
+    assert "   40 pages" in figures[-1]
+    assert re.search(r"0 active, ([123]) idle, \1 opened", figures[-1])
+    assert outcomes == "outcomes: 39 × 200, 1 × 404"
+    assert re.search(r"\d+ connections suffice .* 3 allowed", advice)
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_the_crawler_stays_on_its_sites_and_survives_what_it_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    def site(conn: Conn) -> None:
+        for request in conn.read_requests():
+            conn.send(pages(conn.server).get(request.target, ok(b"not a page", "Content-Type: image/png")))
+            if request.target == "/cut":
+                return
+
+    def pages(server: Server) -> dict[str, bytes]:
+        links = [
+            "/",
+            "#top",
+            "a?b=c",
+            "/moved",
+            "/picture",
+            "/cut",
+            "ftp://x/",
+            "http://[::",
+            "mailto:a@b",
+            "http://other.example/",
+        ]
+        body = "".join(f"<a name=x href='{link}'>there</a>" for link in [*links, server.url("/a?b=c")]).encode()
+        return {
+            "/": ok(body, "Content-Type: text/html"),
+            "/a?b=c": ok(b"<a>nowhere</a>", "Content-Type: text/html"),
+            "/moved": redirect("/"),
+            "/cut": ok(b"<p>" * 100, "Content-Type: text/html")[:-1],
+        }
+
+    with Server(site) as server:
+        assert crawler.main([server.url(), "--threads", "2"]) == 0
+        targets = sorted(request.target for request in server.requests)
+
+    assert targets == ["/", "/", "/a?b=c", "/cut", "/moved", "/picture"], "the second / is where /moved leads"
+    assert "outcomes: 4 × 200, 1 × IncompleteBody" in capsys.readouterr().out
+
+
+def test_the_crawler_reads_only_so_much_of_a_page() -> None:
+    def long_page(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok(bytes(300_000)))
+
+    with Server(long_page) as server, holdfast.Client() as client, client.get(server.url(), stream=True) as response:
+        pieces = list(crawler.first_bytes(response, 100_000))
+    assert 100_000 <= sum(map(len, pieces)) < 200_000
+
+
+def test_where_nobody_answers_the_crawler_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with Server() as server:
+        url = server.url()
+    assert crawler.main([url]) == 1
+
+    assert "outcomes: 1 × no connection" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_a_crawl_that_is_interrupted_ends() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with crawler.embedded_site() as url, holdfast.Client() as client, pytest.raises(KeyboardInterrupt):
+        crawler.Crawl(client, [url], 1000).run(2, 0.05, interrupt)
+
+
+# -- the pool of SQLite connections ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_sqlite_connections_are_shared_replaced_and_none_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pool_of_anything.main(["--threads", "6", "--connections", "2", "--deposits", "50"]) == 0
+
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1] == "balance: 50"
+    assert 1 <= lines[: lines.index("50 transactions in 6 threads:")].count("opened") <= 2
+    assert "closed broken" in lines
+    assert "closed stale" in lines
+    assert [line for line in lines if line.startswith("After an error (no such table: nowhere)")]
+    assert re.fullmatch(r"54 uses of [234] connections, \d+% reused; closed: 1 broken, 1 stale", lines[-4])
+
+
+# -- the service and the fan-out ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "library", "extra"), [("service", "prometheus_client", "prometheus"), ("fan_out_dask", "distributed", "dask")]
+)
+def test_without_its_library_an_example_says_what_to_install(script: str, library: str, extra: str) -> None:
+    done = run(f"import sys; sys.modules[{library!r}] = None; import {script}; sys.exit({script}.main([]))")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"pip install 'holdfast[{extra}]'\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_service_has_a_site_of_its_own_and_ends_when_it_is_told() -> None:
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    source = """
+import os, signal, sys, threading, service, holdfast
+def ask(url):
+    with holdfast.Client() as client:
+        said = [client.get(url + path) for path in ("0", "stats", "none/such")]
+        print([(each.status_code, each.headers["Content-Type"]) for each in said], said[1].json()["total"]["requests"])
+    os.kill(os.getpid(), signal.SIGINT)
+class Told(service.Service):
+    def serve_forever(self, poll_interval):
+        threading.Thread(target=ask, args=(f"http://127.0.0.1:{self.server_port}/",)).start()
+        super().serve_forever(poll_interval)
+service.Service = Told
+sys.exit(service.main([]))
+"""
+    done = run(source)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    html, json = "text/html; charset=utf-8", "application/json"
+    assert done.stdout.splitlines()[1:] == [f"{[(200, html), (200, json), (404, html)]} 1", "ended"]
+
+
+def test_the_service_says_that_it_is_too_busy_or_that_nobody_is_behind_it() -> None:
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    source = """
+import os, signal, sys, threading, service, holdfast
+def ask(url):
+    with holdfast.Client() as client:
+        said = [client.get(url + "x"), client.get(url + "x")]
+        print([(each.status_code, ' '.join(each.text.split()[:2])) for each in said])
+    os.kill(os.getpid(), signal.SIGTERM)
+class Told(service.Service):
+    def serve_forever(self, poll_interval):
+        threading.Thread(target=ask, args=(f"http://127.0.0.1:{self.server_port}/",)).start()
+        super().serve_forever(poll_interval)
+service.Service = Told
+service.client = holdfast.Client(limits=holdfast.Limits(max_connections_per_origin=1), timeout=holdfast.Timeouts(pool=0.01))
+if sys.argv[2]:
+    held = service.client.get(sys.argv[1], stream=True)
+sys.exit(service.main([sys.argv[1]]))
+"""
+
+    def half(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok(bytes(100_000))[:-1])
+        conn.wait_closed()
+
+    with Server(half) as server:
+        busy = run(source, server.url(), "busy")
+    nobody = run(source, server.url(), "")
+
+    assert busy.stdout.splitlines()[1:] == ["[(503, 'no connection'), (503, 'no connection')]", "ended"]
+    assert nobody.stdout.splitlines()[1:] == ["[(502, 'no answer'), (502, 'no answer')]", "ended"]
+    assert nobody.stderr.count("WARNING service: cannot connect to") == 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs Dask: pip install 'holdfast[dask]'")
+def test_each_dask_worker_has_a_client_of_its_own_and_the_calls_of_a_worker_share_its_connections() -> None:
+    with Server() as server:
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "fan_out_dask.py"), server.url(), "--calls", "60"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        requests = server.requests
+
+    assert done.returncode == 0, done.stderr
+    *workers, here, answers = done.stdout.splitlines()
+    calls = [re.fullmatch(r"process (\d+): (\d+) calls; .* (\d+) requests on (\d+) connections, .*", line) for line in workers]
+    figures = [tuple(map(int, match.groups())) for match in calls if match]
+    assert len({pid for pid, *_ in figures}) == 2
+    assert all(made == requests for _, made, requests, _ in figures)
+    assert sum(made for _, made, _, _ in figures) == len(requests) == 60
+    connections = sum(opened for *_, opened in figures)
+    assert connections == len({request.connection for request in requests}) <= 4
+    assert "0 requests on 0 connections" in here
+    assert answers == "answers: 60 × 200"
+
+
+def test_the_fan_out_has_the_crawlers_site_by_default() -> None:
+    done = run(
+        "import fan_out_dask, holdfast\nwith fan_out_dask.site() as url: print(fan_out_dask.call(holdfast.Client(), url)[1])"
+    )
+
+    assert (done.stdout, done.stderr) == ("200\n", "")
