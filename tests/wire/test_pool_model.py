@@ -1,7 +1,7 @@
 """The pool against a model, under arbitrary interleavings of everything that can be done to it.
 
-Waiters are real threads. After every step the machine lets them come to rest: each has its connection or its error, or sleeps in the
-queue. Then nobody is inside the pool, and what must hold is looked at. A waiter's time runs out when a rule says so.
+Waiters are real threads. After every step the machine lets them come to rest: each has its connection or its error, or sleeps in
+the queue. Then nobody is inside the pool, and what must hold is looked at. A waiter's time runs out when a rule says so.
 """
 
 from __future__ import annotations

@@ -394,12 +394,12 @@ def test_only_origins_that_had_a_request_are_advised_on(net: Net) -> None:
 @pytest.mark.parametrize(
     ("reason", "sentence"),
     [
-        (Discard.SURPLUS, "90% of 100 connections were used at most once and closed because there was no room to keep them: "
-         "raise max_idle_connections (or max_idle_per_origin)"),
-        (Discard.IDLE_TIMEOUT, "90% of 100 connections were used at most once and closed after 55.0 s idle: raise idle_timeout "
-         "if the server keeps them longer"),
-        (Discard.SERVER_CLOSE, "90% of 100 connections were used at most once and closed by the server, which does not keep "
-         "connections alive"),
+        (Discard.SURPLUS, ("90% of 100 connections were used at most once and closed because there was no room to keep them: "
+         "raise max_idle_connections (or max_idle_per_origin)")),
+        (Discard.IDLE_TIMEOUT, ("90% of 100 connections were used at most once and closed after 55.0 s idle: raise idle_timeout "
+         "if the server keeps them longer")),
+        (Discard.SERVER_CLOSE, ("90% of 100 connections were used at most once and closed by the server, which does not keep "
+         "connections alive")),
         (Discard.BROKEN, None),
     ],
 )  # fmt: skip

@@ -8,8 +8,8 @@
     REGISTRY.register(ClientCollector(client))
 
 The figures are read from ``client.stats()`` at each scrape: nothing is counted twice, and nothing costs a request anything.
-Every metric has the labels ``client`` (the name given here) and ``origin``. A client is held by a weak reference: one that is dropped
-is no longer reported.
+Every metric has the labels ``client`` (the name given here) and ``origin``. A client is held by a weak reference: one that is
+dropped is no longer reported.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ def advise_origin(stats: OriginStats, limits: Limits) -> OriginAdvice:
 def _too_few(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
     if stats.limit is None or recommended <= stats.limit:
         return None
-    return f"the load needs about {recommended} connections, {stats.limit} are allowed: set max_connections_per_origin={recommended}"
+    needed = f"the load needs about {recommended} connections, {stats.limit} are allowed"
+    return f"{needed}: set max_connections_per_origin={recommended}"
 
 
 def _waits(stats: OriginStats, limits: Limits, recommended: int) -> str | None:

@@ -1,23 +1,23 @@
 """Events: what happens to a pool, told to callbacks and to the log ``holdfast.pool``.
 
-The pool notes an event under its lock only if ``Announcer.active`` or if the event is worth a warning, and delivers it after letting
-go. Callbacks run in whichever thread caused the event, or had time for it; what they raise is logged and harms nothing. Never in
-a finalizer: that may run while its thread holds a lock the callback wants.
+The pool notes an event under its lock only if ``Announcer.active`` or if the event is worth a warning, and delivers it after
+letting go. Callbacks run in whichever thread caused the event, or had time for it; what they raise is logged and harms nothing.
+Never in a finalizer: that may run while its thread holds a lock the callback wants.
 
-======== =====================================================================================================
-kind     what happened
-======== =====================================================================================================
-opened   a connection was opened
-reused   an idle connection was taken; ``seconds``: how long it had been idle
-closed   a connection was closed; ``reason``: a ``Discard`` value; ``seconds``: its age
-waited   somebody had to wait for room under the limits and got it; ``seconds``: how long
+========= ====================================================================================================
+kind      what happened
+========= ====================================================================================================
+opened    a connection was opened
+reused    an idle connection was taken; ``seconds``: how long it had been idle
+closed    a connection was closed; ``reason``: a ``Discard`` value; ``seconds``: its age
+waited    somebody had to wait for room under the limits and got it; ``seconds``: how long
 exhausted somebody waited in vain: PoolTimeout; ``seconds``: how long
-resent   a request was sent again; ``reason``: a ``Resend`` value
-leaked   a response was dropped without being read or closed
-held     a connection has been in use for longer than ``Limits.leak_after``; ``seconds``: how long
+resent    a request was sent again; ``reason``: a ``Resend`` value
+leaked    a response was dropped without being read or closed
+held      a connection has been in use for longer than ``Limits.leak_after``; ``seconds``: how long
 saturated more than 80 % of the connections were in use for 30 s on end
 recovered after that, less than 70 % are
-======== =====================================================================================================
+========= ====================================================================================================
 """
 
 from __future__ import annotations

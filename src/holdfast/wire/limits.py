@@ -19,8 +19,8 @@ class Limits:
             leave room. The keeper opens them. Default 0.
         idle_timeout: seconds a connection may be idle before it is closed; None for ever. Default 55, below the 60 s
             after which common servers and load balancers close.
-        max_lifetime: seconds after which a connection is not reused, less up to 10 % chosen at random so that they do not all go at once;
-            None for ever. Default None.
+        max_lifetime: seconds after which a connection is not reused, less up to 10 % chosen at random so that they do
+            not all go at once; None for ever. Default None.
         max_requests: requests after which a connection is not reused; None for no bound. Default None.
         leak_after: seconds after which a connection still in use is logged once, with where it was borrowed; None
             never. Default None.

@@ -2,19 +2,19 @@
 
 Laws:
 
-1. One lock. It guards every field of ``Slots``, of its origins, entries, waiters and dials. Nothing that can block or call back runs
-   under it: no connect, probe, close, callback or log line. What is to be done is noted in ``_after`` under the lock and done
+1. One lock. It guards every field of ``Slots``, of its origins, entries, waiters and dials. Nothing that can block or call back
+   runs under it: no connect, probe, close, callback or log line. What is to be done is noted in ``_after`` under the lock and done
    after it, by whoever comes first.
 2. Hand-over, not wake-and-race. A connection or a slot is given to a waiter under the lock; whoever gave up before that is no
    longer there to be given anything.
-3. A dial runs in a thread of its own and belongs to its slot, not to whoever asked for it: that one takes whichever comes first, its own
-   dial or a connection somebody returned, and may leave on time even if the resolver hangs.
+3. A dial runs in a thread of its own and belongs to its slot, not to whoever asked for it: that one takes whichever comes first,
+   its own dial or a connection somebody returned, and may leave on time even if the resolver hangs.
 4. Acquire and release are O(1), whatever the number of origins, connections and waiters.
 5. Whatever is taken has an owner before it is taken: the Lease is made first. So an exception at any line (a KeyboardInterrupt may
    strike at all of them) loses no slot: outside the lock the Lease gives back, under it ``_mend`` counts anew.
 
-A lease dropped without release or discard gives its slot back from its finalizer. A finalizer may run anywhere, even in a thread that holds
-the lock, so it only notes the lease if the lock is held; whoever holds the lock looks at the notes after letting go.
+A lease dropped without release or discard gives its slot back from its finalizer. A finalizer may run anywhere, even in a thread
+that holds the lock, so it only notes the lease if the lock is held; whoever holds the lock looks at the notes after letting go.
 """
 
 from __future__ import annotations
@@ -412,8 +412,8 @@ class Pool(Slots[K, R], Generic[K, R]):
         while self._after:
             try:
                 action = self._after.popleft()
-            except IndexError:
-                return  # another thread was faster
+            except IndexError:  # pragma: no cover - another thread was faster
+                return
             action[0](*action[1:])
 
     def _close_entry(self, entry: Entry[K, R], reason: Discard) -> None:
@@ -436,8 +436,8 @@ class Pool(Slots[K, R], Generic[K, R]):
         while self._after:
             try:
                 action = self._after.popleft()
-            except IndexError:
-                break  # another thread was faster
+            except IndexError:  # pragma: no cover - another thread was faster
+                break
             if action[0] in harmless:
                 action[0](*action[1:])
             else:

@@ -373,7 +373,8 @@ class Slots(Generic[K, R]):
         origins = list(self._origins.values())
         for origin in origins:
             for waiter in list(origin.waiting):
-                if waiter.lease._entry is moved and moved is not None and moved.uses == uses:
+                # One that is gone may have been woken, and have parted with its lease.
+                if not waiter.gone and moved is not None and waiter.lease._entry is moved and moved.uses == uses:
                     moved.uses += 1
                 self._mend_waiter(waiter)
         if moved is not None and (uses is None or moved.uses == uses):
@@ -391,7 +392,7 @@ class Slots(Generic[K, R]):
 
     def _mend_waiter(self, waiter: Waiter[K, R]) -> None:
         dial = waiter.dial
-        if waiter.settled or waiter.gone:
+        if waiter.gone or waiter.settled:
             self._release_waiter(waiter)
             self._cancel(waiter)
         elif dial is not None and not dial.admitted and not dial.cancelled:
