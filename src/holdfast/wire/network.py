@@ -122,7 +122,7 @@ class SocketStream:
         """
         if self._eof:
             return b""
-        if self._pending() or self._wait_readable(seconds):
+        if (self.secure and self._pending()) or self._wait_readable(seconds):
             try:
                 data = self._recv(READ_SIZE)
             except (BlockingIOError, ssl.SSLWantReadError):
