@@ -1,0 +1,264 @@
+"""Call: one call of a user, from its first request to the response it returns: redirects, challenges, retries, cookies, hooks.
+
+It has the call's settings and its one deadline, and asks the Client for what outlives calls: routes, the cookie jar, the transport.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import ConnectionError as HoldfastConnectionError
+from .exceptions import PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
+from .message.body import Body
+from .message.request import PreparedRequest
+from .message.response import Response
+from .message.url import Url
+from .redirects import leaves_origin, next_request
+from .retries import NO_RETRIES, Retries
+from .timeouts import Deadline, Timeouts
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .message.cookies import CookieJar
+    from .wire.tls import Cert, Verify
+
+
+class Call:
+    """One call of a user: its settings, its one deadline, and the requests it takes (redirects, challenges, retries)."""
+
+    __slots__ = (
+        "cert",
+        "client",
+        "deadline",
+        "jar",
+        "on_informational",
+        "proxies",
+        "retries",
+        "stream",
+        "timeouts",
+        "verify",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        timeouts: Timeouts,
+        verify: Verify | None,
+        cert: Cert,
+        stream: bool,
+        retries: Retries,
+        on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None,
+        proxies: Any,
+    ) -> None:
+        self.client = client
+        self.timeouts = timeouts
+        self.deadline = Deadline(timeouts.total, client._clock)
+        self.verify = verify
+        self.cert = cert
+        self.stream = stream
+        self.retries = retries
+        self.on_informational = on_informational
+        self.proxies = proxies
+        self.jar: CookieJar | None = None
+
+    def run(self, request: PreparedRequest, follow: bool) -> Response:
+        """Send, follow redirects, read the body unless it is to be streamed."""
+        response = self.send(request)
+        if response.is_redirect:
+            if follow:
+                response = self._follow(response)
+            else:
+                response.next = self._next_if_possible(response)
+        if not self.stream:
+            response.content  # noqa: B018 - reads it
+        elif response._source is not None:
+            note_borrower(response._source)
+        return response
+
+    def _follow(self, response: Response) -> Response:
+        history: list[Response] = []
+        while (following := self._next_or_close(response)) is not None:
+            response.next = following
+            keep_what_is_small(response)
+            if len(history) >= self.client.max_redirects:
+                raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
+            history.append(response)
+            self._authenticate(following, response.request.parsed)
+            response = self.send(following)
+            response.history = history + response.history
+        return response
+
+    def _next_or_close(self, response: Response) -> PreparedRequest | None:
+        try:
+            return next_request(response.request, response, self.client.secret_headers)
+        except BaseException:
+            response.close()
+            raise
+
+    def _next_if_possible(self, response: Response) -> PreparedRequest | None:
+        try:
+            return next_request(response.request, response, self.client.secret_headers)
+        except RequestException:
+            return None  # it would raise if it were followed, but nobody asked for that
+
+    def _authenticate(self, request: PreparedRequest, before: Url) -> None:
+        """Give a redirected request what netrc has for its host; take away what was meant for another proxy.
+
+        netrc is asked where the origin is left: within it, what the call itself said still holds. On the way from https
+        to http a host does not get back what was just taken from the request.
+        """
+        url, headers = request.parsed, request.headers
+        if "Proxy-Authorization" in headers and not self._same_proxy(before, url):
+            headers["Proxy-Authorization"] = None
+        if "Authorization" in headers or url.password is not None or not leaves_origin(before, url):
+            return
+        if (before.scheme, url.scheme, before.host) != ("https", "http", url.host):
+            request.prepare_auth(self.client._netrc_for(url))
+
+    def _same_proxy(self, one: Url, other: Url) -> bool:
+        proxies = (self.client._proxy_for(url, self.proxies) for url in (one, other))
+        return len({proxy and (proxy.host, proxy.port) for proxy in proxies}) == 1
+
+    def send(self, request: PreparedRequest, **_: Any) -> Response:
+        """One request to its final response, with retries, cookies and hooks, without redirects.
+
+        This is what ``response.connection.send`` is to an auth hook; the keywords requests
+        passes there are this call's own already.
+        """
+        client = self.client
+        started = client._clock()
+        if self.retries is NO_RETRIES:
+            route = client._route(request, self.verify, self.cert, self.proxies)
+            response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
+        else:
+            response = self._attempt(request)
+        response.elapsed_seconds = client._clock() - started
+        if client.max_decoded is not None:
+            response._max_decoded = client.max_decoded
+        if response.sets_cookies:
+            self._keep_cookies(request, response)
+        if request._hooks is not None:
+            response = self._dispatch(request, response)
+        return response
+
+    def _attempt(self, request: PreparedRequest) -> Response:
+        """One request as often as the user's Retries say."""
+        client, retries, made = self.client, self.retries, 0
+        while True:
+            route = client._route(request, self.verify, self.cert, self.proxies)
+            try:
+                response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
+            except (HoldfastConnectionError, Timeout) as error:
+                if not retries.attempts or not self._again_after(error, request, made):
+                    raise
+                asked = None
+            else:
+                if not retries.after_response(request.method, response.status_code, has_key(request), made):
+                    return response
+                asked = response.headers.get("Retry-After")
+                if not self._rewound(request):
+                    return response
+                response.close()
+            self._pause(retries.wait(made, asked, time.time()))
+            made += 1
+
+    def _again_after(self, error: RequestException, request: PreparedRequest, made: int) -> bool:
+        if isinstance(error, (PoolTimeout, TotalTimeout)):
+            return False
+        connected = not getattr(error, "never_connected", False)
+        if not self.retries.after_failure(request.method, has_key(request), made, connected=connected):
+            return False
+        return self._rewound(request)
+
+    def _rewound(self, request: PreparedRequest) -> bool:
+        body: Body | None = request.content
+        if body is None or not body.consumed:
+            return True
+        if body.replayable:
+            body.rewind()
+        return body.replayable
+
+    def _pause(self, seconds: float) -> None:
+        left = self.deadline.within(seconds)
+        self.client._sleep(seconds if left is None else left)
+        if self.deadline.expired():
+            raise TotalTimeout(f"the call's total of {self.deadline.total} s was used up while waiting to try again")
+
+    def _keep_cookies(self, request: PreparedRequest, response: Response) -> None:
+        from .message.cookies import CookieJar, extract_cookies
+
+        if not self.client._jar_per_call:
+            jar = self.client.cookies
+        else:
+            jar = self.jar = CookieJar() if self.jar is None else self.jar
+        request.jar = jar
+        extract_cookies(jar, request.parsed, response.raw_headers)
+
+    def _dispatch(self, request: PreparedRequest, response: Response) -> Response:
+        response.connection = self
+        settings = {
+            "timeout": self.timeouts,
+            "verify": self.verify,
+            "cert": self.cert,
+            "stream": self.stream,
+            "proxies": dict(self.proxies or {}),
+        }
+        try:
+            for hook in request.hooks["response"]:
+                replaced = hook(response, **settings)
+                if replaced is not None:
+                    response = replaced
+        except Exception:
+            self._keep_for_handler(response)
+            raise
+        return response
+
+    def _keep_for_handler(self, response: Response) -> None:
+        """A hook raised, as ``raise_for_status`` often does: whoever handles it may look at ``error.response``."""
+        try:
+            if not self.stream:
+                response.content  # noqa: B018 - reads it, as the call would have
+        except RequestException:
+            pass  # what the hook raised counts
+
+
+class _Drained:
+    """The body of a response that was read off the wire before anybody asked for it."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
+        self._data = data
+        self.trailers = trailers
+
+    def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        self._data = b""
+
+
+def keep_what_is_small(response: Response) -> None:
+    """Free the connection of a response that is followed by another: keep its body if it is small, not yet decoded."""
+    source: Any = response._source
+    if response._content is not None or source is None or not hasattr(source, "drain"):
+        return
+    data = source.drain()
+    if data is None:
+        response.close()
+    else:
+        response._source = _Drained(data, source.trailers)
+
+
+def note_borrower(source: Any) -> None:
+    """Remember the user's line that has asked for this body, for the warning should nobody read it."""
+    if hasattr(source, "note_borrower"):
+        source.note_borrower()
+
+
+def has_key(request: PreparedRequest) -> bool:
+    """Whether the request carries an Idempotency-Key."""
+    return "Idempotency-Key" in request.headers or "X-Idempotency-Key" in request.headers
