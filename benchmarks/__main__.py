@@ -9,6 +9,7 @@ MEASUREMENTS = {
     "race": "requests aimed at the server's idle close, and workers that die after doing the work (root: needs a link)",
     "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
+    "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
     "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
 }
@@ -19,7 +20,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in MEASUREMENTS:
         print("python -m benchmarks NAME [--help]\n")
         for name, what in MEASUREMENTS.items():
-            print(f"  {name:6} {what}")
+            print(f"  {name:8} {what}")
         return 0 if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help") else 2
     name = sys.argv.pop(1)
     status: int = importlib.import_module(f"benchmarks.{name}").main()
