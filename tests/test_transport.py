@@ -100,3 +100,22 @@ def test_the_cause_of_a_timeout_is_kept(no_leaks: None) -> None:
 @pytest.mark.parametrize(("hint", "kept"), [(0, 0), (1, 0.75), (2, 1.5), (5, 4), (60, 54), (600, 540)])
 def test_a_hint_is_kept_with_a_margin_that_leaves_even_one_second_usable(hint: float, kept: float) -> None:
     assert keep_for(hint) == pytest.approx(kept)
+
+
+def test_threads_that_begin_together_open_no_more_connections_than_there_are_threads(tls: Tls, no_leaks: None) -> None:
+    """There used to be three times as many: one served by a returned connection left its dial behind, the next began another."""
+    barrier = threading.Barrier(8)
+    with Server(echo, tls=tls.server_context()) as server, Client(verify=tls.ca_path) as client:
+
+        def work() -> None:
+            barrier.wait()
+            for _ in range(10):
+                client.get(server.url("/"))
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert client.stats().created <= 8

@@ -209,6 +209,11 @@ class Origin(Generic[K, R]):
         """Slots in which something is going on."""
         return self.leased + len(self.dials)
 
+    @property
+    def spare_dials(self) -> int:
+        """Dials under way that nobody waits for any more: who comes next takes what they bring, and needs no dial of its own."""
+        return sum(dial.waiter is None or dial.waiter.gone for dial in self.dials) if self.dials else 0
+
     def unused(self) -> bool:
         """Whether nothing is open and nobody waits."""
         return not (self.idle or self.leased or self.dials or self.waiting)

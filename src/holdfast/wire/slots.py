@@ -108,7 +108,7 @@ class Slots(Generic[K, R]):
         waiter = Waiter(origin, lease, fresh, purpose, self._tickets, self._clock())
         lease._waiter = waiter
         origin.waiting[waiter] = None
-        if self._claim_slot(origin, fresh):
+        if len(origin.queued) >= origin.spare_dials and self._claim_slot(origin, fresh):
             self._grant(waiter)
         else:
             waiter.queued = True
@@ -174,14 +174,18 @@ class Slots(Generic[K, R]):
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
+    def _wants_slot(self, origin: Origin[K, R]) -> bool:
+        """Whether more threads wait than dials are under way for nobody in particular, and there is room for one more."""
+        return len(origin.queued) > origin.spare_dials and not self._origin_full(origin)
+
     def _note_starved(self, origin: Origin[K, R]) -> None:
-        if origin.queued and not self._origin_full(origin):
+        if origin.queued and self._wants_slot(origin):
             self._starved.setdefault(origin)
 
     def _first_starved(self) -> Origin[K, R] | None:
         while self._starved:
             origin = next(iter(self._starved))
-            if origin.queued and not self._origin_full(origin):
+            if self._wants_slot(origin):
                 return origin
             del self._starved[origin]
         return None
