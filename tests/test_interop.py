@@ -84,6 +84,20 @@ http {{
 """
 
 
+def answered_or_reported(client: Client, method: str, url: str, nonce: str = "x") -> None:
+    """A request aimed at an idle close is answered.
+
+    But for a POST that arrived in the server's kernel between its decision to close and its close(): it was acknowledged and
+    never read, which from here looks like a server that died at work. It has to be reported, not sent again.
+    """
+    try:
+        answer = client.request(method, url, data=b"x", headers={"X-Nonce": nonce})
+    except ConnectionLost as error:
+        assert (method, error.may_have_executed) == ("POST", True)
+    else:
+        assert (answer.status_code, answer.headers.get("X-Nonce", nonce)) == (200, nonce)
+
+
 class Nginx:
     def __init__(self, root: Path, tls: Tls, idle: str) -> None:
         self.program = needs("nginx")
@@ -153,7 +167,7 @@ def test_nginx_closing_idle_connections_at_its_timeout_fails_no_request(
     with nginx.run(), Client(verify=tls.ca_path) as client:
         for gap in (0.0, 0.04, 0.048, 0.049, 0.05, 0.051, 0.052, 0.06):
             for method in ("GET", "POST"):
-                assert client.request(method, url, data=b"x").status_code == 200
+                answered_or_reported(client, method, url)
                 threading.Event().wait(gap)  # the time that passes is what is tested
 
         assert client.stats().active == 0
@@ -235,7 +249,7 @@ defaults
     timeout http-keep-alive 100ms
 frontend f
     bind 127.0.0.1:{port}
-    http-request return status 200 content-type text/plain lf-string "%[req.hdr(x-nonce)]"
+    http-request return status 200 content-type text/plain hdr X-Nonce "%[req.hdr(x-nonce)]" lf-string "ok"
 """
 
 
@@ -246,9 +260,7 @@ def test_haproxy_dropping_idle_connections_fails_no_request(tmp_path: Path, no_l
     with daemon(port, program, "-db", "-f", str(tmp_path / "conf"), cwd=tmp_path), Client() as client:
         for number, gap in enumerate((0.0, 0.05, 0.095, 0.1, 0.101, 0.105, 0.2)):
             for method in ("GET", "POST"):
-                nonce = f"{method}-{number}"
-                answer = client.request(method, f"http://127.0.0.1:{port}/", headers={"X-Nonce": nonce})
-                assert (answer.status_code, answer.text) == (200, nonce)
+                answered_or_reported(client, method, f"http://127.0.0.1:{port}/", f"{method}-{number}")
                 threading.Event().wait(gap)  # the time that passes is what is tested
 
 
