@@ -365,9 +365,10 @@ def test_a_child_sends_not_one_byte_on_its_parents_connections(tls: Tls, secure:
                 assert process.stdin is not None
                 assert process.stdout.readline() == "\n", process.communicate()[1]
                 sizes.append({number: len(data) for number, data in relay.sent.items()})
-                ended = list(relay.ended)
                 if len(sizes) == 3:
+                    eventually(lambda: relay.ended, "the end of the child's connection")
                     rest.set()
+                ended = list(relay.ended)
                 if len(sizes) < 4:
                     process.stdin.write("\n")
                     process.stdin.flush()
@@ -419,9 +420,11 @@ others = [holdfast.Client() for _ in range(3)]
 for each in others:
     each.get(sys.argv[1])
 assert len(keepers()) == 1, "one for all clients"
-cpu, wall = time.process_time(), time.monotonic()
-threading.Event().wait(2)
-share = (time.process_time() - cpu) / (time.monotonic() - wall)
+shares = []
+for _ in range(3):  # the least of them: what else this machine does makes the same work cost more
+    cpu, wall = time.process_time(), time.monotonic()
+    threading.Event().wait(1)
+    shares.append((time.process_time() - cpu) / (time.monotonic() - wall))
 assert client.stats().total.idle == 50
 for each in (client, *others):
     assert keepers()
@@ -429,7 +432,7 @@ for each in (client, *others):
 closed = time.monotonic()
 for thread in keepers():
     thread.join(5)
-print(share, time.monotonic() - closed)
+print(min(shares), time.monotonic() - closed)
 """
 
 
@@ -955,4 +958,6 @@ def refused(url: str) -> bool:
         socket.create_connection((host, int(port)), 5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # just now
     return False
