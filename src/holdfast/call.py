@@ -66,15 +66,19 @@ class Call:
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
         response = self.send(request)
-        if response.is_redirect:
-            if follow:
-                response = self._follow(response)
-            else:
-                response.next = self._next_if_possible(response)
-        if not self.stream:
-            response.content  # noqa: B018 - reads it
-        elif response._source is not None:
-            note_borrower(response._source)
+        try:
+            if response.is_redirect:
+                if follow:
+                    response = self._follow(response)
+                else:
+                    response.next = self._next_if_possible(response)
+            if not self.stream:
+                response.content  # noqa: B018 - reads it
+            elif response._source is not None:
+                note_borrower(response._source)
+        except KeyboardInterrupt:
+            response.close()  # the caller will never have it
+            raise
         return response
 
     def _follow(self, response: Response) -> Response:

@@ -454,7 +454,11 @@ def _open(clock: Callable[[], float], route: Route, until: float | None) -> Http
         sock = network.connect_tcp(route.host, route.port, until, source_address=route.source_address)
     if route.context is not None:
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until)
-    return Http1Connection(network.SocketStream(sock))
+    try:
+        return Http1Connection(network.SocketStream(sock))
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _connect_by(proxy: proxies.Proxy, route: Route, until: float | None) -> socket.socket:
