@@ -97,7 +97,8 @@ class Transport:
             glance=_glance,
             limits=limits,
             clock=clock,
-            watch=the_keeper.watch if keeper else None,
+            # The keeper's clock is the real one; a pool on another looks after itself when it is used.
+            watch=the_keeper.watch if keeper and clock is time.monotonic else None,
             describe=_describe,
         )
         self._heads: dict[tuple[Any, ...], h11.Request] = {}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HEADROOM = 1.5
 ENOUGH = 20  # connections closed, before their fates are taken for a pattern
 FEW = 5
+NOT_KEPT = 0.1  # seconds: a server that closes sooner keeps nothing
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def _early_ends(stats: OriginStats, limits: Limits, recommended: int) -> str | N
     after = stats.early_end_after
     if limits.idle_timeout is not None and after >= limits.idle_timeout:
         return None
+    if after < NOT_KEPT:
+        return f"the server closed {stats.early_ends} connections right after its answers: it does not keep them alive"
     keep = max(1, math.floor(after * 0.9)) if after >= 1 else round(after * 0.9, 2)
     return f"the server closed {stats.early_ends} idle connections at about {after:.2g} s: set idle_timeout={keep}"
 

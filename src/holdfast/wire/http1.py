@@ -248,8 +248,10 @@ class Http1Connection:
 
     def _answered_early(self) -> bool:
         """Whether a final response has begun to arrive while the body is still being sent."""
-        if self._pending_head is None and self.stream.readable_now():
+        if self._pending_head is None:
             try:
+                if not self.stream.readable_now():
+                    return False
                 data = self.stream.read(0.0)
             except TimeoutError:
                 return False  # a record of the TLS layer's own

@@ -102,14 +102,18 @@ class SocketStream:
         self.clean_eof = True
         self.written = 0
         self._recv = sock.recv
-        self._poll = _Poll(sock.fileno())
         self._acked_before: int | None = None
         self._acked_last: int | None = None
-        self._plain_tcp = _is_plain_tcp(sock)
         self._tickets = 0
         self._eof = False
         self._fin = False  # noted for TLS only
         self._error: OSError | None = None
+        try:
+            self._poll = _Poll(sock.fileno())
+            self._plain_tcp = _is_plain_tcp(sock)
+        except BaseException:
+            sock.close()  # it was given away: nobody else would
+            raise
 
     # -- reading and writing ---------------------------------------------------------------------------------------
 
@@ -232,7 +236,11 @@ class SocketStream:
             return Discard.STALE
         if self._pending():
             return Discard.UNSOLICITED
-        events = self._poll.events(0)
+        try:
+            events = self._poll.events(0)
+        except OSError as error:  # ENOMEM: nothing is known, so nothing is promised
+            self._error = error
+            return Discard.STALE
         return None if not events else self._diagnose(events)
 
     def _diagnose(self, events: int) -> Discard | None:
@@ -356,7 +364,10 @@ def _is_plain_tcp(sock: socket.socket) -> bool:
     """Multipath TCP answers TCP_INFO too, but for one of its subflows, and a FIN there ends only that."""
     if _TCP_INFO is None:
         return False  # Platform-specific: nothing would be known anyway
-    return sock.getsockopt(socket.SOL_SOCKET, _SO_PROTOCOL) == socket.IPPROTO_TCP
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_PROTOCOL) == socket.IPPROTO_TCP
+    except OSError:
+        return False  # whatever it is, nothing is claimed of it
 
 
 class _Poll:
@@ -453,14 +464,19 @@ def connect_tcp(
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
     try:
         return race.run()
+    except HoldfastConnectionError:
+        raise
+    except OSError as error:  # poll or getsockopt failed: no memory, no buffers
+        raise _never_connected(f"cannot connect to {host}:{port}: {_reason(error)}") from error
     finally:
         race.close_losers()
 
 
-class _NeverConnected(HoldfastConnectionError):
+def _never_connected(message: str) -> HoldfastConnectionError:
     """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
-
-    never_connected = True
+    error = HoldfastConnectionError(message)
+    error.never_connected = True
+    return error
 
 
 def resolve(
@@ -480,7 +496,7 @@ def resolve(
         found = _look_up_aside(host, port, max(0.0, until - clock()))
     if isinstance(found, (OSError, UnicodeError)):
         message = f"cannot resolve {host!r}: {_reason(found)}. Is the name right, and DNS reachable?"
-        raise _NeverConnected(message) from found
+        raise _never_connected(message) from found
     if isinstance(found, BaseException):
         raise found
     return found
@@ -590,8 +606,9 @@ class _Race:
         moments = [m for m in (next_start, self.until) if m is not None]
         seconds = max(0.0, min(moments) - self.clock()) if moments else None
         for fd in _connected_or_failed(list(self.running), seconds):
-            sock = self.running.pop(fd)
+            sock = self.running[fd]
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            del self.running[fd]  # until here close_losers has it, whatever was raised
             if code == 0:
                 return sock
             sock.close()
@@ -609,7 +626,7 @@ class _Race:
 
     def _refused(self) -> HoldfastConnectionError:
         cause = self.errors[-1] if self.errors else OSError("the name has no address")
-        error = _NeverConnected(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
+        error = _never_connected(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
         error.__cause__ = cause
         return error
 
@@ -648,7 +665,7 @@ def connect_unix(path: str, until: float | None) -> socket.socket:
         raise ConnectTimeout(f"nobody accepted at the Unix socket {path!r} in time") from error
     except OSError as error:
         sock.close()
-        raise _NeverConnected(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error
+        raise _never_connected(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error
     except BaseException:
         sock.close()
         raise

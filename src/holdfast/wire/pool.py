@@ -414,7 +414,11 @@ class Pool(Slots[K, R], Generic[K, R]):
                 action = self._after.popleft()
             except IndexError:  # pragma: no cover - another thread was faster
                 return
-            action[0](*action[1:])
+            try:
+                action[0](*action[1:])
+            except KeyboardInterrupt:
+                self._after.appendleft(action)  # closing twice is harmless, not closing is not
+                raise
 
     def _close_entry(self, entry: Entry[K, R], reason: Discard) -> None:
         self._close(entry.resource, reason)
