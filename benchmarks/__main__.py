@@ -11,6 +11,7 @@ MEASUREMENTS = {
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
+    "chaos": "a soak against servers that fail in every way, then every failing call and an interrupt at every line",
     "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
 }
 

@@ -1,0 +1,101 @@
+"""The soak of ``tests/chaos.py`` for a few seconds with a fixed seed; ``python -m benchmarks chaos`` for longer, with another."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+import holdfast
+from tests.chaos import TARGET, VERBS, Call, Plan, Soak, switching_every
+from tests.conftest import Tls
+
+SEED = 20261120
+SECONDS = 3.5
+
+
+def test_whatever_the_server_does_every_answer_is_its_own_and_every_failure_is_documented(
+    no_leaks: None, tls: Tls
+) -> None:
+    with switching_every(0.0005):
+        report = Soak(SEED, SECONDS, tls.server_context(tickets=4), tls.client_context()).run()
+
+    assert report.violations == []
+    assert report.calls > 200, "too few to mean anything"
+    assert report.outcomes["answered"] > report.calls / 2
+    assert report.close_seconds < 1.0
+
+
+# -- who judges the judge ----------------------------------------------------------------------------------------------
+
+
+def plan_with(verb: str) -> Plan:
+    return next(plan for seed in range(10_000) if (plan := Plan.of(seed)).verb == verb)
+
+
+def called(tls: Tls, verb: str, executed: int = 1, once_only: bool = True, **outcome: Any) -> list[str]:
+    """What the judge says of one call with this outcome."""
+    soak = Soak(0, 0.0, tls.server_context(), tls.client_context())
+    call = Call("n", plan_with(verb), "POST", {}, "whole", once_only, True, False, **outcome)
+    soak.ledger.executed = [("n", TARGET, "POST")] * executed
+    soak._calls = [[call]]
+    soak._judge()
+    return soak.report.violations
+
+
+def answer(plan: Plan, **changed: Any) -> tuple[Any, ...]:
+    whole = {
+        "status": plan.status, "nonce": "n", "target": TARGET, "mark": "", "body": plan.body("n"), "whole": True
+    } | changed  # fmt: skip
+    return tuple(whole.values())
+
+
+def lost(*, executed: bool) -> Exception:
+    error = holdfast.ConnectionLost("gone", may_have_executed=executed, reused=True)
+    error.__cause__ = EOFError()
+    return error
+
+
+def test_the_judge_is_content_with_what_is_right(tls: Tls) -> None:
+    assert called(tls, "ok", answer=answer(plan_with("ok"))) == []
+    assert called(tls, "ok", executed=0, error=lost(executed=False)) == []
+    assert called(tls, "fin_at", error=lost(executed=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"nonce": "other"}, "another request's answer"),
+        ({"status": 418}, "status 418"),
+        ({"body": b"n"}, "which are not the"),
+        ({"mark": "unknown"}, "were taken for its answer"),
+    ],
+)
+def test_the_judge_notices_a_wrong_answer(tls: Tls, changed: dict[str, Any], said: str) -> None:
+    (violation,) = called(tls, "ok", answer=answer(plan_with("ok"), **changed))
+    assert said in violation
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ({"error": ValueError("x")}, "none of holdfast's exceptions"),
+        ({"error": holdfast.TooManyRedirects("x")}, "not what this leads to"),
+        ({"error": holdfast.ConnectionLost("x", reused=True)}, "no cause"),
+        ({"error": holdfast.TotalTimeout("Bearer hush-n")}, "a secret"),
+        ({"error": lost(executed=False)}, "although the error says that it was not"),
+        ({"error": lost(executed=True), "executed": 2}, "executed 2 times"),
+        ({"error": lost(executed=True), "seconds": 9.0}, "took 9.00 s"),
+        ({"answer": answer(plan_with("ok")), "executed": 0}, "never executed"),
+    ],
+)
+def test_the_judge_notices_a_wrong_failure(tls: Tls, outcome: dict[str, Any], said: str) -> None:
+    violations = called(tls, "ok", **outcome)
+    assert any(said in violation for violation in violations), violations
+
+
+def test_a_plan_follows_from_its_seed_alone_and_every_verb_comes_up() -> None:
+    plans = [Plan.of(random.Random(SEED).getrandbits(40)) for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert {Plan.of(seed).verb for seed in range(5000)} == set(VERBS)
