@@ -441,7 +441,8 @@ def test_fifty_idle_connections_cost_next_to_nothing_and_the_keeper_ends_with_th
     with Server(holding) as server:
         share, seconds = map(float, finished(script(IDLER, server.url())).split())
 
-    assert share < 0.001, f"{share:.4%} of a processor"
+    # 0.06 % over 30 s by itself; under coverage, beside other suites, a wake costs several times that.
+    assert share < 0.005, f"{share:.4%} of a processor"
     assert seconds < 1
 
 
