@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
@@ -165,9 +166,9 @@ def test_the_snapshot_is_frozen(net: Net) -> None:
 
 
 def test_every_field_is_documented() -> None:
-    documented = OriginStats.__doc__ or ""
+    documented = inspect.getdoc(OriginStats) or ""
     for name in [*OriginStats.__dataclass_fields__, "utilisation", "reuse_ratio"]:
-        assert f"        {name}: " in documented, name
+        assert f"    {name}: " in documented, name
 
 
 def test_as_dict_is_json_and_complete(net: Net) -> None:
