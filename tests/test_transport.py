@@ -119,3 +119,20 @@ def test_threads_that_begin_together_open_no_more_connections_than_there_are_thr
             thread.join()
 
         assert client.stats().created <= 8
+
+
+def test_a_body_whose_rest_was_drained_by_close_has_no_end_for_its_reader(no_leaks: None) -> None:
+    def in_two(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+        conn.wait_closed()
+
+    with Server(in_two) as server, Client() as client:
+        source = client.get(server.url("/"), stream=True)._source
+        assert source is not None
+        assert source.read() == b"ab"
+        source.close()
+        with pytest.raises(holdfast.StreamConsumedError):
+            source.read()
+
+        assert client.stats().idle == 1

@@ -266,14 +266,14 @@ class BodyStream:
       the lease in use and interrupts the reader. Otherwise a closer who came late would interrupt the next borrower.
     """
 
-    __slots__ = ("_abandoned", "_connection", "_end", "_finished", "_hold", "_pool", "trailers")
+    __slots__ = ("_abandoned", "_connection", "_cut", "_end", "_finished", "_hold", "_pool", "trailers")
 
     def __init__(self, pool: Pool[Route, Http1Connection], lease: Lease[Route, Http1Connection]) -> None:
         self._pool = pool
         self._connection = lease.resource
         self._hold = [lease]
         self._end = [True]
-        self._finished = self._abandoned = False
+        self._finished = self._abandoned = self._cut = False
         self.trailers: list[tuple[bytes, bytes]] = []
 
     def read(self) -> bytes:
@@ -301,7 +301,7 @@ class BodyStream:
         return data
 
     def _nothing_left(self) -> bytes:
-        if self._finished:
+        if self._finished and not self._cut:
             return b""
         raise StreamConsumedError("this response was closed before the end of its body")
 
@@ -342,6 +342,7 @@ class BodyStream:
             while (lease.resource.remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until:
                 piece = lease.resource.read_body_within(max(0.0, until - time.monotonic()))
                 if not piece:
+                    self._cut = bool(pieces)  # who reads on from here has missed them: for him this is no end
                     self._finish(lease)
                     return b"".join(pieces)
                 pieces.append(piece)
