@@ -10,6 +10,7 @@ import pytest
 import holdfast
 from holdfast import Client, Timeouts
 from holdfast.transport import keep_for
+from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo
 
@@ -70,7 +71,6 @@ def test_closing_while_another_thread_reads_never_yields_a_cut_body_nor_a_shared
             pass  # it was closed in the middle, and says so
         except Exception as error:  # noqa: BLE001 - anything else is what must not happen
             wrong.append(error)
-
 
     with Server(serve) as server, Client() as client:
         for _ in range(150):
@@ -136,3 +136,35 @@ def test_a_body_whose_rest_was_drained_by_close_has_no_end_for_its_reader(no_lea
             source.read()
 
         assert client.stats().idle == 1
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_a_response_without_a_body_has_its_own_header_fields_whoever_uses_the_connection_next(
+    method: str, no_leaks: None
+) -> None:
+    """It used to give its connection back first and look at what the connection had received afterwards."""
+
+    def reflect(conn: Conn) -> None:
+        for request in conn.read_requests():
+            fields = f"X-Nonce: {request.get('X-Nonce')}\r\nSet-Cookie: nonce={request.get('X-Nonce')}\r\n"
+            conn.send(f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n".encode())
+
+    wrong: list[tuple[str, str]] = []
+    limits = holdfast.Limits(max_connections_per_origin=2)
+
+    def work(client: Client, url: str, number: int) -> None:
+        for turn in range(40):
+            nonce = f"{number}-{turn}"
+            answer = client.request(method, url, headers={"X-Nonce": nonce})
+            got = answer.headers["X-Nonce"]
+            if (got, answer.cookies["nonce"]) != (nonce, nonce):
+                wrong.append((nonce, got))
+
+    with switching_every(1e-6), Server(reflect) as server, Client(limits=limits) as client:
+        threads = [threading.Thread(target=work, args=(client, server.url("/"), number)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert wrong == []

@@ -199,14 +199,15 @@ class Transport:
         if route.context is not None and not lease.reused:
             tls.remember_session(connection.stream.sock, route.server_name, route.port)  # type: ignore[attr-defined]
         body = BodyStream(self.pool, lease)
-        if connection.expected == 0:
-            body.read()  # nothing will come: the connection need not wait for the caller to find out
         response = Response(head.status_code, head.reason, connection.raw_headers, head.http_version, request, body)
         response.sets_cookies = connection.sets_cookies
         if connection.request_incomplete:
             response.request_incomplete = True
         if resends:
             response.attempts = resends + 1
+        if connection.expected == 0:
+            # Nothing will come: the connection need not wait for the caller to find out. From here on it may be another's.
+            body.read()
         return response
 
     # -- sending again -------------------------------------------------------------------------------------------------
