@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -861,6 +862,21 @@ def test_all_refuse(names: Callable[..., None]) -> None:
     assert caught.value.__cause__.errno == errno.ECONNREFUSED
     assert getattr(caught.value, "never_connected", False)
     assert not isinstance(caught.value, ConnectTimeout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Platform-specific: elsewhere the kernel refuses")
+def test_a_connection_of_a_socket_with_itself_is_a_refusal_and_the_port_is_free_at_once() -> None:
+    """On one machine a kernel chooses, now and then, the port of the very server that is down just now."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        own = bound.getsockname()
+
+    with pytest.raises(holdfast.ConnectionError, match="refused") as caught:
+        connect_tcp(*own, in_(WAIT), source_address=own)
+
+    assert getattr(caught.value, "never_connected", False)
+    with socket.socket() as server:
+        server.bind(own)
 
 
 def test_an_address_without_a_route_is_passed_over(names: Callable[..., None]) -> None:

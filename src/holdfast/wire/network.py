@@ -50,6 +50,7 @@ _TCP_INFO: int | None = getattr(socket, "TCP_INFO", 11) if sys.platform == "linu
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120
 _CLOSE_WAIT, _CLOSED = 8, 7
+_NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
 SocketOption = tuple[int, int, int]
 
@@ -608,6 +609,8 @@ class _Race:
         for fd in _connected_or_failed(list(self.running), seconds):
             sock = self.running[fd]
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0 and _met_itself(sock):
+                code = errno.ECONNREFUSED
             del self.running[fd]  # until here close_losers has it, whatever was raised
             if code == 0:
                 return sock
@@ -635,6 +638,21 @@ class _Race:
         for sock in self.running.values():
             sock.close()
         self.running.clear()
+
+
+def _met_itself(sock: socket.socket) -> bool:
+    """Whether both ends are this socket: nobody listens there, and the kernel chose that very port for ours.
+
+    TCP allows it (RFC 9293, section 3.5, simultaneous open). It happens on one machine, while a server on an ephemeral port is
+    down: each request would be read as its own answer, and the server could not have its port back.
+    """
+    try:
+        if sock.getsockname() != sock.getpeername():
+            return False
+    except OSError:
+        return False  # it is gone already: whoever uses it will find out
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)  # by RST: TIME_WAIT would keep the port
+    return True
 
 
 def _connected_or_failed(fds: list[int], seconds: float | None) -> list[int]:
