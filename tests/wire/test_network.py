@@ -872,7 +872,7 @@ def test_a_connection_of_a_socket_with_itself_is_a_refusal_and_the_port_is_free_
         own = bound.getsockname()
 
     with pytest.raises(holdfast.ConnectionError, match="refused") as caught:
-        connect_tcp(*own, in_(WAIT), source_address=own)
+        connect_tcp("127.0.0.1", own[1], in_(WAIT), source_address=own)
 
     assert getattr(caught.value, "never_connected", False)
     with socket.socket() as server:
