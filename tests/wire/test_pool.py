@@ -949,15 +949,6 @@ def test_no_callback_runs_in_a_finalizer(net: Net) -> None:
     assert [event.kind for event in told] == ["closed", "leaked"]
 
 
-@pytest.fixture
-def quick_gc() -> Iterator[None]:
-    """gc.collect() looks only at what was made since: hundreds of them are affordable."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 # -- exceptions at any line --------------------------------------------------------------------------------------------
 
 FILES = {module.__file__ for module in (pool, slots, leases)}
