@@ -6,6 +6,7 @@ Read from the source, not from memory: ``FLOORS`` is the drawing, and a module t
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -49,6 +50,7 @@ ROOMS = {
 EXCUSED = {("client", "__init__", "__version__"), ("call", "client", "Client")}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name below ``holdfast``; ``__init__`` is the package itself."""
     found = {}
@@ -60,9 +62,15 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The tree of a file's source, which nobody changes."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(module: str, path: Path) -> Iterator[tuple[str, str]]:
     """(module, name) of all that a module imports from the package itself, inside functions and for types too."""
-    return imports_of(module, ast.parse(path.read_text(encoding="utf-8")))
+    return imports_of(module, parsed(path))
 
 
 def imports_of(module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -81,10 +89,11 @@ def imports_of(module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
             assert not any(name.split(".")[0] == "holdfast" for name in names), f"{module}: import relatively"
 
 
+@functools.cache
 def foreign(path: Path) -> set[str]:
     """The top-level names of all that a module imports from elsewhere when it runs, inside functions too."""
     found = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     typing_only = {
         node
         for block in ast.walk(tree)
@@ -143,16 +152,15 @@ def test_no_two_modules_need_each_other_to_be_imported() -> None:
 
 def at_import(module: str, path: Path) -> set[str]:
     """What a module of the package imports from it at once: not inside functions, not for types only."""
-    top = ast.parse(path.read_text(encoding="utf-8"))
-    top.body = [node for node in top.body if isinstance(node, ast.ImportFrom)]
-    return {target for target, _ in imports_of(module, top)}
+    top: list[ast.stmt] = [node for node in parsed(path).body if isinstance(node, ast.ImportFrom)]
+    return {target for target, _ in imports_of(module, ast.Module(top, []))}
 
 
 def test_the_packages_inside_are_empty_so_that_importing_one_module_imports_no_other() -> None:
     for name in ("message", "wire", "contrib"):
-        source = (PACKAGE / name / "__init__.py").read_text(encoding="utf-8")
+        body = parsed(PACKAGE / name / "__init__.py").body
 
-        assert all(isinstance(node, ast.Expr) for node in ast.parse(source).body), f"{name}/__init__.py has code"
+        assert all(isinstance(node, ast.Expr) for node in body), f"{name}/__init__.py has code"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import holdfast
 from holdfast import Client, Limits, Retries, Timeouts
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, chunked, echo, ok, redirect, replies, response
+from tests.support import eventually
 
 
 @pytest.fixture
@@ -348,8 +349,7 @@ def test_closing_wakes_those_who_wait_for_a_connection(server: Server) -> None:
 
     thread = threading.Thread(target=wait)
     thread.start()
-    while client.stats().waiting == 0:
-        time.sleep(0)
+    eventually(lambda: client.stats().waiting, "somebody who waits")
     client.close()
     thread.join(5)
     held.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import signal
 import ssl
 import tempfile
 import threading
@@ -778,7 +779,6 @@ auth_param basic children 2
 acl known proxy_auth REQUIRED
 http_access allow known
 http_access deny all
-shutdown_lifetime 0 seconds
 """
 NCSA = "user:$apr1$holdfast$ykCmbe08kAWwXBYbWSOwU.\n"
 
@@ -806,7 +806,8 @@ def real_proxy(request: pytest.FixtureRequest, open_directory: Path) -> Iterator
         (root / "conf").write_text(SQUID.format(port=port, root=root, ncsa=ncsa))
         (root / "passwords").write_text(NCSA)
         argv = [program, "-N", "-f", str(root / "conf")]
-    with daemon(port, *argv, cwd=root):
+    # SIGTERM: squid takes two seconds to say good-bye to nobody.
+    with daemon(port, *argv, cwd=root, end=signal.SIGKILL):
         yield port
 
 

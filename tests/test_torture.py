@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 
@@ -107,13 +108,14 @@ def test_what_is_lost_is_noticed(torture: Torture) -> None:
     def hold(bench: object, nonce: str) -> None:
         kept.append(bench.stream("/big", nonce))  # type: ignore[attr-defined]
 
-    torture.patience = 0.05
+    before = torture.patience, torture.timeouts
+    torture.patience, torture.timeouts = 0.05, dataclasses.replace(torture.timeouts, pool=0.05)
     SCENARIOS["holds"] = (lambda bench: None, hold)
     try:
         torture.run_with_fault("holds", 0, "")
     finally:
         del SCENARIOS["holds"]
-        torture.patience = 2.0
+        torture.patience, torture.timeouts = before
         kept.pop().close()
 
     assert any("limit is not usable" in text for text in torture.findings.violations)

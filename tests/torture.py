@@ -425,6 +425,7 @@ class Torture:
     Attributes:
         findings: what came of it so far.
         patience: seconds until what other threads have not ended counts as lost.
+        timeouts: of every client.
     """
 
     def __init__(self, teller: Teller, plain: Server, secure: Server, client_context: ssl.SSLContext) -> None:
@@ -437,6 +438,7 @@ class Torture:
         self._numbers = itertools.count()
         self._warned: list[str] = []
         self.patience = SETTLE
+        self.timeouts = TIMEOUTS
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[Torture]:
@@ -474,7 +476,7 @@ class Torture:
         self.saboteur.sockets.clear()
         nonce = f"n{next(self._numbers)}"
         limits = Limits(max_connections=LIMIT, max_connections_per_origin=LIMIT)
-        client = Client(timeout=TIMEOUTS, limits=limits, verify=self.client_context, trust_env=False)
+        client = Client(timeout=self.timeouts, limits=limits, verify=self.client_context, trust_env=False)
         bench = Bench(client, self.plain, self.secure)
         prepare(bench)
         spoiler = spoil()

@@ -95,6 +95,8 @@ def test_it_keeps_nothing_alive_and_ends_when_all_are_gone(keeper: Keeper) -> No
     del one
     gc.collect()
     assert seen() is None
+    with keeper._condition:
+        keeper._condition.notify()  # it looks again by itself, but after a second: tests of a dropped client wait for that
     wait_for_end(keeper)
 
 

@@ -1,0 +1,100 @@
+"""What tests of a running client share: waiting for what other threads do, and Python processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import holdfast
+from holdfast import Client, Timeouts
+from tests.server import Conn, head, ok
+
+ROOT = Path(__file__).parent.parent
+QUICK = Timeouts(connect=5, read=5, pool=5)
+
+
+def eventually(done: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+    """Return when ``done()`` is true; fail if it is not in time. For what no event tells of."""
+    until = time.monotonic() + seconds
+    pause = threading.Event()
+    while not done():
+        assert time.monotonic() < until, f"{what}: not within {seconds} s"
+        pause.wait(0.002)
+
+
+def in_parallel(count: int, work: Callable[[int], object]) -> list[BaseException]:
+    """Run ``work(0)`` to ``work(count - 1)`` in threads; what they raised."""
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - it is what the test looks at
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads), "somebody hangs"
+    return errors
+
+
+def settled(client: Client) -> holdfast.OriginStats:
+    """The total, when nothing is under way any more."""
+    gauges = ("active", "connecting", "waiting")
+    eventually(lambda: not sum(getattr(client.stats(), gauge) for gauge in gauges), "nothing in use, being opened or waited for")
+    return client.stats().total
+
+
+def script(source: str, *arguments: str, coverage: bool = True, **settings: Any) -> subprocess.Popen[str]:
+    """A Python process of its own; forks with threads are what some are about, so no warning of them.
+
+    Args:
+        source: its program.
+        arguments: its ``sys.argv[1:]``.
+        coverage: measured like the tests are; False if what it measures itself would suffer from that.
+        settings: for ``subprocess.Popen``.
+    """
+    options = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "no_proxy": "*"}
+    if not coverage:
+        environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS")}
+    return subprocess.Popen(
+        [sys.executable, *options, "-c", source, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **settings,
+    )
+
+
+def finished(process: subprocess.Popen[str], text: str | None = None) -> str:
+    """What it printed; it ended well and had nothing to complain about."""
+    try:
+        output, errors = process.communicate(text, timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert (process.returncode, errors) == (0, "")
+    return output
+
+
+def holding(conn: Conn) -> None:
+    """/hold: half of a response, and the rest never; /close: a response, then the end; else its target."""
+    for request in conn.read_requests():
+        if request.target.startswith("/hold"):
+            conn.send(head(200, "Content-Length: 100000") + b"half")
+        else:
+            conn.send(ok(request.target.encode()))
+            if request.target == "/close":
+                return
