@@ -677,14 +677,16 @@ class RawBody:
         self._decoder = make_decoder(coding, self._max_decoded) if decode and coding else None
 
     def _some(self, limit: int | None) -> bytes:
-        if self._at >= len(self._buffer):
-            self._buffer = b"" if self.ended else self._next()
-            self._at = 0
-        start, size = self._at, len(self._buffer)
+        # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
+        start, buffer = self._at, self._buffer
+        if start >= len(buffer):
+            start, buffer = 0, b"" if self.ended else self._next()
+            self._buffer = buffer
+        size = len(buffer)
         end = size if limit is None else min(size, start + limit)
         self._at = end
         self.taken += end - start
-        return self._buffer if end - start == size else self._buffer[start:end]
+        return buffer if end - start == size else buffer[start:end]
 
     def _next(self) -> bytes:
         """The next piece, decoded if that is wanted; b"" at the end."""
