@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import holdfast
+from holdfast import Client
 from holdfast.message.response import RawBody
+from tests.server import Conn, Server
 
 HERE = str(Path(holdfast.__file__).parent)
 BLOCKED = 0.02  # seconds after which the other thread is taken to wait for a lock that this one holds
@@ -112,3 +116,25 @@ def test_a_piece_that_close_throws_away_is_not_the_end_of_the_body() -> None:
         current.append(RawBody(Pieces(b"12345", b"67890"), [], 200, b"OK", b"1.1", None))
         with meanwhile, contextlib.suppress(holdfast.StreamConsumedError):
             assert b"".join(current[-1].stream(3)) == b"1234567890"
+
+
+def stall(conn: Conn) -> None:
+    """To every request one byte of ten, and then nothing."""
+    for _ in conn.read_requests():
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx")
+
+
+def test_a_close_that_finds_a_reader_beginning_just_now_ends_its_read(no_leaks: None) -> None:
+    """It saw that nobody was reading, was too late to take the body for itself, and left: the reader never heard of it."""
+    answers: list[holdfast.Response] = []
+
+    def read() -> None:
+        with pytest.raises(holdfast.StreamConsumedError):
+            answers[-1].content  # noqa: B018 - reads it
+
+    with Server(stall) as server, Client(timeout=0.5) as client:
+        for meanwhile in at_every_step(read, "transport.py:close"):
+            answers.append(client.get(server.url("/"), stream=True))
+            source: Any = answers[-1]._source
+            with meanwhile:
+                source.close()

@@ -331,7 +331,10 @@ class BodyStream:
         lease.release(keep_for=None if seconds is None else keep_for(seconds), uses_left=uses)
 
     def drain(self) -> bytes | None:
-        """The rest of the payload if it is small and comes at once (64 KiB, 50 ms); None if the connection had to go."""
+        """The rest of the payload if it is small and comes at once (64 KiB, 50 ms).
+
+        None if there was too much, and the connection had to go; or if somebody else is reading it.
+        """
         try:
             lease = self._hold.pop()
         except IndexError:
@@ -367,9 +370,8 @@ class BodyStream:
 
         Called while another thread reads, it ends that read with a StreamConsumedError.
         """
-        if self._hold:
-            self.drain()
-        elif not self._finished and not self._abandoned:
+        # Not "if self._hold": a reader that began between that look and the next line would never hear of it.
+        if self.drain() is None and not self._abandoned:
             self._interrupt_reader()
 
     def _interrupt_reader(self) -> None:
