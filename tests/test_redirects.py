@@ -85,15 +85,13 @@ def test_the_method_and_whether_the_body_goes_along_are_those_of_requests(method
 
     ours = follow(asked(method, data=b"abc", headers={"Content-Type": "text/x"}), "/next", status)
     assert ours.method == theirs.method
-    if status == 301 and method != "POST":
-        # The one difference: requests keeps the method but loses the body, and so writes an empty resource.
-        assert (ours.body, ours.headers["Content-Length"], ours.headers["Content-Type"]) == (b"abc", "3", "text/x")
-        assert theirs.body is None
-        return
     assert ours.body == theirs.body
     described = ("Content-Length", "Content-Type", "Transfer-Encoding")
     got = [ours.headers.get(name) for name in described]
-    assert got == [theirs.headers.get(name) for name in described] or (ours.body is None and got[0] == "0")
+    # What requests leaves out urllib3 adds when it sends, except for methods that give content no meaning.
+    if theirs.body is None and theirs.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        theirs.headers["Content-Length"] = "0"
+    assert got == [theirs.headers.get(name) for name in described]
 
 
 def test_a_post_that_becomes_a_get_keeps_nothing_of_its_body() -> None:
@@ -117,7 +115,7 @@ def test_a_chunked_body_named_by_the_user_goes_along_or_leaves_nothing() -> None
     assert follow(request, "/x", 302).headers == {}
 
 
-@pytest.mark.parametrize("status", [307, 308, 301])
+@pytest.mark.parametrize("status", [307, 308])
 def test_a_body_is_sent_again_from_its_start(status: int) -> None:
     file = io.BytesIO(b"skipped-whole body")
     file.seek(8)
@@ -167,6 +165,11 @@ def test_the_request_that_was_redirected_stays_as_it_was() -> None:
         (START, " http://b.example/ ", "http://b.example/"),
         (START, "/caf\xc3\xa9", "http://a.example/caf%C3%A9"),
         (START, "/sp ace", "http://a.example/sp%20ace"),
+        (START, "http:///x", "http://a.example/x"),
+        (START, "http://", START),
+        (START, "//", START),
+        (START, "////x", "http://a.example//x"),
+        (START, "http://?q#f", START + "?q#f"),
         (START + "#kept", "/x", "http://a.example/x#kept"),
         (START + "#kept", "/x#own", "http://a.example/x#own"),
         (START + "#kept", "http://b.example/", "http://b.example/#kept"),
@@ -185,7 +188,7 @@ def test_only_http_and_https_are_followed(location: str) -> None:
     assert caught.value.response is response
 
 
-@pytest.mark.parametrize("location", ["http:///x", "http://", "//", "http://a b/", "http://a@b@c/", "http://a:99999/"])
+@pytest.mark.parametrize("location", ["https:///x", "https://", "http://a b/", "http://a@b@c/", "http://a:99999/"])
 def test_a_location_without_a_sound_host_is_an_error(location: str) -> None:
     request = asked()
     with pytest.raises(RequestException) as caught:
@@ -267,7 +270,9 @@ def test_secrets_stay_within_their_origin_and_its_upgrade_to_https(
     start: str, location: str, carried: dict[str, Any]
 ) -> None:
     request = asked(url=start, **carried)
-    assert follow(request, location).headers.multi_items() == request.headers.multi_items()
+    # A Cookie header that the user wrote stays behind, as in requests; what is in a jar is found there again.
+    kept = [(name, value) for name, value in request.headers.multi_items() if name != "Cookie" or "cookies" in carried]
+    assert follow(request, location).headers.multi_items() == kept
 
 
 @pytest.mark.parametrize(("start", "location"), AWAY + STAYING)
@@ -359,12 +364,14 @@ def test_what_the_redirect_sets_replaces_a_calls_own_cookie() -> None:
     assert following.headers["Cookie"] == "other=1; token=new"
 
 
-def test_a_cookie_header_of_the_users_gives_way_to_the_jar_elsewhere() -> None:
+def test_a_cookie_header_of_the_users_gives_way_to_the_jars_at_every_redirect() -> None:
     jar = CookieJar()
+    jar.set("a", "1", domain="a.example")
     jar.set("b", "2", domain="b.example")
     request = asked(headers={"Cookie": "mine=1"})
     request.prepare_cookies(None, jar)
-    assert follow(request, "/x").headers["Cookie"] == "mine=1"
+    assert request.headers["Cookie"] == "mine=1"
+    assert follow(request, "/x").headers["Cookie"] == "a=1"
     assert follow(request, "http://b.example/").headers["Cookie"] == "b=2"
 
 

@@ -6,7 +6,7 @@ What may travel where:
 \\                           same origin      http:80 → https:443    anywhere else
 ==========================  ===============  =====================  ============================
 Authorization, X-Api-Key …  kept             kept                   dropped, every line of them
-Cookie written by the user  kept             kept                   dropped
+Cookie written by the user  dropped          dropped                dropped
 ``cookies=`` of this call   kept             kept                   only those that name a domain
 cookies of the client       matched again    matched again          matched again
 Host written by the user    kept             dropped                dropped
@@ -16,9 +16,10 @@ Digest answers              computed again   dropped                dropped; no 
 A header that was dropped does not come back when the chain returns to the first origin. Nothing else of the last
 exchange survives: a body that does not go along takes the fields that describe it with it.
 
-The method is requests' and browsers' (Fetch standard, HTTP-redirect fetch, step 12): 303, and 302 too, mean GET unless
-it was HEAD; 301 turns POST into GET. In one place this departs from requests: it sends a PUT, PATCH or DELETE that is
-answered by 301 again *without* its body, which writes an empty resource; here the body goes along.
+Method, body and Cookie follow requests. 303, and 302 too, mean GET unless it was HEAD; 301 turns POST into GET and lets
+every other method be, as in browsers (Fetch standard, HTTP-redirect fetch, step 12). A body goes along with 307 and 308
+only: the PUT that a 301 answers is sent again *without* its body, where a browser would send it. A Cookie header the
+user wrote is for the first request; what the jars have for the new URL takes its place.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ _BODY_HEADERS = (
     "Trailer",
     "Expect",
 )
+
+# RFC 9110 section 8.6 wants "Content-Length: 0" only of methods that give content a meaning. The first request has it
+# for these too, and one that lost its body has not: as requests sends them.
+_CONTENT_HAS_NO_MEANING = frozenset(("DELETE", "OPTIONS", "TRACE"))
 
 
 def next_request(
@@ -122,6 +127,7 @@ def _follow(request: PreparedRequest, response: Response, url: Url, secret_heade
     following = request.copy()
     following.parsed = url
     _choose_method(following, response.status_code)
+    _choose_body(following, response.status_code)
     if url.origin != request.parsed.origin and "Host" in following.headers:
         del following.headers["Host"]
     leaves = leaves_origin(request.parsed, url)
@@ -136,9 +142,14 @@ def _choose_method(following: PreparedRequest, status: int) -> None:
     method = following.method
     if (status in (302, 303) and method != "HEAD") or (status == 301 and method == "POST"):
         following.method = "GET"
-    if status in (302, 303) or following.method != method:
+
+
+def _choose_body(following: PreparedRequest, status: int) -> None:
+    if status not in (307, 308):
         _drop(following, _BODY_HEADERS)
         following.set_body(None)
+        if following.method in _CONTENT_HAS_NO_MEANING:
+            following.headers["Content-Length"] = None
     elif following.content is not None:
         following.content.rewind()
 
@@ -149,6 +160,7 @@ def _drop(following: PreparedRequest, names: Collection[str]) -> None:
 
 
 def _keep_cookies(following: PreparedRequest, response: Response, leaves: bool) -> None:
+    following.headers["Cookie"] = None
     if following.cookies is not None:
         from .message.cookies import elsewhere
 
