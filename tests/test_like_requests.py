@@ -1661,7 +1661,6 @@ EXCUSED: dict[str, tuple[str, str]] = {
     "stream: iter_lines, a line end at the end": ("got", LINES),
     "auth: HTTPProxyAuth": ("sent[0].fields", ORIGIN),
     "auth: digest, challenged elsewhere": ("got sent_elsewhere", ORIGIN),
-    "redirect: to no host": ("got.raised sent", NO_HOST),
     "response: raise_for_status of a URL with a password": ("got", SHOWN),
     "headers: None removes a default": ("sent[0].fields", URLLIB3),
     "prepared: without a session's headers": ("sent[0].fields", URLLIB3),

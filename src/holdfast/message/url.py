@@ -161,8 +161,12 @@ class Url:
                 return Url.parse(reference)
             # Of "http:path" too: RFC 3986 section 5.2.2 lets it count as relative, and requests and browsers do.
             reference = reference[scheme.end() :]
-        if reference.startswith("//"):
-            return Url.parse(f"{self.scheme}:{reference}")
+        authority = _AUTHORITY.match(reference)
+        if authority is not None:
+            if authority[1]:
+                return Url.parse(f"{self.scheme}:{reference}")
+            # "http:///path" has no host, and requests takes it as the path alone: it stays with this host.
+            reference = reference[2:]
         _refuse_stripped(reference)
         return self._resolve(reference)
 
