@@ -1665,7 +1665,6 @@ EXCUSED: dict[str, tuple[str, str]] = {
     "headers: None removes a default": ("sent[0].fields", URLLIB3),
     "prepared: without a session's headers": ("sent[0].fields", URLLIB3),
     "redirect: escaped in lower case": ("got.url got.request.url", NORMAL),
-    "auth: digest after a redirect": ("got.history", CHALLENGES_TOO),
 }
 
 

@@ -85,13 +85,16 @@ class Call:
         history: list[Response] = []
         while (following := self._next_or_close(response)) is not None:
             response.next = following
+            # As in requests: after a redirect, history is about redirects, and challenges answered on the way are not in it.
+            response.history = history.copy()
             keep_what_is_small(response)
             if len(history) >= self.client.max_redirects:
                 raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
             history.append(response)
             self._authenticate(following, response.request.parsed)
             response = self.send(following)
-            response.history = history + response.history
+        if history:
+            response.history = history
         return response
 
     def _next_or_close(self, response: Response) -> PreparedRequest | None:
