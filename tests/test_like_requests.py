@@ -1652,8 +1652,6 @@ EXCUSED: dict[str, tuple[str, str]] = {
     "module: utils": ("got", NO_PARTS),
     "module: mount": ("got", NO_PARTS),
     "data: all None": ("got.request.fields sent[0].fields", FRAMED),
-    "data: empty file": ("got.request.fields sent[0].fields", FRAMED),
-    "data: BytesIO at its end": ("got.request.fields sent[0].fields", FRAMED),
     "redirect: PUT 301": ("got.request.fields sent[1].fields", KEEPS_BODY),
     "redirect: generator goes along": ("got sent", CONSUMED),
     "stream: content after a part of it was consumed": ("got", WHOLE),

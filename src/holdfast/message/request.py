@@ -336,8 +336,10 @@ class PreparedRequest:
     def _true_framing(self) -> tuple[str, str]:
         """The field that frames the body, and its value; empty if none is needed."""
         if self.content is not None:
+            # As requests: a body that was given and turns out empty goes out chunked, like one of unknown length. Only
+            # where nothing was given is it Content-Length: 0.
             length = self.content.length
-            return ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
+            return ("Content-Length", str(length)) if length else ("Transfer-Encoding", "chunked")
         # RFC 9110 section 8.6: a user agent SHOULD send Content-Length when the method anticipates content.
         return ("", "") if self.method in _NO_BODY_EXPECTED else ("Content-Length", "0")
 
