@@ -298,21 +298,58 @@ def test_a_body_whose_reading_was_interrupted_is_not_taken_for_whole(read: Calla
             again(response)
 
 
-def test_content_after_a_part_was_streamed_is_an_error_not_the_rest() -> None:
+def test_content_after_a_part_was_streamed_is_the_rest() -> None:
     response = answer(b"abc", b"def")
     assert next(response.iter_content(2)) == b"ab"
-    with pytest.raises(StreamConsumedError, match="2 bytes of this body were taken"):
-        _ = response.content
-    assert b"".join(response.iter_content(2)) == b"cdef"
-    with pytest.raises(StreamConsumedError, match="6 bytes"):
-        _ = response.content
+    assert response.content == b"cdef"
+    assert b"".join(response.iter_content(2)) == response.content == b"cdef"
 
 
-def test_content_after_an_empty_body_was_streamed_is_empty() -> None:
-    response = answer()
-    assert list(response.iter_content(2)) == []
-    assert list(response.iter_content(2)) == []
+def test_content_after_all_was_iterated_over_is_an_error_and_after_raw_was_read_nothing() -> None:
+    for pieces in ([b"abc"], []):
+        response = answer(*pieces)
+        assert list(response.iter_content(9)) == pieces
+        for again in READINGS[:6]:
+            with pytest.raises(StreamConsumedError, match="consumed already"):
+                again(response)
+    response = answer(b"abc")
+    assert response.raw.read() == b"abc"
+    assert list(response.iter_content(9)) == []
+    response = answer(b"abc")
+    assert response.raw.read() == b"abc"
     assert response.content == b""
+
+
+def test_content_of_a_coded_body_after_a_part_is_the_rest_decoded() -> None:
+    response = answer(*(bytes([byte]) for byte in gzip.compress(b"abcdef")), headers=GZIP)
+    assert next(response.iter_content(2)) == b"a"
+    assert response.content == b"bcdef"
+
+
+@pytest.mark.parametrize("first", [lambda r: next(r.iter_content(2)), lambda r: r.raw.read(2)])
+def test_a_rest_that_is_cut_short_is_an_error_and_stays_one(first: Callable[[Response], Any]) -> None:
+    response = answer(b"abc", IncompleteBody("cut"))
+    first(response)
+    for _ in range(2):
+        with pytest.raises(IncompleteBody):
+            _ = response.content
+
+
+def test_a_coded_rest_that_is_cut_short_is_an_error_and_stays_one() -> None:
+    response = answer(gzip.compress(b"abcdef")[:-9], headers=GZIP)
+    for _ in range(2):
+        with pytest.raises(ContentDecodingError):
+            response.raw.read(decode_content=True)
+    with pytest.raises(ContentDecodingError):
+        _ = response.content
+
+
+def test_a_part_of_a_body_that_was_closed_is_not_its_content() -> None:
+    with answer(b"abc", b"def") as response:
+        next(response.iter_content(2))
+    for _ in range(2):
+        with pytest.raises(StreamConsumedError, match="closed"):
+            _ = response.content
 
 
 def test_content_is_whole_when_nothing_was_taken_yet() -> None:

@@ -4,8 +4,9 @@ Laws:
 
 1. **No reference leads back to a Response from what it holds.** Whoever drops a streamed response drops its body
    source at the same moment, by reference count, and the source gives the connection back or closes it.
-2. **A body is whole or it is an error.** Content that could not be read once is never b"" the second time, and
-   ``content`` after part of the body was streamed is a StreamConsumedError, not the rest of it.
+2. **A body is read to its end or it is an error.** Content that could not be read once is never b"" the second time;
+   ``content`` after part of the body was streamed is the rest of it, as in requests, and an error like any other if the
+   rest is cut short, was closed, or if iterating has given everything out already.
 3. **Nothing is looked at before somebody asks.** Header fields are indexed, cookies parsed and a decoder built at
    first use; reading ``content`` of a body without content coding is one scan of the raw names and one join.
 
@@ -42,6 +43,7 @@ _MAX_CHARSET = 40
 _NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"))
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CLOSED = "this response was closed before its body was read"
+_CONSUMED = StreamConsumedError("the body of this response was consumed already, by iter_content() or iter_lines()")
 _UNSET: Any = object()
 
 
@@ -75,7 +77,7 @@ class Response:
         max_decoded: bytes the body may decode to; None for any number.
 
     Attributes:
-        history: the responses, redirects and challenges, that led to this one; the oldest first.
+        history: the redirects that led to this one, the oldest first; without any, the challenges that were answered.
         next: the request that would follow this redirect, when it was not followed; else None.
         elapsed_seconds: from sending the request to having the response's head; ``elapsed`` is the same as timedelta.
         sets_cookies: False when it is known that no field is a Set-Cookie.
@@ -253,8 +255,10 @@ class Response:
     def content(self) -> bytes:
         """The whole body, content codings undone; kept, so it may be read any number of times.
 
+        If a part of it was streamed before, this is what is left, as in requests.
+
         Raises:
-            StreamConsumedError: it was streamed, in part or whole, or closed before.
+            StreamConsumedError: it was iterated over to its end, or closed before.
             ChunkedEncodingError, ContentDecodingError, BodyReadTimeout, TotalTimeout, ConnectionError: it could not
                 be read; each further access raises the same.
         """
@@ -265,7 +269,7 @@ class Response:
         if self._failure is not None:
             raise _again(self._failure)
         if self._raw is not None:
-            self._check_untouched(self._raw)
+            self._check_open(self._raw)
         try:
             data = self._load()
         except BaseException as error:
@@ -275,24 +279,17 @@ class Response:
         return data
 
     def _load(self) -> bytes:
-        source = self._source
-        if source is None or (self._raw is not None and self._raw.ended):
-            return b""
-        data = _read_all(source)
+        source, raw = self._source, self._raw
+        if raw is not None:
+            return raw.read(None, True)
+        data = b"" if source is None else _read_all(source)
         if data and (coding := _field(self.raw_headers, b"content-encoding")):
             decoder = make_decoder(coding, self._max_decoded)
             if decoder is not None:
                 return decoder.decode_all(data)
         return data
 
-    def _check_untouched(self, raw: RawBody) -> None:
-        """Whether the body can still be read from its first byte."""
-        if raw.taken or (raw.started and not raw.ended):
-            raise StreamConsumedError(
-                f"{raw.taken} bytes of this body were taken already, by iter_content(), iter_lines() or raw; "
-                "content would not be the whole of it",
-                response=self,
-            )
+    def _check_open(self, raw: RawBody) -> None:
         if raw.closed and not raw.ended:
             raise StreamConsumedError(_CLOSED, response=self)
 
@@ -406,10 +403,7 @@ class Response:
         if self._failure is not None:
             raise _again(self._failure)
         raw = self.raw
-        if raw.ended and raw.taken:
-            raise StreamConsumedError("the body of this response was consumed already", response=self)
-        if raw.closed and not raw.ended:
-            raise StreamConsumedError(_CLOSED, response=self)
+        self._check_open(raw)
         return raw
 
     def _stream(self, raw: RawBody, chunk_size: int | None) -> Iterator[bytes]:
@@ -421,6 +415,8 @@ class Response:
                 self._note(error)
                 raise
             if not piece:
+                # Iterating alone ends a body: after raw was read to its end there is nothing left, and that is no error.
+                self._failure = _CONSUMED
                 return
             yield piece
 
@@ -527,7 +523,6 @@ class RawBody:
         headers, status, reason, version: the head; version is 10 or 11.
         decode_content: whether ``read`` and ``stream`` undo content codings when not told. False, as in requests.
         taken: bytes that were given out.
-        started: whether anything was asked of the network.
         ended: whether the body was read to its end.
         closed: whether it was closed, by ``close()``.
     """
@@ -545,7 +540,6 @@ class RawBody:
         "closed",
         "decode_content",
         "ended",
-        "started",
         "status",
         "taken",
     )
@@ -571,7 +565,6 @@ class RawBody:
         self.status = status
         self.decode_content = False
         self.taken = 0
-        self.started = False
         self.ended = source is None
         self.closed = False
 
@@ -693,24 +686,20 @@ class RawBody:
         if self.closed or self._source is None:
             raise StreamConsumedError("this response was closed before the end of its body")
         decoder = self._decoder
-        if decoder is None:
-            return self._arrived()
+        piece = self._source.read() if decoder is None else self._next_decoded(self._source, decoder)
+        if not piece:
+            self.ended = True  # only now: coded data that was cut short has no end
+        return piece
+
+    def _next_decoded(self, source: BodySource, decoder: Decoder) -> bytes:
         while True:
             if decoder.fed and (piece := decoder.read(_PIECE)):
                 return piece
-            data = self._arrived()
+            data = source.read()
             if not data:
                 decoder.finish()
                 return b""
             decoder.feed(data)
-
-    def _arrived(self) -> bytes:
-        assert self._source is not None  # said by _next
-        self.started = True
-        data = self._source.read()
-        if not data:
-            self.ended = True
-        return data
 
 
 # ------------------------------------------------------------------------------------------------ reading helpers
