@@ -16,6 +16,7 @@ import pytest
 
 import holdfast
 from holdfast import Client, Limits, Retries, Timeouts
+from holdfast.cookies import CookieJar
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, chunked, echo, ok, redirect, replies, response
 from tests.support import eventually
@@ -682,3 +683,39 @@ def test_a_client_pickles_as_its_configuration(server: Server) -> None:
     assert (copied.timeout.read, copied.limits.max_connections) == (7, 3)
     assert [h for h in first.headers if h[0] != "Host"] == [h for h in second.headers if h[0] != "Host"]
     assert (first.target, second.target, first.connection, second.connection) == ("/x?a=1", "/x?a=1", 0, 1)
+
+
+def test_a_url_object_is_asked_for_its_text_at_every_call(server: Server) -> None:
+    """Calls used to be prepared once per object, whatever it meant by then."""
+
+    class Page:
+        number = 1
+
+        def __str__(self) -> str:
+            return server.url(f"/page/{self.number}")
+
+    page = Page()
+    with Client() as client:
+        client.get(page)
+        page.number = 2
+        client.get(page)
+
+    assert [request.target for request in server.requests] == ["/page/1", "/page/2"]
+
+
+def test_a_jar_that_was_replaced_gives_no_cookies_to_redirects(no_leaks: None) -> None:
+    """The request kept for a URL used to keep the jar of its time as well, and a redirect looks into its request's jar."""
+
+    def script(conn: Conn) -> None:
+        for request in conn.read_requests():
+            conn.send(redirect("/there") if request.target == "/here" else ok())
+
+    one, other = CookieJar(), CookieJar()
+    with Server(script) as server, Client() as client:
+        client.cookies = one
+        client.get(server.url("/here"))
+        client.cookies = other
+        one.set("session", "of one")
+        client.get(server.url("/here"))
+
+        assert [request.get("Cookie") for request in server.requests] == ["", "", "", ""]

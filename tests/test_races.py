@@ -19,7 +19,8 @@ import pytest
 import holdfast
 from holdfast import Client
 from holdfast.message.response import RawBody
-from tests.server import Conn, Server
+from tests.conftest import Tls
+from tests.server import Conn, Server, echo
 
 HERE = str(Path(holdfast.__file__).parent)
 BLOCKED = 0.02  # seconds after which the other thread is taken to wait for a lock that this one holds
@@ -31,16 +32,18 @@ class Meanwhile:
     Args:
         at: k, from 1.
         work: what is done meanwhile.
-        functions: those whose steps count, at every instruction: "pool.py:acquire"; empty for every line of holdfast.
+        functions: those whose steps count, "pool.py:acquire"; empty for all of holdfast.
+        lines: whether a step is a line, and not an instruction.
 
     Attributes:
         struck: whether there were so many steps.
     """
 
-    def __init__(self, at: int, work: Callable[[], object], *functions: str) -> None:
+    def __init__(self, at: int, work: Callable[[], object], functions: tuple[str, ...], lines: bool) -> None:
         self.struck = False
         self._at = at
         self._functions = functions
+        self._step = "line" if lines else "opcode"
         self._steps = 0
         self._errors: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(work,), name="test-meanwhile")
@@ -58,9 +61,10 @@ class Meanwhile:
 
     def __exit__(self, *exc_info: object) -> None:
         sys.settrace(self._before)
-        if self.struck:
-            self._thread.join(10)
-            assert not self._thread.is_alive(), "a deadlock"
+        if not self.struck:
+            self._thread.start()  # afterwards, then
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "a deadlock"
         if self._errors:
             raise self._errors[0]
 
@@ -68,11 +72,11 @@ class Meanwhile:
         path, name = frame.f_code.co_filename, frame.f_code.co_name
         if not path.startswith(HERE) or (self._functions and f"{Path(path).name}:{name}" not in self._functions):
             return None
-        frame.f_trace_opcodes = bool(self._functions)
+        frame.f_trace_opcodes = self._step == "opcode"
         return self._on_step
 
     def _on_step(self, frame: Any, event: str, arg: Any) -> Any:
-        if event == ("opcode" if self._functions else "line"):
+        if event == self._step:
             self._steps += 1
             if self._steps == self._at:
                 self.struck = True
@@ -81,10 +85,10 @@ class Meanwhile:
         return self._on_step
 
 
-def at_every_step(work: Callable[[], object], *functions: str) -> Iterator[Meanwhile]:
+def at_every_step(work: Callable[[], object], *functions: str, lines: bool = False) -> Iterator[Meanwhile]:
     """A Meanwhile for each k. The caller enters each of them; it ends after the first that had nothing left to strike."""
     for at in itertools.count(1):
-        meanwhile = Meanwhile(at, work, *functions)
+        meanwhile = Meanwhile(at, work, functions, lines)
         yield meanwhile
         if not meanwhile.struck:
             assert at > 1, "nothing was executed"
@@ -138,3 +142,38 @@ def test_a_close_that_finds_a_reader_beginning_just_now_ends_its_read(no_leaks: 
             source: Any = answers[-1]._source
             with meanwhile:
                 source.close()
+
+
+# -- settings that change while a request is being prepared -------------------------------------------------------------
+
+USUAL = Client().headers  # one object, with one version
+PREPARING = tuple(f"client.py:{name}" for name in ("_plain", "_prepare", "prepare_request", "cookies"))
+
+
+@pytest.mark.parametrize(
+    ("change", "undo", "trace"),
+    [
+        (lambda c: setattr(c, "auth", ("user", "pass")), lambda c: setattr(c, "auth", None), "Authorization"),
+        (lambda c: setattr(c, "params", {"key": "secret"}), lambda c: setattr(c, "params", {}), "target"),
+        (lambda c: c.cookies.set("session", "secret"), lambda c: c.cookies.clear(), "Cookie"),
+        (lambda c: setattr(c, "headers", {"X-Key": "secret"}), lambda c: setattr(c, "headers", USUAL), "X-Key"),
+    ],
+    ids=["auth", "params", "cookies", "headers"],
+)
+def test_a_setting_that_was_taken_back_is_in_no_later_request(
+    change: Callable[[Client], object], undo: Callable[[Client], object], trace: str, no_leaks: None
+) -> None:
+    """The request kept for a URL was looked at for being plain, and then prepared: what was set in between stayed in it."""
+    with Server(echo) as server:
+        clients: list[Client] = []
+        for meanwhile in at_every_step(lambda: change(clients[-1]), *PREPARING, lines=True):
+            with Client(headers=USUAL, trust_env=False) as client:
+                clients.append(client)
+                undo(client)
+                with meanwhile:
+                    client.get(server.url("/"))
+                undo(client)
+                client.get(server.url("/"))
+
+                received = server.requests[-1]
+                assert (received.get(trace), received.target) == ("", "/")

@@ -331,23 +331,31 @@ class Client:
     # -- preparing -----------------------------------------------------------------------------------------------------
 
     def _plain(self, method: str, url: Any) -> PreparedRequest | None:
-        """The request of a call that adds nothing of its own: a copy of the one prepared for this URL before."""
-        if self.params or self.auth is not None or self.hooks["response"] or (self._jar is not None and len(self._jar)):
+        """The request of a call that adds nothing of its own: a copy of the one prepared for this URL before.
+
+        What is kept must follow from its key and the version beside it. Settings may change at any moment, so none of those
+        that were found empty here is looked at again when it is made.
+        """
+        jar = self._jar
+        if self.params or self.auth is not None or self.hooks["response"] or (jar is not None and len(jar)):
             return None
-        version = self._headers.version
+        if type(url) is not str and not isinstance(url, (bytes, Url)):
+            return None  # an object whose text may be another one next time
         netrc = self._netrc_seen() if self.trust_env else None
         try:
             found = self._templates.get((method, url))
         except TypeError:
-            return None  # an URL object that cannot be hashed
-        if found is None or found[0] != version or found[1] is not netrc:
-            prepared = self.prepare_request(Request(method, url))
-            if prepared._hooks is not None or prepared.signer is not None or prepared.content is not None:
-                return prepared
+            return None  # a method that cannot be hashed is none
+        if found is None or found[0] != self._headers.version or found[1] is not netrc:
+            headers = self._headers.copy()
+            version = headers.version
+            prepared = self._prepare(Request(method, url), headers, use_netrc=netrc is not None)
             if len(self._templates) >= MAX_TEMPLATES:
                 self._templates.clear()
             self._templates[method, url] = found = (version, netrc, prepared)
-        return found[2].copy()
+        twin = found[2].copy()
+        twin.jar = None if self._jar_per_call else jar
+        return twin
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """The request as it will be sent, with this client's headers, params, cookies, auth and hooks merged in.
@@ -355,25 +363,34 @@ class Client:
         Raises:
             InvalidURL, MissingSchema, InvalidSchema, InvalidHeader, InvalidRequest, InvalidJSONError: it cannot be sent.
         """
+        jar = None if self._jar_per_call else self._jar
+        return self._prepare(request, self._headers.copy(), self.params, jar, self.hooks, self.auth)
+
+    def _prepare(
+        self,
+        request: Request,
+        headers: Headers,
+        params: Any = None,
+        jar: CookieJar | None = None,
+        hooks: Any = None,
+        auth: Any = None,
+        use_netrc: bool = True,
+    ) -> PreparedRequest:
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
-        prepared.prepare_url(self._absolute(request.url), _merge_params(self.params, request.params))
-        headers = self._headers.copy()
+        prepared.prepare_url(self._absolute(request.url), _merge_params(params, request.params))
         if request.headers:
             headers.update(request.headers)
         prepared.headers = headers
-        prepared.prepare_cookies(request.cookies, None if self._jar_per_call else self._jar)
+        prepared.prepare_cookies(request.cookies, jar)
         prepared.prepare_body(request.data, request.files, request.json)
-        prepared.prepare_hooks(_merge_hooks(self.hooks, request._hooks))
-        prepared.prepare_auth(self._auth_for(prepared, request.auth))
+        prepared.prepare_hooks(_merge_hooks(hooks, request._hooks))
+        if request.auth is not None:
+            auth = request.auth
+        if auth is None and use_netrc and prepared.parsed.password is None and "Authorization" not in headers:
+            auth = self._netrc_for(prepared.parsed)
+        prepared.prepare_auth(auth)
         return prepared
-
-    def _auth_for(self, prepared: PreparedRequest, given: Any) -> Any:
-        """What the call says, else the client, else the header or the URL itself, else netrc."""
-        auth = self.auth if given is None else given
-        if auth is None and prepared.parsed.password is None and "Authorization" not in prepared.headers:
-            return self._netrc_for(prepared.parsed)
-        return auth
 
     def _netrc_for(self, url: Url) -> tuple[str, str] | None:
         return netrc_auth(url) if self.trust_env and self._netrc_seen() is not None else None
