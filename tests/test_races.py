@@ -177,3 +177,24 @@ def test_a_setting_that_was_taken_back_is_in_no_later_request(
 
                 received = server.requests[-1]
                 assert (received.get(trace), received.target) == ("", "/")
+
+
+def test_cookies_that_come_to_a_new_client_at_the_same_moment_are_all_kept() -> None:
+    """Each thread made a jar, put its cookie in and saw the other's jar take the place of its own."""
+    clients: list[Client] = []
+    for meanwhile in at_every_step(lambda: clients[-1].cookies.set("b", "2"), "client.py:cookies"):
+        clients.append(Client())
+        with meanwhile:
+            clients[-1].cookies.set("a", "1")
+
+        assert clients[-1].cookies.get_dict() == {"a": "1", "b": "2"}
+
+
+def test_a_jar_that_is_set_is_not_replaced_by_one_that_was_missed_before() -> None:
+    clients: list[Client] = []
+    for meanwhile in at_every_step(lambda: setattr(clients[-1], "cookies", {"b": "2"}), "client.py:cookies"):
+        clients.append(Client())
+        with meanwhile:
+            clients[-1].cookies  # noqa: B018 - makes one if there is none
+
+        assert clients[-1].cookies.get_dict() == {"b": "2"}

@@ -106,6 +106,8 @@ class Client:
         ValueError: an argument makes no sense; at once, not at the first request.
     """
 
+    _jar: CookieJar | None = None  # until somebody needs one
+
     def __init__(
         self,
         *,
@@ -140,7 +142,6 @@ class Client:
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._netrc_seen = watch(netrc_stamp, "NETRC", clock)
         self._routes: dict[Any, Route] = {}
-        self._jar: CookieJar | None = None
         self._jar_per_call = False
         self._base_url = None if base_url is None else Url.parse(base_url)
         self._headers = default_headers()
@@ -178,17 +179,22 @@ class Client:
     @property
     def cookies(self) -> CookieJar:
         """The cookie jar: what servers set, and what you put in it."""
-        if self._jar is None:
+        jar = self._jar
+        if jar is None:
             from .message.cookies import CookieJar
 
-            self._jar = CookieJar()
-        return self._jar
+            # Several threads may come here at once with a cookie each. setdefault() is one step: all of them get the same jar.
+            jar = self.__dict__.setdefault("_jar", CookieJar())
+        return jar
 
     @cookies.setter
     def cookies(self, value: Any) -> None:
         from .message.cookies import cookiejar_from_dict
 
-        self._jar = cookiejar_from_dict(value) if isinstance(value, Mapping) and not hasattr(value, "set_cookie") else value
+        if value is None:
+            self.__dict__.pop("_jar", None)
+        else:
+            self._jar = cookiejar_from_dict(value) if isinstance(value, Mapping) and not hasattr(value, "set_cookie") else value
 
     @property
     def timeout(self) -> Timeouts:
