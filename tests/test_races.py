@@ -198,3 +198,24 @@ def test_a_jar_that_is_set_is_not_replaced_by_one_that_was_missed_before() -> No
             clients[-1].cookies  # noqa: B018 - makes one if there is none
 
         assert clients[-1].cookies.get_dict() == {"b": "2"}
+
+
+def test_authorities_of_the_environment_are_not_remembered_for_when_they_are_gone(
+    tls: Tls, monkeypatch: pytest.MonkeyPatch, no_leaks: None
+) -> None:
+    """The variable appeared between the question whether there is one and the making of the route, which was then kept."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with Server(echo, tls=tls.server_context()) as server:
+        with Client() as client, pytest.raises(holdfast.SSLError):
+            client.get(server.url("/"))  # certifi does not know the test's own authority
+        functions = ("client.py:_route", "client.py:_context")
+        for meanwhile in at_every_step(lambda: monkeypatch.setenv("SSL_CERT_FILE", tls.ca_path), *functions, lines=True):
+            with Client() as client:
+                with meanwhile, contextlib.suppress(holdfast.SSLError):
+                    client.get(server.url("/"))
+                monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+                client.close_idle()
+
+                with pytest.raises(holdfast.SSLError):
+                    client.get(server.url("/"))

@@ -424,7 +424,7 @@ class Client:
         if self.trust_env and may_name_authorities():
             return self._new_route(url, self._context(verify, cert))
         if verify is True and cert is None:
-            return self._routes.get(url.origin) or self._remember(url.origin, url, self._context(True, None))
+            return self._routes.get(url.origin) or self._remember(url.origin, url, self._usual_context())
         # A path is looked at every time: a bundle that was renewed is another configuration.
         return self._new_route(url, self._context(verify, cert))
 
@@ -455,6 +455,12 @@ class Client:
             if error.filename != said.path:
                 raise
             raise explain_authorities(error, said) from error
+
+    def _usual_context(self) -> ssl.SSLContext:
+        """For what is remembered: not what the environment says by now, which may be something else soon."""
+        from .wire import tls
+
+        return tls.context_for()
 
     def _remember(self, origin: Any, url: Url, context: ssl.SSLContext | None) -> Route:
         if len(self._routes) >= MAX_TEMPLATES:
