@@ -219,3 +219,19 @@ def test_authorities_of_the_environment_are_not_remembered_for_when_they_are_gon
 
                 with pytest.raises(holdfast.SSLError):
                     client.get(server.url("/"))
+
+
+def test_proxies_and_params_may_be_changed_in_place_while_a_request_is_prepared() -> None:
+    clients: list[Client] = []
+
+    def change() -> None:
+        clients[-1].proxies.clear()
+        clients[-1].params.update({str(number): number for number in range(9)})
+
+    functions = ("environment.py:select_proxy", "url.py:_encode_params", "client.py:_merge_params", "body.py:form_pairs")
+    for meanwhile in at_every_step(change, *functions):
+        with Client(proxies={"http": "http://127.0.0.1:1", "no_proxy": "x"}, params={"a": "b"}) as client:
+            clients.append(client)
+            with meanwhile:
+                request = client.prepare_request(holdfast.Request("GET", "http://example.org/"))
+                client._route(request, True, None)

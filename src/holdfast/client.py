@@ -558,7 +558,8 @@ _CONFIGURATION = (
 
 def _merge_params(ours: Any, given: Any) -> Any:
     if not ours or not given:
-        return given or ours
+        # A copy: somebody may add to the client's own while its items are being encoded.
+        return given or (ours.copy() if isinstance(ours, dict) else ours)
     if isinstance(ours, Mapping) and isinstance(given, Mapping):
         merged = {**ours, **given}
         return {name: value for name, value in merged.items() if value is not None}

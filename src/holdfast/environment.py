@@ -144,6 +144,7 @@ def _proxies_of(variables: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+_UNSAID: Any = object()
 _last: tuple[tuple[Any, ...], Environment] = ((None,) * len(_KEYS), Environment({}))
 
 
@@ -197,9 +198,10 @@ def select_proxy(url: Url, proxies: Mapping[str, Any]) -> tuple[bool, Any]:
     """(whether the mapping says anything of this URL, the proxy or None): requests' order of keys. Pure."""
     decided = False
     for key in (f"{url.scheme}://{url.host}", url.scheme, f"all://{url.host}", "all"):
-        if key in proxies:
-            if proxies[key] is not None:
-                return True, proxies[key] or None
+        proxy = proxies.get(key, _UNSAID)  # one look: the client's own mapping may be changed meanwhile
+        if proxy is not _UNSAID:
+            if proxy is not None:
+                return True, proxy or None
             decided = True
     return decided, None
 
