@@ -13,7 +13,8 @@ from typing import Any
 
 import holdfast
 from holdfast import Client, Timeouts
-from tests.server import Conn, head, ok
+from holdfast.wire.keeper import keeper
+from tests.server import Conn, Server, head, ok
 
 ROOT = Path(__file__).parent.parent
 QUICK = Timeouts(connect=5, read=5, pool=5)
@@ -54,19 +55,36 @@ def settled(client: Client) -> holdfast.OriginStats:
     return client.stats().total
 
 
-def script(source: str, *arguments: str, coverage: bool = True, **settings: Any) -> subprocess.Popen[str]:
+def by_name(client: Client, server: Server) -> holdfast.OriginStats:
+    """The figures of one server's origin."""
+    return next(origin for origin in client.stats().origins if origin.origin.endswith(f":{server.port}"))
+
+
+def eventually_swept(client: Client, done: Callable[[], object], what: str) -> None:
+    """The same for what the keeper has to do. It looks once a second; here it is woken over and over."""
+
+    def done_by_the_keeper() -> object:
+        keeper.watch(client._transport.pool)
+        return done()
+
+    eventually(done_by_the_keeper, what)
+
+
+def script(source: str, *arguments: str, plain: bool = False, **settings: Any) -> subprocess.Popen[str]:
     """A Python process of its own; forks with threads are what some are about, so no warning of them.
 
     Args:
         source: its program.
         arguments: its ``sys.argv[1:]``.
-        coverage: measured like the tests are; False if what it measures itself would suffer from that.
+        plain: neither in development mode nor under coverage, as it measures something.
         settings: for ``subprocess.Popen``.
     """
-    options = ["-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+    options = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "no_proxy": "*"}
-    if not coverage:
-        environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS")}
+    if plain:
+        environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
+    else:
+        options += ["-X", "dev"]
     return subprocess.Popen(
         [sys.executable, *options, "-c", source, *arguments],
         stdin=subprocess.PIPE,

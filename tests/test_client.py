@@ -17,6 +17,7 @@ import pytest
 import holdfast
 from holdfast import Client, Limits, Retries, Timeouts
 from holdfast.cookies import CookieJar
+from holdfast.wire.keeper import keeper
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, chunked, echo, ok, redirect, replies, response
 from tests.support import eventually
@@ -358,7 +359,7 @@ def test_closing_wakes_those_who_wait_for_a_connection(server: Server) -> None:
     assert isinstance(outcome[0], holdfast.ClientClosed)
 
 
-def test_a_dropped_client_closes_its_connections_without_a_warning(no_leaks: None) -> None:
+def test_a_dropped_client_closes_its_connections_without_a_warning_and_its_keeper_ends(no_leaks: None) -> None:
     ended = threading.Event()
 
     def serve(conn: Conn) -> None:
@@ -372,6 +373,7 @@ def test_a_dropped_client_closes_its_connections_without_a_warning(no_leaks: Non
         gc.collect()
 
         assert ended.wait(5)
+        eventually(lambda: not keeper.running, "the end of the keeper, which is not told", 3)
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------------

@@ -985,3 +985,16 @@ def test_a_unix_path_that_makes_no_sense_leaves_nothing_open() -> None:
 def test_a_unix_path_that_is_too_long_is_an_error() -> None:
     with pytest.raises(holdfast.ConnectionError, match="too long"):
         connect_unix("/" + "x" * 200, None)
+
+
+def test_a_glance_at_closed_descriptors_is_harmless() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert network.suspicious([]) == []
+        assert network.suspicious([one.fileno()]) == []
+        other.send(b"x")
+        assert network.suspicious([one.fileno()]) == [one.fileno()]
+        assert one.recv(1) == b"x", "it has consumed nothing"
+        gone = os.dup(one.fileno())
+        os.close(gone)
+        assert network.suspicious([gone]) == [gone]

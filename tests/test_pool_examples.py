@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import holdfast
-from examples import crawler, pool_of_anything
+from examples import crawler, fan_out_dask, pool_of_anything
+from holdfast import Client
 from tests.server import Conn, Server, ok, redirect
+from tests.support import QUICK, eventually, finished, script
 
 EXAMPLES = Path(crawler.__file__).parent
 
@@ -205,6 +212,60 @@ sys.exit(service.main([sys.argv[1]]))
     assert nobody.stderr.count("WARNING service: cannot connect to") == 2
 
 
+@contextlib.contextmanager
+def service(upstream: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The example service in front of ``upstream``, and where it listens."""
+    path = str(EXAMPLES / "service.py")
+    process = script("import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')", path, upstream)
+    assert process.stdout is not None
+    try:
+        line: str = process.stdout.readline()
+        assert line.startswith("listening on "), process.communicate()[1]
+        yield line.split()[2].rstrip(","), process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_the_example_service_answers_who_is_under_way_before_it_ends() -> None:
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    go = threading.Event()
+
+    def slow(conn: Conn) -> None:
+        conn.expect_request()
+        conn.wait(go)
+        conn.send(ok(b"in the end"))
+        conn.wait_closed()
+
+    with Server(slow) as site, Client(timeout=QUICK) as client, service(site.url()) as (url, process):
+        said: list[str] = []
+        caller = threading.Thread(target=lambda: said.append(client.get(url + "slow").text))
+        caller.start()
+        site.wait_for_requests(1)
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: refused(url), "no new callers")
+        go.set()
+        caller.join(5)
+        assert finished(process) == "ended\n"
+        assert site.conn(0).ending == "fin"
+
+    assert said == ["in the end"]
+
+
+def refused(url: str) -> bool:
+    """Whether nobody listens there any more."""
+    host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
+    try:
+        socket.create_connection((host, int(port)), 5).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass  # just now
+    return False
+
+
 @pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs Dask: pip install 'holdfast[dask]'")
 def test_each_dask_worker_has_a_client_of_its_own_and_the_calls_of_a_worker_share_its_connections() -> None:
     with Server() as server:
@@ -230,9 +291,7 @@ def test_each_dask_worker_has_a_client_of_its_own_and_the_calls_of_a_worker_shar
     assert answers == "answers: 60 × 200"
 
 
-def test_the_fan_out_has_the_crawlers_site_by_default() -> None:
-    done = run(
-        "import fan_out_dask, holdfast\nwith fan_out_dask.site() as url: print(fan_out_dask.call(holdfast.Client(), url)[1])"
-    )
-
-    assert (done.stdout, done.stderr) == ("200\n", "")
+def test_the_fan_out_has_the_crawlers_site_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)  # as if it were run as a script
+    with fan_out_dask.site() as url, Client(timeout=QUICK) as client:
+        assert fan_out_dask.call(client, url) == (os.getpid(), 200)
