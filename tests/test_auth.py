@@ -196,6 +196,10 @@ class Bytes:
     def __init__(self, *pieces: bytes | BaseException) -> None:
         self.pieces = list(pieces)
 
+    @property
+    def ended(self) -> bool:
+        return not self.pieces
+
     def read(self) -> bytes:
         if self.pieces and isinstance(self.pieces[0], BaseException):
             raise self.pieces.pop(0)  # type: ignore[misc]

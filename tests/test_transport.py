@@ -168,3 +168,13 @@ def test_a_response_without_a_body_has_its_own_header_fields_whoever_uses_the_co
             thread.join()
 
     assert wrong == []
+
+
+def test_a_body_of_known_length_gives_its_connection_back_with_its_last_byte(no_leaks: None) -> None:
+    """And not when the reader asks once more and is told that there is no more: many never do."""
+    with Server(echo) as server, Client() as client:
+        answer = client.get(server.url("/"), stream=True)
+        size = int(answer.headers["Content-Length"])
+
+        assert answer.raw.read(size)
+        assert (client.stats().active, client.stats().idle) == (0, 1)

@@ -236,6 +236,8 @@ class _Drained:
 
     __slots__ = ("_data", "trailers")
 
+    ended = True  # one read gives it all
+
     def __init__(self, data: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
         self._data = data
         self.trailers = trailers

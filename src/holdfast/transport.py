@@ -201,6 +201,7 @@ class Transport:
         body = BodyStream(self.pool, lease)
         response = Response(head.status_code, head.reason, connection.raw_headers, head.http_version, request, body)
         response.sets_cookies = connection.sets_cookies
+        response.encoded = connection.encoded
         if connection.request_incomplete:
             response.request_incomplete = True
         if resends:
@@ -265,20 +266,24 @@ class BodyStream:
     * ``_hold`` has the lease while nobody uses it. Who reads or drains takes it out, and puts it back if there is more.
     * ``_end`` is taken by the one who decides how the connection ends: the reader who has read to the end, or the closer who finds
       the lease in use and interrupts the reader. Otherwise a closer who came late would interrupt the next borrower.
+
+    Attributes:
+        ended: the reader has had all of it; the connection is no longer this body's.
+        trailers: the fields after a chunked body.
     """
 
-    __slots__ = ("_abandoned", "_connection", "_cut", "_end", "_finished", "_hold", "_pool", "trailers")
+    __slots__ = ("_abandoned", "_connection", "_end", "_finished", "_hold", "_pool", "ended", "trailers")
 
     def __init__(self, pool: Pool[Route, Http1Connection], lease: Lease[Route, Http1Connection]) -> None:
         self._pool = pool
         self._connection = lease.resource
         self._hold = [lease]
         self._end = [True]
-        self._finished = self._abandoned = self._cut = False
+        self._finished = self._abandoned = self.ended = False
         self.trailers: list[tuple[bytes, bytes]] = []
 
     def read(self) -> bytes:
-        """The next piece of payload, ``b""`` at its end and ever after.
+        """The next piece of payload, ``b""`` at its end and ever after. With the last piece it may have ``ended`` already.
 
         Raises:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed;
@@ -288,12 +293,14 @@ class BodyStream:
             lease = self._hold.pop()
         except IndexError:
             return self._nothing_left()
+        connection = lease.resource
         try:
-            data = lease.resource.read_body()
+            data = connection.read_body()
         except BaseException as error:
             self._give_up(lease, error)
             raise
-        if not data:
+        if connection.finished:
+            self.ended = True
             self._finish(lease)
             return data
         self._hold.append(lease)
@@ -302,7 +309,7 @@ class BodyStream:
         return data
 
     def _nothing_left(self) -> bytes:
-        if self._finished and not self._cut:
+        if self.ended:
             return b""
         raise StreamConsumedError("this response was closed before the end of its body")
 
@@ -345,12 +352,12 @@ class BodyStream:
         try:
             while (lease.resource.remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until:
                 piece = lease.resource.read_body_within(max(0.0, until - time.monotonic()))
-                if not piece:
-                    self._cut = bool(pieces)  # who reads on from here has missed them: for him this is no end
-                    self._finish(lease)
-                    return b"".join(pieces)
                 pieces.append(piece)
                 size += len(piece)
+                if lease.resource.finished:
+                    self.ended = not size  # who reads on from here has missed them: for him this is no end
+                    self._finish(lease)
+                    return b"".join(pieces)
         except Exception:  # noqa: BLE001 - whatever is wrong with the rest, nobody will read it
             pass
         except BaseException:

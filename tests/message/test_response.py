@@ -43,8 +43,10 @@ class Script:
         self.acts = list(acts)
         self.trailers: Raw = trailers or []
         self.closed = 0
+        self.ended = False
 
     def read(self) -> bytes:
+        self.ended = not self.acts
         if self.acts and isinstance(self.acts[0], BaseException):
             raise self.acts.pop(0)  # type: ignore[misc]  # a local name would be a cycle through the traceback
         return self.acts.pop(0) if self.acts else b""  # type: ignore[return-value]

@@ -52,7 +52,12 @@ class BodySource(Protocol):
 
     @property
     def trailers(self) -> RawHeaders:
-        """The fields after the body; complete once ``read`` gave b""."""
+        """The fields after the body; complete once it has ended."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``read`` has given all there is; it may be known with the last piece."""
         ...
 
     def read(self) -> bytes:
@@ -103,6 +108,7 @@ class Response:
         "attempts",
         "connection",
         "elapsed_seconds",
+        "encoded",
         "history",
         "next",
         "raw_headers",
@@ -129,7 +135,7 @@ class Response:
         self.next: PreparedRequest | None = None
         self.elapsed_seconds = 0.0
         self.request_incomplete = False
-        self.sets_cookies = True
+        self.sets_cookies = self.encoded = True  # unless whoever has read the head knows better
         self.attempts = 1
         self.connection: Any = None
         self._reason = reason
@@ -283,7 +289,7 @@ class Response:
         if raw is not None:
             return raw.read(None, True)
         data = b"" if source is None else _read_all(source)
-        if data and (coding := _field(self.raw_headers, b"content-encoding")):
+        if data and self.encoded and (coding := _field(self.raw_headers, b"content-encoding")):
             decoder = make_decoder(coding, self._max_decoded)
             if decoder is not None:
                 return decoder.decode_all(data)
@@ -506,6 +512,8 @@ class _Ended:
 
     __slots__ = ("trailers",)
 
+    ended = True
+
     def __init__(self, trailers: RawHeaders) -> None:
         self.trailers = trailers
 
@@ -707,12 +715,9 @@ class RawBody:
 
 def _read_all(source: BodySource) -> bytes:
     first = source.read()
-    if not first:
+    if source.ended:
         return first
-    second = source.read()
-    if not second:
-        return first
-    pieces = [first, second]
+    pieces = [first]
     while piece := source.read():
         pieces.append(piece)
     return b"".join(pieces)

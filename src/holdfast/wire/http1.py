@@ -85,6 +85,8 @@ class Http1Connection:
         request_incomplete: the server answered before the whole body was sent; the rest was not sent.
         expected: payload bytes the last response's head announces; None when its framing does not say.
         sets_cookies: the last response has a Set-Cookie field.
+        encoded: the last response has a Content-Encoding field.
+        finished: its body has been read to its end.
         keep_alive: (timeout, max) of the last response's Keep-Alive field; None where it did not say.
     """
 
@@ -96,7 +98,6 @@ class Http1Connection:
         "_deadline",
         "_eof",
         "_fed",
-        "_finished",
         "_heard",
         "_informational",
         "_payload",
@@ -105,7 +106,9 @@ class Http1Connection:
         "_reuse",
         "_timeouts",
         "_write_error",
+        "encoded",
         "expected",
+        "finished",
         "keep_alive",
         "on_informational",
         "raw_headers",
@@ -119,13 +122,13 @@ class Http1Connection:
         self.stream = stream
         self._conn = _new_h11()
         self.keep_alive: tuple[float | None, int | None] = (None, None)
-        self.sets_cookies = False
+        self.sets_cookies = self.encoded = False
         self.expected: int | None = None
         self.raw_headers: RawHeaders = []
         self.trailers: RawHeaders = []
         self.on_informational: OnInformational | None = None
         self.request_incomplete = False
-        self._finished = True
+        self.finished = True
 
     # -- one exchange ------------------------------------------------------------------------------------------------
 
@@ -150,7 +153,7 @@ class Http1Connection:
         self._deadline = deadline
         self._pending_head: h11.Response | None = None
         self._write_error: OSError | None = None
-        self._finished = False
+        self.finished = False
         self._heard = False
         self._begun = False
         self._informational = 0
@@ -160,7 +163,7 @@ class Http1Connection:
         self._eof = False
         self.request_incomplete = False
         self.keep_alive = (None, None)
-        self.sets_cookies = False
+        self.sets_cookies = self.encoded = False
         if self.trailers:
             self.trailers = []
         self.stream.begin_exchange()
@@ -343,18 +346,20 @@ class Http1Connection:
         chunked = False
         reuse: bool | None = None if head.http_version == b"1.1" else False
         for raw_name, value in self.raw_headers:
-            name = raw_name.lower()
-            if name not in _NOTED:
+            if len(raw_name) not in _NOTED_SIZES:
                 continue
+            name = raw_name.lower()
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
                 chunked = True
+            elif name == b"content-encoding":
+                self.encoded = True
             elif name == b"set-cookie":
                 self.sets_cookies = True
             elif name == b"keep-alive":
                 self.keep_alive = parse_keep_alive(value)
-            elif head.http_version == b"1.0":
+            elif name == b"connection" and head.http_version == b"1.0":
                 reuse = reuse or self._kept_by_both(value)
         bodyless = self._bodyless(head.status_code)
         self.expected = 0 if bodyless else None if chunked else length
@@ -386,24 +391,30 @@ class Http1Connection:
         return None if self.expected is None else self.expected - self._payload
 
     def read_body(self) -> bytes:
-        """The next piece of payload, ``b""`` at its end.
+        """The next piece of payload, ``b""`` at its end. ``finished`` may be known with the last piece already.
 
         Raises:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError or SSLError.
         """
-        while not self._finished:
+        while not self.finished:
             try:
                 event = self._conn.next_event()
             except h11.RemoteProtocolError as error:
                 raise self._broken_body(error) from error
             if type(event) is h11.Data:
-                return self._count(event)
+                data = bytes(event.data)  # h11 gives a bytearray
+                self._payload += len(data)
+                if self._payload == self.expected:
+                    self._finish(self._conn.next_event())  # the Content-Length is used up: h11 has the end ready
+                elif event.chunk_start:
+                    self._chunks += 1
+                return data
             if type(event) is h11.EndOfMessage:
                 self._finish(event)
             elif event is h11.NEED_DATA:
                 self._read_more_body()
             else:
-                self._finished = True  # PAUSED: h11 says no more behind the answer to a CONNECT, and recycle refuses
+                self.finished = True  # PAUSED: h11 says no more behind the answer to a CONNECT, and recycle refuses
         return b""
 
     def read_body_within(self, seconds: float) -> bytes:
@@ -414,13 +425,6 @@ class Http1Connection:
             return self.read_body()
         finally:
             self._timeouts = kept
-
-    def _count(self, event: h11.Data) -> bytes:
-        data = bytes(event.data)  # h11 gives a bytearray
-        self._payload += len(data)
-        if event.chunk_start:
-            self._chunks += 1
-        return data
 
     def _read_more_body(self) -> None:
         if self._chunked:
@@ -451,7 +455,7 @@ class Http1Connection:
                 f"at most {MAX_CHUNK_OVERHEAD} and a quarter of the body are accepted"
             )
 
-    def _finish(self, event: h11.EndOfMessage) -> None:
+    def _finish(self, event: Any) -> None:
         if event.headers:
             trailers = event.headers.raw_items()
             size = sum(len(n) + len(v) + 4 for n, v in trailers)
@@ -461,12 +465,7 @@ class Http1Connection:
                     f"at most {MAX_FIELDS} fields and {MAX_TRAILERS} bytes are accepted"
                 )
             self.trailers = trailers
-        self._finished = True
-
-    @property
-    def finished(self) -> bool:
-        """Whether the body has been read to its end."""
-        return self._finished
+        self.finished = True
 
     # -- reuse ---------------------------------------------------------------------------------------------------------
 
@@ -475,7 +474,7 @@ class Http1Connection:
 
         The one gate back to the pool: both sides done, nothing left over, nothing said to close.
         """
-        if not self._finished or self.request_incomplete or self._write_error is not None:
+        if not self.finished or self.request_incomplete or self._write_error is not None:
             return Discard.BROKEN
         conn = self._conn
         left_over, ended = conn.trailing_data
@@ -596,7 +595,8 @@ class _InvalidFraming(RemoteProtocolError, ChunkedEncodingError):
     """Both by nature: what came is not HTTP, and what is broken is the chunked coding, which has a name in requests."""
 
 
-_NOTED = frozenset((b"content-length", b"transfer-encoding", b"keep-alive", b"connection", b"set-cookie"))
+_NOTED = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive", b"connection", b"set-cookie")
+_NOTED_SIZES = frozenset(map(len, _NOTED))  # most fields are told apart by their name's length alone
 _IMPATIENT = Timeouts(read=0.001)
 _END = h11.EndOfMessage()
 

@@ -41,6 +41,7 @@ from ..outcomes import Discard
 READ_SIZE = 65536
 ONE_SEGMENT = 1200  # bytes that any path carries in one TCP segment
 STAGGER = 0.25  # seconds between attempts to the addresses of one name: RFC 8305, section 5
+TOO_LONG = 2e6  # seconds; poll(2)'s int of milliseconds overflows after 24 days: whoever waits longer waits for ever
 TICKET_READS = 4  # readable-but-empty TLS sockets accepted per idle period (session tickets, KeyUpdate)
 LINGER_FOR_FIN = 0.05  # seconds a FIN may trail the close_notify it belongs to
 
@@ -235,7 +236,7 @@ class SocketStream:
         """None when an idle stream is fit for another request, else why it is not. Costs one poll when it is."""
         if self._eof or self._error is not None:
             return Discard.STALE
-        if self._pending():
+        if self.secure and self._pending():
             return Discard.UNSOLICITED
         try:
             events = self._poll.events(0)
@@ -387,7 +388,7 @@ class _Poll:
 
         def events(self, seconds: float | None) -> int:
             """The poll(2) events (something to read, an end, an error) that come within ``seconds``; 0 for none."""
-            found = self._poll(_milliseconds(seconds))
+            found = self._poll(None if seconds is None or seconds > TOO_LONG else seconds * 1000)
             return found[0][1] if found else 0
 
         def hung_up(self, seconds: float) -> bool:
@@ -410,8 +411,8 @@ class _Poll:
 
 
 def _milliseconds(seconds: float | None) -> float | None:
-    """For poll(2), whose int of milliseconds overflows after 24 days: whoever waits longer waits for ever."""
-    return None if seconds is None or seconds > 2e6 else seconds * 1000
+    """For poll(2)."""
+    return None if seconds is None or seconds > TOO_LONG else seconds * 1000
 
 
 def wait_for(fd: int, seconds: float | None) -> tuple[bool, bool]:
