@@ -102,6 +102,7 @@ class Pieces:
     """A body for a RawBody."""
 
     trailers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - never changed
+    ended = False  # known only when one asks once more
 
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = iter(pieces)
