@@ -21,17 +21,7 @@ _client: Client | None = None
 def shared_client() -> Client:
     """The client behind the module-level functions; do not close it, use ``holdfast.close()``."""
     client = _client
-    return client if client is not None else _make(Client())
-
-
-def _make(made: Client) -> Client:
-    global _client
-    with _lock:
-        if _client is None:
-            made._jar_per_call = True
-            _client = made
-            atexit.register(close)
-        return _client
+    return client if client is not None else _share(Client(), instead=False)
 
 
 def configure(**settings: Any) -> None:
@@ -39,19 +29,36 @@ def configure(**settings: Any) -> None:
 
     Connections of the one before are closed; its calls under way end in ClientClosed.
     """
-    made = Client(**settings)
-    close()
-    _make(made)
+    _share(Client(**settings), instead=True)
+
+
+def _share(made: Client, *, instead: bool) -> Client:
+    """Share ``made``, unless a client is shared already and it is not to be ``instead`` of that; the one that is shared now.
+
+    In one step: between two, another thread's first call would have a client with the usual settings.
+    """
+    global _client
+    made._jar_per_call = True
+    with _lock:
+        before = _client
+        if before is not None and not instead:
+            return before
+        _client = made
+    if before is not None:
+        before.close()
+    return made
 
 
 def close() -> None:
     """Close the shared connections. The next call opens new ones."""
     global _client
     with _lock:
-        client, _client = _client, None
-    if client is not None:
-        atexit.unregister(close)
-        client.close()
+        before, _client = _client, None
+    if before is not None:
+        before.close()
+
+
+atexit.register(close)
 
 
 def stats() -> PoolStats:
