@@ -19,6 +19,7 @@ import pytest
 import holdfast
 from holdfast import Client
 from holdfast.api import shared_client
+from holdfast.message.headers import Headers
 from holdfast.message.response import RawBody
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo
@@ -248,3 +249,38 @@ def test_what_is_configured_counts_whoever_calls_meanwhile(no_leaks: None) -> No
 
         assert shared_client().timeout.read == 7
     holdfast.close()
+
+
+# -- values that are cached ------------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, Callable[[Headers], object]] = {
+    "set": lambda headers: headers.update(A="2"),
+    "add": lambda headers: headers.add("A", "2"),
+    "drop": lambda headers: headers.update(A=None),
+    "delete": lambda headers: headers.pop("A"),
+    "clear": lambda headers: headers.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_version_never_stands_for_two_contents_whenever_the_copy_is_made(change: Callable[[Headers], object]) -> None:
+    """A change came first and its version after it: a copy made in between had the new fields under the old version."""
+    made: list[Headers] = []
+    names = ("copy", "_replace", "add", "_drop", "__delitem__", "clear")
+    functions = tuple(f"headers.py:{name}" for name in names)
+
+    def copy_it() -> None:
+        made.append(made[0].copy())
+
+    def change_it() -> None:
+        change(made[0])
+
+    for other, own in ((copy_it, change_it), (change_it, copy_it)):
+        for meanwhile in at_every_step(other, *functions, lines=True):
+            made[:] = [Headers({"A": "1", "B": "1"})]
+            copy_it()
+            with meanwhile:
+                own()
+
+            by_version = {each.version: each.multi_items() for each in made}
+            assert all(each.multi_items() == by_version[each.version] for each in made)

@@ -9,8 +9,10 @@ Guarantees:
 * Any number of threads may read, also while another thread writes: every write is one store into the dictionary and
   every read that needs more than one name works on a snapshot of it. Writers of *different* names do not lose each
   other's fields. (Assumes that copying a dict and storing into it are atomic, as in CPython with and without its GIL.)
-* ``version`` changes after every change, and no two different contents ever share one: an encoded block may be
-  cached by it. A copy has its original's version until one of them is changed.
+* ``version`` changes with every change, and no two different contents ever share one: an encoded block may be
+  cached by it. A copy has its original's version until one of them is changed. During a change the version is negative,
+  and a copy made then has one of its own: it may have the new fields, and must not pass them off as the old version's.
+  (Only where two threads change the same Headers at the same moment can a third one's copy be mistaken for another.)
 * What ``encode()`` returns cannot break out of its line: it was checked as the very bytes that are sent.
 
 Nothing is checked for syntax before ``encode()``, because most Headers (a response's) are never sent. Headers that
@@ -117,8 +119,10 @@ class Headers(MutableMapping[str, str]):
             self._replace(_text(name, "name"), _value(name, value))
 
     def __delitem__(self, name: Text) -> None:
-        del self._store()[_key(name)]
-        self.version = next(_ticks)
+        key = _key(name)
+        if key not in self._store():
+            raise KeyError(key)
+        self._drop(key)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, (str, bytes)) and _key(name) in self._store()
@@ -126,7 +130,9 @@ class Headers(MutableMapping[str, str]):
     def add(self, name: Text, value: Text) -> None:
         """Append a field, beside those of the same name that are there already."""
         spelled, text = _text(name, "name"), _value(name, value)
-        _append(self._store(), spelled, text)
+        store = self._store()
+        self.version = -next(_ticks)
+        _append(store, spelled, text)
         self.version = next(_ticks)
 
     def get_list(self, name: Text) -> list[str]:
@@ -136,11 +142,15 @@ class Headers(MutableMapping[str, str]):
     def _replace(self, name: str, value: str) -> None:
         store, key = self._store(), name.lower()
         before = store.get(key)
+        self.version = -next(_ticks)
         store[key] = ((before[0][0] if before else next(_ticks), name, value),)
         self.version = next(_ticks)
 
     def _drop(self, key: str) -> None:
-        if self._store().pop(key, None) is not None:
+        store = self._store()
+        if key in store:
+            self.version = -next(_ticks)
+            store.pop(key, None)
             self.version = next(_ticks)
 
     # -- all of them
@@ -193,15 +203,17 @@ class Headers(MutableMapping[str, str]):
 
     def clear(self) -> None:
         """Remove every field."""
+        self.version = -next(_ticks)
         self._loaded = {}
         self.version = next(_ticks)
 
     def copy(self) -> Headers:
         """An independent copy. It has the same version, because it has the same fields."""
         other = self.__class__.__new__(self.__class__)
-        other.version = self.version
+        version = self.version
         other._raw = self._raw
         other._loaded = None if self._loaded is None else self._loaded.copy()
+        other.version = version if version > 0 and version == self.version else next(_ticks)
         return other
 
     __copy__ = copy
