@@ -204,10 +204,12 @@ def test_the_exceptions_requests_has_at_its_top_are_at_the_top(name: str) -> Non
 
 
 def test_filters_that_name_requests_warnings_work() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", holdfast.exceptions.RequestsWarning)
-        warnings.simplefilter("ignore", holdfast.RequestsDependencyWarning)
-        warnings.simplefilter("ignore", holdfast.FileModeWarning)
+    for category in (holdfast.exceptions.RequestsWarning, holdfast.RequestsDependencyWarning, holdfast.FileModeWarning):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.simplefilter("ignore", category)
+            warnings.warn("x", category, stacklevel=1)
+        assert caught == []
 
 
 # -- codes -------------------------------------------------------------------------------------------------------------

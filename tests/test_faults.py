@@ -585,16 +585,16 @@ def is_as_expected(result: Any, outcome: Outcome) -> bool:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_the_matrix(client: holdfast.Client, row: Row) -> None:
-    hold(client, row, Server(row.scripts))
+    assert_holds(client, row, Server(row.scripts))
 
 
 # A POST that was executed twice would be the worst of all, and ssl hides what the kernel knows.
 @pytest.mark.parametrize("row", OVER_TLS, ids=[row.name for row in OVER_TLS])
 def test_the_same_over_tls(client: holdfast.Client, row: Row, tls: Tls) -> None:
-    hold(client, row, Server(row.scripts, tls=tls.server_context()))
+    assert_holds(client, row, Server(row.scripts, tls=tls.server_context()))
 
 
-def hold(client: holdfast.Client, row: Row, server: Server) -> None:
+def assert_holds(client: holdfast.Client, row: Row, server: Server) -> None:
     """Let the row happen, and hold what came of it against what it says."""
     with server:
         if row.primed:

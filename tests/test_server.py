@@ -473,6 +473,7 @@ class TestBounds:
         with Server([wait, read, send]) as server:
             socks = [socket.create_connection(server.address) for _ in range(3)]
             server.wait_for_connections(3)
+        assert " 3 connections, 0 running, 0 requests, 0 errors>" in repr(server)
         for sock in socks:
             sock.close()
 
@@ -480,6 +481,7 @@ class TestBounds:
         with Server(tls=tls.server_context()) as server:
             sock = socket.create_connection(server.address)
             server.wait_for_connections(1)
+        assert " 1 connections, 0 running, 0 requests, 0 errors>" in repr(server)
         sock.close()
 
     def test_a_script_waits_for_the_tests_event(self) -> None:

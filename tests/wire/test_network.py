@@ -601,6 +601,7 @@ def test_tls_bytes_from_before_the_request_are_known_as_such(secure: Callable[..
 def test_answers_are_heard_a_hundred_times(plain: Pair) -> None:
     for size in [10, 1199, 1200, 1201, 5000] * 20:
         plain.exchange(request=b"x" * size)
+        assert plain.stream.heard(), size
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

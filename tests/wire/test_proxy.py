@@ -216,7 +216,8 @@ def test_any_2xx_opens_the_tunnel_and_of_its_fields_none_matters(answer: bytes) 
 
 
 def test_an_answer_may_come_byte_by_byte() -> None:
-    tunnel(says(*(bytes([byte]) for byte in OPEN))).close()
+    with tunnel(says(*(bytes([byte]) for byte in OPEN))) as sock:
+        assert sock.fileno() != -1, "a socket that is open, not a refusal"
 
 
 def test_what_is_asked_is_host_port_and_what_is_for_the_proxy() -> None:
