@@ -420,16 +420,6 @@ class Pool(Slots[K, R], Generic[K, R]):
                 self._after.appendleft(action)  # closing twice is harmless, not closing is not
                 raise
 
-    def _close_entry(self, entry: Entry[K, R], reason: Discard) -> None:
-        self._close(entry.resource, reason)
-
-    def _announce(
-        self, kind: str, key: K | None, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
-    ) -> None:
-        if warn or self._news.active:
-            name = "*" if key is None else str(key)
-            self._news.announce(PoolEvent(kind, name, reason, seconds, text), warn=warn)
-
     def _leaked(self, entry: Entry[K, R]) -> None:
         """Called by a finalizer: perhaps inside a garbage collection in a thread that holds the lock."""
         self._after.append((self._reap, entry))

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from ..exceptions import ClientClosed
 from ..outcomes import Discard
-from .events import SATURATED, SLOW_WAIT, Announcer
+from .events import SATURATED, SLOW_WAIT, Announcer, PoolEvent
 from .leases import Dial, Entry, Errand, K, Lease, Origin, R, Waiter
 from .stats import Tally
 
@@ -38,8 +38,8 @@ MAX_UNUSED_ORIGINS = 1000  # origins with nothing open whose figures are kept ap
 FIRST_BACK_OFF, LONGEST_BACK_OFF = 1.0, 60.0  # seconds until the next attempt to keep connections ready
 SLOW_WAIT_ADVICE = "raise max_connections_per_origin (or max_connections), or read and close streamed responses sooner"
 
-# Reasons for which a connection that nobody ever used went: the server does not want to keep it.
-HIS_DOING = frozenset({Discard.STALE, Discard.UNSOLICITED, Discard.BROKEN})
+# Reasons for which a connection that nobody ever used went: the other end does not want to keep it.
+BY_THE_OTHER_END = frozenset({Discard.STALE, Discard.UNSOLICITED, Discard.BROKEN})
 
 
 class Slots(Generic[K, R]):
@@ -47,6 +47,7 @@ class Slots(Generic[K, R]):
 
     limits: Limits
     _clock: Callable[[], float]
+    _close: Callable[[R, Discard], None]
     _news: Announcer
     _describe: Callable[[Any], str]
 
@@ -352,7 +353,7 @@ class Slots(Generic[K, R]):
         entry.gone = True
         origin = entry.origin
         origin.tally.count_closed(reason, entry.uses, idle)
-        if not entry.uses and reason in HIS_DOING:
+        if not entry.uses and reason in BY_THE_OTHER_END:
             self._back_off(origin)
         if self._news.active:
             self._note_event("closed", origin.key, reason=reason.value, seconds=self._clock() - entry.opened_at)
@@ -439,10 +440,12 @@ class Slots(Generic[K, R]):
     def _announce(
         self, kind: str, key: K | None, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
     ) -> None:
-        raise NotImplementedError
+        if warn or self._news.active:
+            name = "*" if key is None else str(key)
+            self._news.announce(PoolEvent(kind, name, reason, seconds, text), warn=warn)
 
     def _close_entry(self, entry: Entry[K, R], reason: Discard) -> None:
-        raise NotImplementedError
+        self._close(entry.resource, reason)
 
     def _note_open(self, origin: Origin[K, R]) -> None:
         """A connection was opened: rare enough for what need not be looked at in every use."""
