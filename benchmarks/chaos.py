@@ -4,7 +4,7 @@
 
 *The soak* (``tests/chaos.py``): plain and TLS servers whose behaviour follows from a number in each request: whole
 answers in every framing, and drips, stalls, ends, aborts, bytes nobody asked for, early refusals, redirects across origins.
-The servers keep a ledger of what they executed; every answer and every exception is compared with it. A quarter of the
+The servers keep a ledger of what they executed; every answer and every exception is compared with it. Half of the
 time the interpreter changes threads every 50 µs.
 
 *The torture* (``tests/torture.py``): in fifteen scenarios every call of a socket primitive is made to fail once in each
@@ -65,10 +65,10 @@ def _options() -> argparse.Namespace:
 def soak(tls: Tls, seed: int, seconds: float) -> list[str]:
     """Two soaks with a client each, the second with threads that change at every moment; what was wrong."""
     descriptors = len(open_descriptors())
-    first = Soak(seed, seconds * 0.75, tls.server_context(tickets=4), tls.client_context()).run()
+    first = Soak(seed, seconds / 2, tls.server_context(tickets=4), tls.client_context()).run()
     _show("", first)
     with switching_every(0.00005):
-        second = Soak(seed + 1, seconds * 0.25, tls.server_context(tickets=4), tls.client_context()).run()
+        second = Soak(seed + 1, seconds / 2, tls.server_context(tickets=4), tls.client_context()).run()
     _show(", changing threads every 50 µs", second)
     violations = first.violations + second.violations
     left = len(open_descriptors()) - descriptors

@@ -7,11 +7,14 @@ What happens to the connection afterwards (an end, an abort, bytes nobody asked 
 The server is the judge: it enters every request it executes (nonce, target, method) in a ledger. Violations are
 collected as sentences; an empty list is the only success:
 
-1. an answer is this call's own: nonce, target, status, every byte of the body;
+1. an answer is this call's own: status, reason, every header field, cookies, trailers, every byte of the body, the
+   request, the URL and the redirects it says it came by, and informational responses before it. Half of the answers are
+   looked at only after the thread's next call, when others have used the connection;
 2. a failure is a documented exception that this plan can lead to, with its cause, and no secret in it;
 3. a request that must not be repeated was executed at most once; "has not been executed" is true; success means executed;
 4. credentials go to their own origin only; a connection that was said to close carries no further request;
 5. no call takes longer than its total and ``TOLERANCE``; after ``Client.close()`` nobody is held for longer than a second;
+   what the machine itself was late meanwhile, as a thread that only wakes up and looks at the clock has felt, is allowed for;
 6. the limits hold at every moment, and at the end every counter is back at zero.
 
 Bytes sent by the server before a request reached it are never an answer to it. Whether they were, its kernel knows
@@ -52,6 +55,7 @@ LATE_SHARE = 0.02  # of well-behaved answers that may miss a time limit because 
 SECRET = "hush-"
 DROPPED_EVERY = 41  # the connections that are aborted right after they were accepted
 STUCK_SECONDS = 10.0
+PULSE = 0.01
 
 # what the server does -> how often, and what it may lead to besides an answer
 _LOST = (holdfast.ConnectionLost,)
@@ -59,6 +63,7 @@ _CUT = (holdfast.ConnectionLost, holdfast.IncompleteBody)
 _TIME = (holdfast.ReadTimeout, holdfast.TotalTimeout)
 VERBS: dict[str, tuple[int, tuple[type[Exception], ...]]] = {
     "ok": (40, ()),
+    "empty": (15, ()),
     "compressed": (5, ()),
     "informational": (4, ()),
     "drip": (3, ()),
@@ -119,13 +124,16 @@ class Plan:
         dice = random.Random(seed)
         verb = dice.choices(list(VERBS), [weight for weight, _ in VERBS.values()])[0]
         framing = dice.choice(("length", "length", "chunked", "chunked", "close"))
+        status = 413 if verb == "early_413" else dice.choice((200, 200, 200, 201, 404, 500))
+        if verb == "empty":
+            status, framing = ((204, "none"), (304, "none"), (200, "length"), (404, "chunked"))[seed % 4]
         if verb in ("fin_at", "rst_at", "stall_body", "surplus", "fin_idle", "rst_idle", "notify_idle", "bytes_idle", "hint"):
             framing = dice.choice(("length", "chunked"))  # to be told from a complete body, or to keep the connection
         return Plan(
             seed,
             verb,
-            413 if verb == "early_413" else dice.choice((200, 200, 200, 201, 404, 500)),
-            {"short_length": "length", "tls_truncate": "close"}.get(verb, framing),
+            status,
+            {"short_length": "length", "drip_body": "length", "tls_truncate": "close"}.get(verb, framing),
             int(2 ** dice.uniform(0, 16)),
             dice.random(),
             dice.choice((0.0, 0.0, 0.001, 0.005, 0.02, 0.1)),
@@ -136,6 +144,8 @@ class Plan:
 
     def body(self, nonce: str) -> bytes:
         """The content of the answer."""
+        if self.verb == "empty":
+            return b""
         whole = f"{nonce}\n".encode() + random.Random(self.seed).randbytes(self.size)
         return whole[: self.short_length(len(whole))] if self.verb == "short_length" else whole
 
@@ -209,13 +219,15 @@ class Chaos:
         conn.send(b"".join(rendered(plan, request)))
         return not ends_with_connection(plan, request)
 
+    _empty = _ok
+
     def _compressed(self, conn: Conn, request: Received, plan: Plan) -> bool:
-        conn.send(b"".join(rendered(plan, request, "Content-Encoding: gzip")))
+        conn.send(b"".join(rendered(plan, request)))
         return not ends_with_connection(plan, request)
 
     def _informational(self, conn: Conn, request: Received, plan: Plan) -> bool:
         for status in (100, 102, 103)[: plan.hops]:
-            conn.send(head(status))
+            conn.send(head(status, f"X-Nonce: {request.get('X-Nonce')}"))
         return self._ok(conn, request, plan)
 
     def _drip(self, conn: Conn, request: Received, plan: Plan) -> bool:
@@ -233,12 +245,14 @@ class Chaos:
         others = [url for url in self.ledger.urls if not url.startswith(conn.server.url(""))]
         where = others[plan.seed % len(others)] + path if across and others else path
         body = random.Random(plan.seed).randbytes(plan.size)
-        wire = head(plan.redirect_status, f"Location: {where}", f"Content-Length: {len(body)}")
+        nonce = request.get("X-Nonce")
+        fields = (f"Location: {where}", f"Content-Length: {len(body)}", *own_fields(nonce, request.target))
+        wire = head(plan.redirect_status, *fields, reason=own_reason(nonce))
         conn.send(wire if request.method == "HEAD" else wire + body)
         return True
 
     def _close_stays(self, conn: Conn, request: Received, plan: Plan) -> bool:
-        conn.send(b"".join(rendered(plan, request, "Connection: close")))
+        conn.send(b"".join(rendered(plan, request)))
         if ends_with_connection(plan, request):
             return False  # here the end of the connection is the body's
         if conn.recv():
@@ -246,9 +260,8 @@ class Chaos:
         return False
 
     def _hint(self, conn: Conn, request: Received, plan: Plan) -> bool:
-        left = plan.seed % 3
-        conn.send(b"".join(rendered(plan, request, f"Keep-Alive: timeout=1, max={left}")))
-        if left:
+        conn.send(b"".join(rendered(plan, request)))
+        if plan.seed % 3:
             return True
         if conn.recv():
             self._complain(f"{request.get('X-Nonce')}: a request after Keep-Alive: max=0")
@@ -331,7 +344,7 @@ class Chaos:
     def _drip_body(self, conn: Conn, request: Received, plan: Plan) -> bool:
         if request.method == "HEAD":
             return self._ok(conn, request, plan)
-        conn.send(head(200, "Content-Length: 1000000", f"X-Nonce: {request.get('X-Nonce')}", f"X-Target: {request.target}"))
+        conn.send(rendered(plan, request)[0])
         return self._drip_for_ever(conn)
 
     def _drip_for_ever(self, conn: Conn) -> bool:
@@ -370,7 +383,7 @@ class Chaos:
         return False
 
     def _early_413(self, conn: Conn, request: Received, plan: Plan) -> bool:
-        start, body = rendered(plan, request, "Connection: close")
+        start, body = rendered(plan, request)
         conn.send(start + body)
         if plan.crosses:
             return False  # what is unread turns the FIN into an RST
@@ -384,18 +397,41 @@ class Chaos:
         return False
 
 
-def rendered(plan: Plan, request: Received, *fields: str) -> tuple[bytes, bytes]:
+def rendered(plan: Plan, request: Received) -> tuple[bytes, bytes]:
     """The answer's head and its body as they go over the wire."""
-    content = payload = plan.body(request.get("X-Nonce"))
-    if "Content-Encoding: gzip" in fields:
-        payload = gzip.compress(content, 1)
+    nonce, verb = request.get("X-Nonce"), Chaos.verb(plan, request)
+    payload = plan.body(nonce)
+    if verb == "compressed":
+        payload = gzip.compress(payload, 1)
     framing: tuple[str, ...] = ()
     if plan.framing == "length":
-        framing = (f"Content-Length: {len(payload)}",)
+        framing = (f"Content-Length: {1_000_000 if verb == 'drip_body' and request.method != 'HEAD' else len(payload)}",)
     elif plan.framing == "chunked":
-        framing, payload = ("Transfer-Encoding: chunked",), chunks(*pieces(plan, payload)) + b"0\r\nX-Trailer: t\r\n\r\n"
-    start = head(plan.status, *framing, *fields, f"X-Nonce: {request.get('X-Nonce')}", f"X-Target: {request.target}")
-    return start, b"" if request.method == "HEAD" else payload
+        last = f"0\r\nX-Trailer: {nonce}\r\n\r\n".encode()
+        framing, payload = ("Transfer-Encoding: chunked",), chunks(*pieces(plan, payload)) + last
+    elif plan.status == 304:
+        framing = ("Content-Length: 1234",)  # of what has not been modified
+    extra = EXTRA.get(verb, "").format(left=plan.seed % 3)
+    fields = (*framing, *([extra] if extra else []), *own_fields(nonce, request.target))
+    return head(plan.status, *fields, reason=own_reason(nonce)), b"" if request.method == "HEAD" else payload
+
+
+EXTRA = {
+    "compressed": "Content-Encoding: gzip",
+    "close_stays": "Connection: close",
+    "early_413": "Connection: close",
+    "hint": "Keep-Alive: timeout=1, max={left}",
+}
+
+
+def own_fields(nonce: str, target: str) -> tuple[str, ...]:
+    """What every answer says of itself. The cookie's path is nobody's: it is for ``response.cookies``, not to be sent."""
+    return (f"X-Nonce: {nonce}", f"X-Target: {target}", f"Set-Cookie: nonce={nonce}; Path=/nowhere", f"X-Again: {nonce}")
+
+
+def own_reason(nonce: str) -> str:
+    """The reason phrase of an answer."""
+    return f"Said to {nonce}"
 
 
 def pieces(plan: Plan, payload: bytes) -> Iterator[bytes]:
@@ -448,6 +484,49 @@ def bytes_received(sock: socket.socket) -> int | None:
 
 
 @dataclass
+class Answer:
+    """What a response says of itself. ``history`` has those that led to it."""
+
+    status: int
+    reason: str
+    method: str  # of its request
+    target: str
+    asked_by: str  # the nonce in its request
+    url_differs: bool
+    fields: list[tuple[bytes, bytes]]
+    cookies: dict[str, Any]
+    trailers: list[tuple[str, str]]
+    elapsed: float
+    history: list[Answer]
+    body: bytes
+    whole: bool
+
+    @classmethod
+    def of(cls, response: Any, body: bytes, whole: bool) -> Answer:
+        """All that can be asked of a response."""
+        request = response.request
+        return cls(
+            response.status_code,
+            response.reason,
+            request.method,
+            request.parsed.target.decode(),
+            request.headers.get("X-Nonce", ""),
+            response.url != request.url,
+            list(response.raw_headers),
+            response.cookies.get_dict(),
+            response.trailers.multi_items(),
+            response.elapsed_seconds,
+            [cls.of(each, b"", False) for each in response.history],
+            body,
+            whole,
+        )
+
+    def get(self, name: str) -> str:
+        """The value of a field."""
+        return next((value.decode("latin-1") for key, value in self.fields if key.decode().lower() == name.lower()), "")
+
+
+@dataclass
 class Call:
     """One call, before and after."""
 
@@ -461,12 +540,14 @@ class Call:
     secure: bool
     seconds: float = 0.0
     finished: float = 0.0
-    answer: Any = None  # (status, nonce, target, mark, body, whole)
+    response: Any = None  # until it is looked at
+    answer: Answer | None = None
+    informed: list[tuple[int, list[tuple[bytes, bytes]]]] = field(default_factory=list)
     trace: str = ""
     error: BaseException | None = None
 
     def __str__(self) -> str:
-        said = f"{type(self.error).__name__}: {self.error}" if self.error is not None else f"{self.answer and self.answer[:4]}"
+        said = f"{type(self.error).__name__}: {self.error}" if self.error is not None else f"{self.answer}"
         return f"{self.nonce} {self.method} {self.style} {self.plan} -> {said[:300]} {self.trace}"
 
 
@@ -513,6 +594,7 @@ class Soak:
         self._stop = threading.Event()
         self._to_close: SimpleQueue[Any] = SimpleQueue()
         self._calls: list[list[Call]] = [[] for _ in range(threads)]
+        self._pulse: list[tuple[float, float]] = []  # when it was due, and when it came
 
     def run(self) -> Report:
         """Do it, and judge."""
@@ -537,6 +619,7 @@ class Soak:
         helpers = [
             threading.Thread(target=self._close_responses, name="chaos-closer"),
             threading.Thread(target=self._disturb, args=(client,), name="chaos-disturber"),
+            threading.Thread(target=self._feel_pulse, name="chaos-pulse"),
         ]
         for thread in (*workers, *helpers):
             thread.start()
@@ -560,6 +643,7 @@ class Soak:
     # the threads
 
     def _work(self, client: Client, index: int) -> None:
+        late: Call | None = None
         for number in itertools.count():
             call = self._next_call(index, number)
             started = time.monotonic()
@@ -572,10 +656,24 @@ class Soak:
             call.finished = time.monotonic()
             call.seconds = call.finished - started
             self._calls[index].append(call)
+            late = self._look(late, call, number % 2 == 1)
             if isinstance(call.error, holdfast.ClientClosed) and started > self.closed_at:
                 return
             if not isinstance(call.error, (Exception, type(None))) or self._stop.is_set():
                 return
+
+    def _look(self, late: Call | None, call: Call, at_once: bool) -> Call | None:
+        """Look at the answers, at every other one only when the next call is over; the one that is left for later."""
+        for each in (late, call):
+            if each is not None and each.response is not None and (each is late or at_once or self._stop.is_set()):
+                response, body, whole = each.response
+                each.response = None
+                try:
+                    each.answer = Answer.of(response, body, whole)
+                except Exception as error:  # noqa: BLE001 - the judge looks at it
+                    each.error = error
+                    each.trace = lines_of(error)
+        return call if call.response is not None else None
 
     def _next_call(self, index: int, number: int) -> Call:
         dice = random.Random(f"{self.seed}-{index}-{number}")
@@ -598,12 +696,14 @@ class Soak:
         url = dice.choices(self.ledger.urls, (4, 4, 2))[0]
         kwargs["url"] = url + TARGET
         once_only = method == "POST" and not key
-        return Call(nonce, plan, method, kwargs, style, once_only, replayable, url.startswith("https"))
+        call = Call(nonce, plan, method, kwargs, style, once_only, replayable, url.startswith("https"))
+        kwargs["on_informational"] = lambda status, fields: call.informed.append((status, fields))
+        return call
 
     def _perform(self, client: Client, call: Call) -> None:
         if call.style == "whole":
             response = client.request(call.method, **call.kwargs)
-            call.answer = (*seen(response), response.content, True)
+            call.response = (response, response.content, True)
             return
         with client.request(call.method, stream=True, **call.kwargs) as response:
             if call.style == "other":
@@ -613,7 +713,7 @@ class Soak:
                 body += piece
                 if not whole:
                     break
-        call.answer = (*seen(response), body, whole)
+        call.response = (response, body, whole)
 
     def _close_responses(self) -> None:
         while (response := self._to_close.get()) is not None:
@@ -621,6 +721,14 @@ class Soak:
                 response.close()
             except Exception as error:  # noqa: BLE001 - close() must not raise
                 self._violation(f"close() from another thread raised {error!r}")
+
+    def _feel_pulse(self) -> None:
+        """Note how late a thread is that does nothing but wake up: as late as that, any other may be."""
+        before = time.monotonic()
+        while not self._stop.wait(PULSE):
+            now = time.monotonic()
+            self._pulse.append((before + PULSE, now))
+            before = now
 
     def _disturb(self, client: Client) -> None:
         while not self._stop.wait(0.05):
@@ -679,6 +787,7 @@ class Soak:
             yield from self._faults_of_error(call, call.error)
         else:
             yield from self._faults_of_answer(call, executed)
+        yield from self._faults_of_informational(call)
         times = executed[call.nonce, TARGET]
         if call.once_only and times > 1:
             yield f"executed {times} times"
@@ -693,34 +802,74 @@ class Soak:
 
     def _faults_of_time(self, call: Call) -> Iterator[str]:
         self.report.slowest = max(self.report.slowest, call.seconds)
-        if call.seconds > TOTAL + TOLERANCE:
-            yield f"took {call.seconds:.2f} s of {TOTAL}"
-        if call.finished > self.closed_at + 1.0:
+        due = call.finished - call.seconds + TOTAL
+        if self._is_overdue(call.finished, due, TOLERANCE):
+            yield f"took {call.seconds:.2f} s of {TOTAL}, {self._lateness(due, call.finished):.2f} s of it the machine's fault"
+        if self._is_overdue(call.finished, self.closed_at, 1.0):
             yield f"was held for {call.finished - self.closed_at:.2f} s after close()"
 
+    def _is_overdue(self, finished: float, due: float, tolerance: float) -> bool:
+        over = finished - due - tolerance
+        return over > 0 and over > self._lateness(due, finished)
+
+    def _lateness(self, since: float, until: float) -> float:
+        """Seconds in which the machine had no time for a thread that was ready to run."""
+        return sum(max(0.0, min(came, until) - max(due, since)) for due, came in self._pulse)
+
     def _faults_of_answer(self, call: Call, executed: Counter[tuple[str, str]]) -> Iterator[str]:
-        status, nonce, target, mark, body, whole = call.answer
-        if mark:
+        plan, answer = call.plan, call.answer
+        if answer is None:
+            return  # the last of a thread that ended in an exception
+        if mark := answer.get("X-Mark"):
             if mark not in self.ledger.crossed:
                 yield "bytes that were sent before the request arrived were taken for its answer"
             return
-        plan = call.plan
-        if nonce != call.nonce:
-            yield f"another request's answer ({nonce})"
+        yield from self._faults_of_head(call, answer)
+        if not 0 <= answer.elapsed <= call.seconds:
+            yield f"took {answer.elapsed} s of the call's {call.seconds}"
         if plan.verb in NEVER_EXECUTED:
             if plan.verb != "early_413":
                 yield "an answer that nobody gave"
-        elif not executed[call.nonce, target]:
+        elif not executed[call.nonce, answer.target]:
             yield "an answer, but it was never executed"
-        if status != plan.status and plan.verb != "drip_body":
-            yield f"status {status}"
-        expected = b"" if call.method == "HEAD" else plan.body(call.nonce)
-        if plan.verb == "drip_body" and not whole:
+        expected = b"" if answer.method == "HEAD" else plan.body(call.nonce)
+        if plan.verb == "drip_body" and not answer.whole:
             return
-        if not (body == expected if whole else expected.startswith(body)):
-            yield f"{len(body)} bytes which are not the {len(expected)} of the answer"
-        if whole and plan.verb in ("stall_head", "drip_head", "garble", "rst_unread"):
+        if not (answer.body == expected if answer.whole else expected.startswith(answer.body)):
+            yield f"{len(answer.body)} bytes which are not the {len(expected)} of the answer"
+        trailers = [("X-Trailer", call.nonce)] if plan.framing == "chunked" and answer.method != "HEAD" else []
+        if answer.trailers != trailers and (answer.whole or answer.trailers):
+            yield f"the trailers {answer.trailers}"
+        if answer.whole and plan.verb in ("stall_head", "drip_head", "garble", "rst_unread"):
             yield "an answer where none was whole"
+
+    def _faults_of_head(self, call: Call, answer: Answer) -> Iterator[str]:
+        plan = call.plan
+        for each in (*answer.history, answer):
+            if (nonce := each.get("X-Nonce")) != call.nonce:
+                yield f"another request's answer ({nonce})"
+            if each.asked_by != call.nonce or each.url_differs:
+                yield f"another request's answer: its request is {each.asked_by}'s {each.target}"
+            if each.cookies != {"nonce": call.nonce}:
+                yield f"the cookies {each.cookies}"
+            if each.reason != own_reason(call.nonce):
+                yield f"the reason {each.reason!r}"
+        wire = rendered(plan, Received(answer.method, answer.target, "1.1", [("X-Nonce", call.nonce)], b"", 0))[0]
+        status, *lines = wire[:-4].split(b"\r\n")
+        if answer.status != int(status.split(b" ")[1]):
+            yield f"status {answer.status}"
+        if [name + b": " + value for name, value in answer.fields] != lines:
+            yield f"the header fields {answer.fields}"
+        hops = [each.target.rpartition("/")[2] for each in (*answer.history, answer)]
+        if hops != [TARGET[1:], *(str(hop) for hop in range(1, plan.hops + 1) if plan.verb == "redirect")]:
+            yield f"redirects by way of {hops}"
+        if any(each.status != plan.redirect_status for each in answer.history):
+            yield f"redirects of status {[each.status for each in answer.history]}"
+
+    def _faults_of_informational(self, call: Call) -> Iterator[str]:
+        for status, fields in call.informed:
+            if fields != [(b"X-Nonce", call.nonce.encode())] or call.plan.verb != "informational":
+                yield f"another request's informational response: {status} {fields}"
 
     def _faults_of_error(self, call: Call, error: BaseException) -> Iterator[str]:
         if not isinstance(error, holdfast.RequestException):
@@ -766,12 +915,6 @@ class Soak:
     def _is_late(self, call: Call) -> bool:
         prompt = not VERBS[call.plan.verb][1]
         return prompt and isinstance(call.error, holdfast.ReadTimeout)
-
-
-def seen(response: Any) -> tuple[int, str, str, str]:
-    """Status, nonce, target and mark of a response."""
-    headers = response.headers
-    return response.status_code, headers.get("X-Nonce", ""), headers.get("X-Target", ""), headers.get("X-Mark", "")
 
 
 def outcome(call: Call) -> str:

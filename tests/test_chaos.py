@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import holdfast
-from tests.chaos import TARGET, VERBS, Call, Plan, Soak, switching_every
+from tests.chaos import TARGET, VERBS, Answer, Call, Plan, Soak, own_reason, rendered, switching_every
 from tests.conftest import Tls
+from tests.server import Received
 
 SEED = 20261120
 SECONDS = 3.5
@@ -18,7 +20,7 @@ SECONDS = 3.5
 def test_whatever_the_server_does_every_answer_is_its_own_and_every_failure_is_documented(
     no_leaks: None, tls: Tls
 ) -> None:
-    with switching_every(0.0005):
+    with switching_every(0.00005):
         report = Soak(SEED, SECONDS, tls.server_context(tickets=4), tls.client_context()).run()
 
     assert report.violations == []
@@ -44,11 +46,26 @@ def called(tls: Tls, verb: str, executed: int = 1, once_only: bool = True, **out
     return soak.report.violations
 
 
-def answer(plan: Plan, **changed: Any) -> tuple[Any, ...]:
-    whole = {
-        "status": plan.status, "nonce": "n", "target": TARGET, "mark": "", "body": plan.body("n"), "whole": True
-    } | changed  # fmt: skip
-    return tuple(whole.values())
+def answer(plan: Plan, **changed: Any) -> Answer:
+    asked = Received("POST", TARGET, "1.1", [("X-Nonce", "n")], b"", 0)
+    status, *lines = rendered(plan, asked)[0][:-4].split(b"\r\n")
+    fields = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    whole = Answer(
+        status=int(status.split(b" ")[1]),
+        reason=own_reason("n"),
+        method="POST",
+        target=TARGET,
+        asked_by="n",
+        url_differs=False,
+        fields=fields,
+        cookies={"nonce": "n"},
+        trailers=[("X-Trailer", "n")] if plan.framing == "chunked" else [],
+        elapsed=0.0,
+        history=[],
+        body=plan.body("n"),
+        whole=True,
+    )
+    return replace(whole, **changed)
 
 
 def lost(*, executed: bool) -> Exception:
@@ -66,15 +83,39 @@ def test_the_judge_is_content_with_what_is_right(tls: Tls) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"nonce": "other"}, "another request's answer"),
+        ({"asked_by": "other"}, "another request's answer"),
         ({"status": 418}, "status 418"),
+        ({"reason": "OK"}, "the reason 'OK'"),
+        ({"cookies": {}}, "the cookies {}"),
+        ({"trailers": [("X-Trailer", "other")]}, "the trailers"),
+        ({"elapsed": -1.0}, "took -1.0 s"),
+        ({"target": "/plan/1"}, "redirects by way of ['1']"),
         ({"body": b"n"}, "which are not the"),
-        ({"mark": "unknown"}, "were taken for its answer"),
+        ({"fields": [(b"X-Mark", b"unknown")]}, "were taken for its answer"),
     ],
 )
 def test_the_judge_notices_a_wrong_answer(tls: Tls, changed: dict[str, Any], said: str) -> None:
-    (violation,) = called(tls, "ok", answer=answer(plan_with("ok"), **changed))
-    assert said in violation
+    violations = called(tls, "ok", answer=answer(plan_with("ok"), **changed))
+    assert any(said in violation for violation in violations), violations
+
+
+def test_the_judge_notices_every_field_of_somebody_else(tls: Tls) -> None:
+    own = answer(plan_with("ok"))
+    for at, (name, value) in enumerate(own.fields):
+        fields = [*own.fields[:at], (name, value + b"0"), *own.fields[at + 1 :]]
+        assert called(tls, "ok", answer=replace(own, fields=fields))
+
+
+def test_the_judge_notices_somebody_elses_informational_response(tls: Tls) -> None:
+    plan = plan_with("informational")
+    (violation,) = called(tls, "informational", answer=answer(plan), informed=[(103, [(b"X-Nonce", b"other")])])
+    assert "informational" in violation
+
+
+def test_what_the_machine_was_late_is_no_fault(tls: Tls) -> None:
+    soak = Soak(0, 0.0, tls.server_context(), tls.client_context())
+    soak._pulse = [(9.0, 9.01), (9.5, 9.6), (9.9, 10.5)]
+    assert soak._lateness(9.55, 10.0) == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(
