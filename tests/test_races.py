@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,8 +20,12 @@ import pytest
 import holdfast
 from holdfast import Client
 from holdfast.api import shared_client
+from holdfast.cookies import CookieJar
+from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
 from holdfast.message.response import RawBody
+from holdfast.message.url import Url
+from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo
 
@@ -284,3 +289,47 @@ def test_a_version_never_stands_for_two_contents_whenever_the_copy_is_made(chang
 
             by_version = {each.version: each.multi_items() for each in made}
             assert all(each.multi_items() == by_version[each.version] for each in made)
+
+
+# -- cookies -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_secure_cookie_is_not_overwritten_over_http_at_the_moment_it_comes() -> None:
+    """There was none yet when the answer over http was asked whether it hides one; when it was put into the jar, there was."""
+    plain, secure = Url.parse("http://example.org/"), Url.parse("https://example.org/")
+    jars: list[CookieJar] = []
+
+    def keep_secure() -> None:
+        extract_cookies(jars[-1], secure, [(b"Set-Cookie", b"id=secure; Secure")])
+
+    functions = ("cookies.py:extract_cookies", "cookies.py:_may_set", "cookies.py:_store")
+    for meanwhile in at_every_step(keep_secure, *functions, lines=True):
+        jars.append(CookieJar())
+        with meanwhile:
+            extract_cookies(jars[-1], plain, [(b"Set-Cookie", b"id=plain")])
+
+        assert jars[-1]["id"] == "secure"
+
+
+def test_a_jar_is_pickled_while_others_put_cookies_into_it() -> None:
+    """Its dictionaries were copied while they grew (RuntimeError)."""
+    jar = CookieJar()
+    for number in range(50):
+        jar.set(f"a{number}", "1")
+    numbers = itertools.count()
+    stop = threading.Event()
+
+    def fill() -> None:
+        while not stop.is_set():
+            jar.set(f"b{next(numbers) % 50}", "1")
+            jar.set(f"b{next(numbers) % 50}", None)
+
+    thread = threading.Thread(target=fill)
+    with switching_every(1e-6):
+        thread.start()
+        try:
+            for _ in range(30):
+                pickle.dumps(jar)
+        finally:
+            stop.set()
+            thread.join()

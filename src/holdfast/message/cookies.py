@@ -247,7 +247,8 @@ class CookieJar(stdlib.CookieJar):
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_cookies_lock"], state["clock"]
-        state["_cookies"] = copy.deepcopy(self._cookies)
+        with self._cookies_lock:
+            state["_cookies"] = copy.deepcopy(self._cookies)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -448,11 +449,14 @@ def extract_cookies(jar: stdlib.CookieJar, url: Url, raw_headers: list[tuple[byt
     lines = [value for name, value in raw_headers if len(name) == 10 and name.lower() == b"set-cookie"]
     if not lines:
         return
+    store: Any = jar
     now = getattr(jar, "clock", time.time)()
     for line in lines[:MAX_FIELDS]:
         cookie = parse_set_cookie(line, url, now)
-        if cookie is not None and _may_set(jar, cookie, url, now):
-            _store(jar, cookie, now)
+        # Asked and kept in one step: in between, another thread might keep the Secure one that this one must not hide.
+        with store._cookies_lock:
+            if cookie is not None and _may_set(jar, cookie, url, now):
+                _store(jar, cookie, now)
 
 
 def _store(jar: stdlib.CookieJar, cookie: Cookie, now: float) -> None:
