@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import pickle
+import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -333,3 +336,32 @@ def test_a_jar_is_pickled_while_others_put_cookies_into_it() -> None:
         finally:
             stop.set()
             thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_can_use_a_jar_that_another_thread_of_its_parent_was_using() -> None:
+    """Its lock was held, in the child, by a thread that is not there."""
+    program = """
+        import os, signal, threading, holdfast
+        client, held, done = holdfast.Client(cookies={"a": "1"}), threading.Event(), threading.Event()
+
+        def hold():
+            with client.cookies._cookies_lock:
+                held.set()
+                done.wait(10)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(10)
+        child = os.fork()
+        if not child:
+            signal.alarm(5)
+            client.cookies.set("b", "2")
+            os._exit(len(client.cookies))
+        status = os.waitpid(child, 0)[1]
+        done.set()
+        thread.join()
+        print(os.waitstatus_to_exitcode(status))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)]  # Python 3.12 warns of fork in a threaded process
+    assert subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout == "2\n"

@@ -22,8 +22,11 @@ cookies imports it when there is one.
 from __future__ import annotations
 
 import copy
+import os
 import re
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from http import cookiejar as stdlib
 from typing import Any, TypeVar, overload
@@ -82,6 +85,7 @@ class CookieJar(stdlib.CookieJar):
     def __init__(self, policy: stdlib.CookiePolicy | None = None, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(policy or _OwnRules())
         self.clock = clock
+        _jars[id(self)] = self
 
     # -- a mapping
 
@@ -257,6 +261,16 @@ class CookieJar(stdlib.CookieJar):
 
 
 MutableMapping.register(CookieJar)
+_jars: weakref.WeakValueDictionary[int, CookieJar] = weakref.WeakValueDictionary()  # a jar has no hash
+
+
+def _after_fork_in_child() -> None:
+    for jar in list(_jars.values()):
+        jar._cookies_lock = threading.RLock()  # the parent may have held it in a thread that does not exist here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _all_cookies(jar: stdlib.CookieJar) -> list[Cookie]:
