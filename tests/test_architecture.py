@@ -25,13 +25,13 @@ PACKAGE = Path(holdfast.__file__).parent
 
 # From the ground up; a module imports only from floors below its own.
 FLOORS: list[set[str]] = [
-    {"exceptions", "timeouts", "outcomes"},
+    {"exceptions", "timeouts", "outcomes", "compat", "packages"},
     {"message"},
     {"wire", "retries", "redirects", "auth", "environment", "cookies", "structures"},
     {"transport", "status_codes"},
     {"call"},
     {"client"},
-    {"api"},
+    {"api", "models", "sessions"},
     {"__init__"},
     {"contrib", "cli", "__main__"},
 ]

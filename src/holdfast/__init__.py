@@ -75,11 +75,11 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
-_LATE = ("auth", "cookies", "status_codes", "structures")
+_LATE = ("auth", "compat", "cookies", "models", "packages", "sessions", "status_codes", "structures")
 _NOT_HERE = {
     "adapters": "retries, limits, TLS and proxies are arguments of Client",
     "utils": "dict_from_cookiejar and add_dict_to_cookiejar are in holdfast.cookies",
-    "packages": "urllib3 is not used",
+    "certs": "the CAs are certifi's; verify= takes others",
 }
 
 

@@ -79,16 +79,21 @@ _NAMES = r"""
 """
 
 
-def _named(table: str) -> LookupDict[int]:
+_codes: dict[int, tuple[str, ...]] = {
+    int(code): tuple(names) for code, *names in map(str.split, _NAMES.strip().splitlines())
+}
+"""The names of every code, the usual one first. Scripts look there for the name of a status, underscore or not."""
+
+
+def _named(table: dict[int, tuple[str, ...]]) -> LookupDict[int]:
     found: LookupDict[int] = LookupDict(name="status_codes")
-    for line in table.strip().splitlines():
-        code, *names = line.split()
+    for code, names in table.items():
         for name in names:
-            setattr(found, name, int(code))
+            setattr(found, name, code)
             if not name.startswith(("\\", "/")):
-                setattr(found, name.upper(), int(code))
+                setattr(found, name.upper(), code)
     return found
 
 
-codes = _named(_NAMES)
+codes = _named(_codes)
 """Every code by each of its names, in lower and upper case, as attribute and as item; an unknown item is None."""
