@@ -108,6 +108,13 @@ class Client:
 
     _jar: CookieJar | None = None  # until somebody needs one
 
+    _is_overridden = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A subclass with a ``send`` or ``prepare_request`` of its own has every call go through it, as in requests."""
+        super().__init_subclass__(**kwargs)
+        cls._is_overridden = cls.send is not Client.send or cls.prepare_request is not Client.prepare_request
+
     def __init__(
         self,
         *,
@@ -214,7 +221,7 @@ class Client:
 
     def get(self, url: Any, params: Any = None, **kwargs: Any) -> Response:
         """GET. Arguments as in ``request``."""
-        return self.request("GET", url, params, **kwargs)
+        return self.request("GET", url, params=params, **kwargs)
 
     def options(self, url: Any, **kwargs: Any) -> Response:
         """OPTIONS. Arguments as in ``request``."""
@@ -288,6 +295,19 @@ class Client:
             RequestException: one of those drawn in ``holdfast.exceptions``.
             ValueError: an argument makes no sense. Nothing was sent.
         """
+        if self._is_overridden:
+            asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
+            own = {"retries": retries, "on_informational": on_informational}  # requests has no such thing to pass on
+            return self.send(
+                self.prepare_request(asked),
+                timeout=self._timeouts if timeout is UNSET else timeout,
+                allow_redirects=allow_redirects,
+                proxies=proxies,
+                stream=stream,
+                verify=verify,
+                cert=cert,
+                **{name: value for name, value in own.items() if value is not UNSET and value is not None},
+            )
         plain = not (params or data or headers or cookies or files or auth or hooks) and json is None
         prepared = self._plain(method, url) if plain else None
         if prepared is None:
@@ -306,7 +326,8 @@ class Client:
         return call.run(prepared, allow_redirects)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert: see ``request``.
+        """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, retries and
+        on_informational: see ``request``.
 
         Raises:
             ValueError: ``request`` is a ``Request``; prepare it first.
@@ -322,8 +343,8 @@ class Client:
             self.verify if verify is None else verify,
             self.cert if cert is None else cert,
             self.stream if stream is None else stream,
-            self.retries,
-            None,
+            Retries.of(kwargs["retries"]) if "retries" in kwargs else self.retries,
+            kwargs.get("on_informational"),
             kwargs.get("proxies"),
         )
         return call.run(request, kwargs.get("allow_redirects", True))
