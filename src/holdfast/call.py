@@ -217,6 +217,7 @@ class Call:
                 replaced = hook(response, **settings)
                 if replaced is not None:
                     response = replaced
+                    response.request = response.request or request  # one built by hand may have none
         except Exception:
             self._keep_for_handler(response)
             raise

@@ -24,10 +24,11 @@ user wrote is for the first request; what the jars have for the new URL takes it
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from .exceptions import InvalidURL, RequestException
+from .message.headers import Headers
 from .message.response import REDIRECT_STATUSES
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def leaves_origin(old: Url, new: Url) -> bool:
 
 
 def _target(url: Url, response: Response) -> Url | None:
-    locations = {value.strip() for value in response.headers.get_list("Location")}
+    locations = {value.strip() for value in _locations(response.headers)}
     if len(locations) > 1:
         raise InvalidURL(f"the redirect has {len(locations)} different Location fields; which one counts is not known")
     location = locations.pop() if locations else ""
@@ -121,6 +122,11 @@ def _target(url: Url, response: Response) -> Url | None:
     target = url.join(location)
     # RFC 9110 section 10.2.2: a Location without a fragment inherits that of the URL it redirects.
     return target.with_fragment(url.fragment) if url.fragment and not target.fragment else target
+
+
+def _locations(headers: Mapping[str, str]) -> list[str]:
+    # A hook may have put another mapping in the place of the response's Headers.
+    return headers.get_list("Location") if isinstance(headers, Headers) else [headers["location"]]
 
 
 def _follow(request: PreparedRequest, response: Response, url: Url, secret_headers: Collection[str]) -> PreparedRequest:

@@ -702,11 +702,11 @@ def test_raw_is_not_read_both_ways() -> None:
 
 
 def test_raw_is_a_file_to_the_standard_library() -> None:
-    assert list(io.TextIOWrapper(io.BufferedReader(answer(b"a\nb", b"c\n").raw))) == ["a\n", "bc\n"]  # type: ignore[type-var]
+    assert list(io.TextIOWrapper(io.BufferedReader(answer(b"a\nb", b"c\n").raw))) == ["a\n", "bc\n"]
     target = io.BytesIO()
     shutil.copyfileobj(answer(b"abc", b"def").raw, target)
     assert target.getvalue() == b"abcdef"
-    with gzip.open(answer(gzip.compress(b"hello")).raw) as unpacked:  # type: ignore[call-overload]
+    with gzip.open(answer(gzip.compress(b"hello")).raw) as unpacked:
         assert unpacked.read() == b"hello"
     assert list(answer(b"a\r\nb", b"c\n\nd").raw) == [b"a\r\n", b"bc\n", b"\n", b"d"]
     assert list(answer(b"a\n").raw) == [b"a\n"]
@@ -758,6 +758,17 @@ def test_a_response_survives_pickling_whole() -> None:
     twin.close()
     assert twin.raw.read() == b""
     assert module._Ended([]).read() == b""
+
+
+def test_what_nobody_has_asked_for_before_pickling_can_be_asked_for_after() -> None:
+    twin = pickle.loads(pickle.dumps(answer(b"gr\xfc\xdfe", headers=typed("text/plain; charset=latin-1"))))
+    assert (twin.text, twin.encoding, twin.headers["content-type"]) == ("grüße", "latin-1", "text/plain; charset=latin-1")
+
+
+def test_fields_that_were_changed_are_pickled_as_they_are() -> None:
+    response = answer(b"", headers=typed("text/plain"))
+    response.headers["X-A"] = "1"
+    assert pickle.loads(pickle.dumps(response)).headers == {"Content-Type": "text/plain", "X-A": "1"}
 
 
 def test_a_response_whose_body_was_given_up_says_so_after_pickling() -> None:

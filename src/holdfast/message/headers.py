@@ -24,13 +24,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import count
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from ..exceptions import InvalidHeader
 
 Text = str | bytes
 HeaderTypes = Mapping[str, Any] | Mapping[bytes, Any] | Iterable[tuple[Text, Any]] | None
 _Field = tuple[int, str, str]
+Kind = TypeVar("Kind", bound="Headers")
 _Store = dict[str, tuple[_Field, ...]]
 
 SECRET_VALUES = frozenset(
@@ -88,7 +89,7 @@ class Headers(MutableMapping[str, str]):
             self.update(source)
 
     @classmethod
-    def from_raw(cls, raw: list[tuple[bytes, bytes]]) -> Headers:
+    def from_raw(cls: type[Kind], raw: list[tuple[bytes, bytes]]) -> Kind:
         """Headers over fields as they came off the wire. The list is kept, not copied, and must not be changed.
 
         Nothing is decoded before the first look; only that first look must not race with a change.

@@ -16,10 +16,11 @@ Everything a server can write is parsed in linear time here: charset, Link, line
 from __future__ import annotations
 
 import codecs
+import io
 import json as _json
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..exceptions import HTTPError, JSONDecodeError, RequestException, StreamConsumedError
 from .decoding import Decoder, make_decoder
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from .cookies import CookieJar
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+NO_FIELDS: RawHeaders = []
+"""The fields of a response that did not come from a server; never changed."""
 
 REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 """The statuses whose Location is followed (RFC 9110 section 15.4)."""
@@ -44,7 +48,7 @@ _NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-es
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CLOSED = "this response was closed before its body was read"
 _CONSUMED = StreamConsumedError("the body of this response was consumed already, by iter_content() or iter_lines()")
-_UNSET: Any = object()
+_UNSET: Any = ...  # what a pickle of it gives is it again
 
 
 class BodySource(Protocol):
@@ -71,6 +75,9 @@ class BodySource(Protocol):
 
 class Response:
     """What the server answered.
+
+    Without arguments it is what tests of programs begin with, as in requests: its status, headers, content (``_content``, or
+    ``raw`` to read it from), encoding, URL and all the rest are None or empty until they are set.
 
     Args:
         status_code: 100 to 999.
@@ -120,17 +127,17 @@ class Response:
 
     def __init__(
         self,
-        status_code: int,
-        reason: bytes,
-        raw_headers: RawHeaders,
-        http_version: bytes,
-        request: PreparedRequest,
-        source: BodySource | None,
+        status_code: Any = None,
+        reason: Any = None,
+        raw_headers: RawHeaders = NO_FIELDS,
+        http_version: bytes = b"1.1",
+        request: Any = None,
+        source: BodySource | None = None,
         max_decoded: int | None = None,
     ) -> None:
-        self.status_code = status_code
+        self.status_code: int = status_code
         self.raw_headers = raw_headers
-        self.request = request
+        self.request: PreparedRequest = request
         self.history: list[Response] = []
         self.next: PreparedRequest | None = None
         self.elapsed_seconds = 0.0
@@ -138,7 +145,7 @@ class Response:
         self.sets_cookies = self.encoded = True  # unless whoever has read the head knows better
         self.attempts = 1
         self.connection: Any = None
-        self._reason = reason
+        self._reason: Any = reason
         self._version = http_version
         self._source = source
         self._max_decoded = max_decoded
@@ -148,14 +155,19 @@ class Response:
         self._headers: Headers | None = None
         self._cookies: CookieJar | None = None
         self._encoding: Any = _UNSET
-        self._url: str | None = None
+        self._url: Any = None
 
     # -- the head -----------------------------------------------------------------------------------------------
 
     @property
     def reason(self) -> str:
         """The reason phrase; may be empty."""
-        return self._reason.decode("latin-1")
+        reason: str = self._reason.decode("latin-1") if isinstance(self._reason, bytes) else self._reason
+        return reason
+
+    @reason.setter
+    def reason(self, value: str | bytes | None) -> None:
+        self._reason = _as_text(value) if isinstance(value, bytes) else value
 
     @property
     def http_version(self) -> str:
@@ -170,6 +182,10 @@ class Response:
             headers = self._headers = Headers.from_raw(self.raw_headers)
         return headers
 
+    @headers.setter
+    def headers(self, value: Any) -> None:
+        self._headers = value
+
     @property
     def trailers(self) -> Headers:
         """The fields after a chunked body; complete when the body was read."""
@@ -178,7 +194,10 @@ class Response:
     @property
     def url(self) -> str:
         """The URL this response came from, redirects followed."""
-        return self._url if self._url is not None else self.request.parsed.text
+        if self._url is None and self.request is not None:
+            return self.request.parsed.text
+        url: str = self._url  # None of a response built by hand, as in requests
+        return url
 
     @url.setter
     def url(self, value: str) -> None:
@@ -205,7 +224,8 @@ class Response:
             from .cookies import CookieJar, extract_cookies
 
             jar = CookieJar()
-            extract_cookies(jar, self.request.parsed, self.raw_headers)
+            if self.request is not None:
+                extract_cookies(jar, self.request.parsed, self.raw_headers)
             self._cookies = jar
         return self._cookies
 
@@ -217,7 +237,7 @@ class Response:
     def links(self) -> dict[str, dict[str, str]]:
         """The Link fields (RFC 8288) by relation type, or by URL where there is none."""
         found: dict[str, dict[str, str]] = {}
-        for link in _parse_links(_field(self.raw_headers, b"link")):
+        for link in _parse_links(self.headers.get("link") or ""):
             for key in (link.get("rel") or link["url"], *link.get("rel", "").split()):
                 found[key] = link
         return found
@@ -233,12 +253,12 @@ class Response:
     @property
     def is_redirect(self) -> bool:
         """Whether this is a redirect that can be followed: one of five statuses, and a Location."""
-        return self.status_code in REDIRECT_STATUSES and _has_field(self.raw_headers, b"location")
+        return self.status_code in REDIRECT_STATUSES and "location" in self.headers
 
     @property
     def is_permanent_redirect(self) -> bool:
         """Whether it is one for good: 301 or 308, and a Location."""
-        return self.status_code in (301, 308) and _has_field(self.raw_headers, b"location")
+        return self.status_code in (301, 308) and "location" in self.headers
 
     def raise_for_status(self) -> None:
         """Raise HTTPError if the status is 400 to 599."""
@@ -246,11 +266,11 @@ class Response:
             return
         whose = "Client" if self.status_code < 500 else "Server"
         raise HTTPError(
-            f"{self.status_code} {whose} Error: {_shown(self._reason)} for url: {self._safe_url()}", response=self
+            f"{self.status_code} {whose} Error: {_shown(str(self.reason))} for url: {self._safe_url()}", response=self
         )
 
     def _safe_url(self) -> str:
-        return self.request.parsed.safe_text if self._url is None else self._url
+        return self.request.parsed.safe_text if self._url is None and self.request is not None else str(self._url)
 
     def __repr__(self) -> str:
         return f"<Response [{self.status_code}]>"
@@ -288,7 +308,9 @@ class Response:
         source, raw = self._source, self._raw
         if raw is not None:
             return raw.read(None, True)
-        data = b"" if source is None else _read_all(source)
+        if source is None:
+            return b"" if self.raw_headers is not NO_FIELDS else None  # type: ignore[return-value]  # as in requests
+        data = _read_all(source)
         if data and self.encoded and (coding := _field(self.raw_headers, b"content-encoding")):
             decoder = make_decoder(coding, self._max_decoded)
             if decoder is not None:
@@ -319,7 +341,7 @@ class Response:
         In ``encoding`` if that is known. Otherwise in UTF-8 (UTF-16 if it has that mark) if it is valid, and in
         ISO-8859-1 if it is not.
         """
-        content = self.content
+        content = self.content or b""
         encoding = _usable(self.encoding)
         if encoding is not None:
             return content.decode(encoding, "replace")
@@ -375,7 +397,7 @@ class Response:
         # RFC 8259 section 8.1 has UTF-8 only; json.loads(bytes) also knows UTF-16 and UTF-32, with and without mark.
         if self.encoding is None or self.encoding.lower() in ("utf-8", "utf8"):
             try:
-                return _json.loads(self.content, **kwargs)
+                return _json.loads(self.content or b"", **kwargs)
             except UnicodeDecodeError:
                 pass  # as text, where what is broken is replaced, it may still be JSON
         return _json.loads(self.text, **kwargs)
@@ -408,7 +430,7 @@ class Response:
     def _open(self) -> RawBody:
         if self._failure is not None:
             raise _again(self._failure)
-        raw = self.raw
+        raw = self._body()
         self._check_open(raw)
         return raw
 
@@ -443,14 +465,28 @@ class Response:
         return _lines(pieces) if delimiter is None else _split(pieces, delimiter)
 
     @property
-    def raw(self) -> RawBody:
-        """The body as a readable stream of the bytes that came, content codings not undone."""
+    def raw(self) -> Any:
+        """The body as a readable stream of the bytes that came, content codings not undone: a ``RawBody``.
+
+        May be set to a file to read the body from, or to what has a ``stream(size, decode_content=True)``.
+        """
+        source = self._source
+        if isinstance(source, _Given):
+            return source.file
+        return None if source is None and self.raw_headers is NO_FIELDS else self._body()
+
+    @raw.setter
+    def raw(self, value: Any) -> None:
+        self._raw = None
+        self._source = None if value is None else _Given(value)
+
+    def _body(self) -> RawBody:
         if self._raw is None:
-            # After content was read, the source is at its end, and so is this.
             self._raw = RawBody(
                 self._source, self.raw_headers, self.status_code, self._reason, self._version, self._max_decoded
             )
-            self._raw.ended = self._content is not None
+            # After content was read, the source is at its end, and so is this.
+            self._raw.ended = self._raw.closed = self._content is not None
         return self._raw
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -458,7 +494,7 @@ class Response:
     def close(self) -> None:
         """Read no more of the body. What was read stays; the connection is kept if little is left to read."""
         if self._content is None:
-            self.raw.close()
+            self._body().close()
         elif self._source is not None:
             self._source.close()
 
@@ -502,6 +538,7 @@ _PICKLED = (
     "_reason",
     "_version",
     "_url",
+    "_headers",
     "_cookies",
     "_encoding",
 )
@@ -524,27 +561,79 @@ class _Ended:
         pass
 
 
+class _Given:
+    """The source of a body that is read from what somebody has set as ``raw``."""
+
+    __slots__ = ("_pieces", "ended", "file")
+
+    trailers: RawHeaders = NO_FIELDS
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self._pieces: Iterator[bytes] | None = None
+        self.ended = False
+
+    def read(self) -> bytes:
+        if self._pieces is None:
+            streams = hasattr(self.file, "stream")
+            self._pieces = (
+                iter(self.file.stream(_PIECE, decode_content=True)) if streams else iter(lambda: self.file.read(_PIECE), b"")
+            )
+        for piece in self._pieces:
+            if piece:
+                return piece
+        self.ended = True
+        return b""
+
+    def close(self) -> None:
+        if not self.ended:  # as in requests: what was read to its end stays as it is
+            self.file.close()
+
+
+class RawFields(Headers):
+    """The fields as they came, under the names urllib3 has for what several of one name say; ``items()`` has them apart."""
+
+    __slots__ = ()
+
+    def items(self) -> Any:
+        """``(name, value)`` of every field, repeated ones apart."""
+        return self.multi_items()
+
+    iteritems = items
+
+    def getlist(self, name: str, default: Any = _UNSET) -> Any:
+        """The values of every field of that name; ``default``, or an empty list, if there is none."""
+        return self.get_list(name) or ([] if default is _UNSET else default)
+
+    getheaders = get_all = getlist
+
+
 class RawBody:
-    """The body as a readable binary stream, for ``shutil.copyfileobj``, ``io.BufferedReader`` and the like.
+    """The body as a readable binary stream, for ``shutil.copyfileobj``, ``io.TextIOWrapper``, ``gzip.GzipFile`` and the like.
 
     Attributes:
-        headers, status, reason, version: the head; version is 10 or 11.
-        decode_content: whether ``read`` and ``stream`` undo content codings when not told. False, as in requests.
+        status, version: of the head; version is 10 or 11.
+        decode_content: whether reading undoes content codings when not told. False, as in requests.
+        auto_close: accepted for urllib3's sake, where wrappers can read to the end only if it is set to False.
         taken: bytes that were given out.
         ended: whether the body was read to its end.
-        closed: whether it was closed, by ``close()``.
+        closed: whether it was closed, by ``close()`` or by reading on after the end was seen. A loop "while not closed"
+            comes to its end; a wrapper, which looks whether this is closed before each line, can still find the end itself.
     """
 
     __slots__ = (
         "_at",
         "_buffer",
+        "_data",
         "_decoder",
         "_decoding",
+        "_fields",
         "_max_decoded",
         "_raw_headers",
         "_reason",
         "_source",
         "_version",
+        "auto_close",
         "closed",
         "decode_content",
         "ended",
@@ -566,20 +655,37 @@ class RawBody:
         self._reason = reason
         self._version = version
         self._max_decoded = max_decoded
+        self._fields: RawFields | None = None
         self._decoder: Decoder | None = None
         self._decoding: bool | None = None
         self._buffer = b""
         self._at = 0
+        self._data: bytes | None = None
         self.status = status
         self.decode_content = False
+        self.auto_close = True
         self.taken = 0
         self.ended = source is None
         self.closed = False
 
+    # -- the head
+
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> RawFields:
         """The header fields of the response."""
-        return Headers.from_raw(self._raw_headers)
+        if self._fields is None:
+            self._fields = RawFields.from_raw(self._raw_headers)
+        return self._fields
+
+    def info(self) -> RawFields:
+        """``headers``."""
+        return self.headers
+
+    getheaders = info
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        """The value of a header field."""
+        return self.headers.get(name, default)
 
     @property
     def reason(self) -> str:
@@ -591,15 +697,31 @@ class RawBody:
         """11 for HTTP/1.1, 10 for HTTP/1.0."""
         return 10 if self._version == b"1.0" else 11
 
-    def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
-        """``amt`` bytes, fewer only at the end; all that is left if ``amt`` is None or negative."""
+    # -- the body
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
+        """``amt`` bytes, fewer only at the end; all that is left if ``amt`` is None or negative.
+
+        ``cache_content`` keeps them as ``data``.
+        """
         decode = self.decode_content if decode_content is None else decode_content
         if amt is not None and amt >= 0:
-            return self.take(amt, True, decode) if amt else b""
-        pieces = []
-        while piece := self.take(None, False, decode):
-            pieces.append(piece)
-        return b"".join(pieces)
+            data = self.take(amt, True, decode) if amt else b""
+        else:
+            data = b"".join(self.stream(None, decode))
+        if cache_content:
+            self._data = data
+        return data
+
+    @property
+    def data(self) -> bytes:
+        """All that is left when first asked for; kept."""
+        return self.read(None, None, True) if self._data is None else self._data
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """What arrives next, at most ``amt`` bytes."""
+        decode = self.decode_content if decode_content is None else decode_content
+        return b"" if amt == 0 else self.take(None if amt is None or amt < 0 else amt, False, decode)
 
     def stream(self, amt: int | None = _PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
         """The rest in pieces of at most ``amt`` bytes, as they arrive."""
@@ -607,12 +729,43 @@ class RawBody:
         while piece := self.take(amt, False, decode):
             yield piece
 
+    read_chunked = stream
+
     def readinto(self, buffer: Any) -> int:
         """Read into a writable buffer what arrives next; the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")
         piece = self.take(len(view), False, self.decode_content) if view else b""
         view[: len(piece)] = piece
         return len(piece)
+
+    def readline(self, limit: int | None = -1) -> bytes:
+        """A line with its end; at most ``limit`` bytes of it if that is not negative; b"" at the end."""
+        self._choose(self.decode_content)
+        left = None if limit is None or limit < 0 else limit
+        pieces: list[bytes] = []
+        while left is None or left > 0:
+            pieces.append(piece := self._some(left, b"\n"))
+            if not piece or piece.endswith(b"\n"):
+                break
+            left = None if left is None else left - len(piece)
+        return b"".join(pieces)
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """The rest line by line; no more lines once they have ``hint`` bytes, if that is positive."""
+        lines: list[bytes] = []
+        size = 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if hint is not None and 0 < hint <= size:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The rest line by line, with line ends."""
+        return iter(self.readline, b"")
+
+    # -- a file
 
     def readable(self) -> bool:
         """True."""
@@ -626,24 +779,22 @@ class RawBody:
         """False."""
         return False
 
+    def isatty(self) -> bool:
+        """False."""
+        return False
+
     def tell(self) -> int:
-        """Bytes given out so far."""
-        return self.taken
+        """How far the body was read, in bytes as they came: before content codings were undone."""
+        return self.taken if self._decoder is None else self._decoder.fed
 
     def flush(self) -> None:
         """Nothing: this is not written to."""
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The rest line by line, with line ends."""
-        pending: list[bytes] = []
-        for piece in self.stream():
-            for line in _keep_newlines(piece):
-                pending.append(line)
-                if line.endswith(b"\n"):
-                    yield b"".join(pending)
-                    pending.clear()
-        if pending:
-            yield b"".join(pending)
+    def _cannot(self, *_: Any) -> NoReturn:
+        """io.UnsupportedOperation: this is read once, forwards; its socket belongs to the pool."""
+        raise io.UnsupportedOperation("the body of a response is read once, forwards, and its socket belongs to the pool")
+
+    seek = truncate = fileno = write = _cannot
 
     def close(self) -> None:
         """Read no more."""
@@ -651,6 +802,14 @@ class RawBody:
         self._buffer = b""
         if self._source is not None:
             self._source.close()
+
+    release_conn = close
+
+    def __enter__(self) -> RawBody:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def take(self, limit: int | None, fill: bool, decode: bool) -> bytes:
         """The next bytes, b"" at the end.
@@ -677,17 +836,24 @@ class RawBody:
         self._decoding = decode
         self._decoder = make_decoder(coding, self._max_decoded) if decode and coding else None
 
-    def _some(self, limit: int | None) -> bytes:
+    def _some(self, limit: int | None, last: bytes = b"") -> bytes:
+        """What is there, at most ``limit`` bytes, and not beyond the first ``last``; else what comes next; b"" at the end."""
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            start, buffer = 0, b"" if self.ended else self._next()
+            start, buffer = 0, self._nothing() if self.ended else self._next()
             self._buffer = buffer
         size = len(buffer)
         end = size if limit is None else min(size, start + limit)
+        if last and (found := buffer.find(last, start, end)) >= 0:
+            end = found + 1
         self._at = end
         self.taken += end - start
         return buffer if end - start == size else buffer[start:end]
+
+    def _nothing(self) -> bytes:
+        self.closed = True  # the end was seen before, when it came from the source
+        return b""
 
     def _next(self) -> bytes:
         """The next piece, decoded if that is wanted; b"" at the end."""
@@ -708,6 +874,9 @@ class RawBody:
                 decoder.finish()
                 return b""
             decoder.feed(data)
+
+
+io.IOBase.register(RawBody)  # it has what there is in one, and is no IOBase: those close themselves without a word
 
 
 # ------------------------------------------------------------------------------------------------ reading helpers
@@ -804,12 +973,6 @@ def _split(pieces: Iterator[Any], delimiter: Any) -> Iterator[Any]:
         yield _close_line(pending, tail)
 
 
-def _keep_newlines(piece: bytes) -> list[bytes]:
-    lines = [line + b"\n" for line in piece.split(b"\n")]
-    lines[-1] = lines[-1][:-1]
-    return [line for line in lines if line]
-
-
 # ----------------------------------------------------------------------------------------------- fields of a head
 
 
@@ -825,9 +988,16 @@ def _field(raw_headers: RawHeaders, name: bytes) -> str:
     return b", ".join(values).decode("latin-1") if values else ""
 
 
-def _shown(words: bytes) -> str:
+def _as_text(words: bytes) -> str:
+    try:
+        return words.decode()
+    except UnicodeDecodeError:
+        return words.decode("latin-1")
+
+
+def _shown(words: str) -> str:
     """A server's own words for a message: escaped and cut."""
-    text = words[:_SHOWN].decode("latin-1")
+    text = words[:_SHOWN]
     return text if text.isprintable() else repr(text)[1:-1][:_SHOWN]
 
 
