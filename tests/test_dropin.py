@@ -5,8 +5,11 @@ What calls do is compared in test_like_requests.py; this is about what a script 
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import importlib
 import inspect
+import io
 import json
 import pickle
 import subprocess
@@ -27,10 +30,10 @@ from tests.server import Conn, Server, head, replies, response
 # requests' own plumbing, and what is no part of it but imported there.
 NOT_PUBLIC = {
     "DependencyWarning", "NullHandler", "annotations", "charset_normalizer_version", "chardet_version",
-    "check_compatibility", "compat", "certs", "hooks", "logging", "models", "sessions", "ssl", "urllib3", "warnings",
+    "check_compatibility", "hooks", "logging", "ssl", "urllib3", "warnings",
 }  # fmt: skip
-NOT_HERE = {"adapters", "utils", "packages"}
-"""No adapters and no utils: a deliberate difference."""
+NOT_HERE = {"adapters", "certs", "utils"}
+"""No adapters and no utils: a deliberate difference. Where the CAs are is certifi's to say."""
 
 VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
@@ -59,13 +62,81 @@ def test_another_name_is_an_attribute_error_without_a_hint() -> None:
         holdfast.gett  # noqa: B018 - asking is the test
 
 
-@pytest.mark.parametrize("module", ["auth", "cookies", "exceptions", "status_codes", "structures"])
+@pytest.mark.parametrize("module", ["auth", "cookies", "exceptions", "models", "sessions", "status_codes", "structures"])
 def test_submodules_have_the_names_that_are_theirs_in_requests(module: str) -> None:
     theirs = getattr(requests, module)
     own = {name for name in public(theirs) if getattr(getattr(theirs, name), "__module__", "") == theirs.__name__}
     plumbing = {"MockRequest", "MockResponse", "extract_cookies_to_jar", "get_cookie_header"}
 
+    plumbing |= {"RequestEncodingMixin", "RequestHooksMixin", "SessionRedirectMixin", "merge_hooks", "merge_setting"}
+
     assert own - plumbing <= public(getattr(holdfast, module))
+
+
+def test_modules_are_imported_by_their_names_too() -> None:
+    for name in ("api", "auth", "compat", "cookies", "exceptions", "models", "packages", "sessions", "status_codes"):
+        assert importlib.import_module(f"holdfast.{name}") is getattr(holdfast, name)
+
+
+def test_compat_has_what_scripts_fetch_from_there() -> None:
+    theirs = {name: getattr(requests.compat, name) for name in public(holdfast.compat) - {"annotations"}}
+
+    assert {name for name in theirs if getattr(holdfast.compat, name) != theirs[name]} == set()
+
+
+def test_a_response_is_built_by_hand_and_read_like_another() -> None:
+    response: Any = holdfast.Response()
+    response.close()
+    response.raw = file = io.BytesIO(b"a\nb")
+    response.status_code, response.reason = 404, b"not h\xe9re"
+    assert (response.raw, response.reason, response.url) == (file, "not hére", None)
+    assert list(response.iter_lines()) == [b"a", b"b"]
+    response.close()
+    assert not file.closed
+    response.raw = None
+    assert response.raw is None
+    assert bytes(pickle.loads(pickle.dumps(holdfast.Response())).content) == b""
+
+
+def test_a_hook_may_answer_with_a_redirect_built_by_hand() -> None:
+    def moved(answer: Any, **_: Any) -> Any:
+        if answer.url.endswith("/new"):
+            return None
+        made = holdfast.Response()
+        made.status_code = 302
+        made.headers = {"location": "/new"}
+        return made
+
+    with Server(replies(response(200), response(200))) as server, holdfast.Session() as session:
+        answer = session.get(server.url("/old"), hooks={"response": moved})
+        assert (answer.url, [each.status_code for each in answer.history]) == (server.url("/new"), [302])
+
+
+class Limited(holdfast.Session):
+    """A session whose calls go through its own send."""
+
+    heard: list[dict[str, Any]]
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        self.heard.append(kwargs)
+        return super().send(request, **kwargs)
+
+
+def test_every_call_of_a_subclass_goes_through_its_send_with_the_settings_of_the_call() -> None:
+    told: list[int] = []
+    script = replies(head(103) + response(503), head(103) + response(200))
+    with Server(script) as server, contextlib.closing(Limited()) as session:
+        session.heard = []
+        answer = session.get(
+            server.url(),
+            timeout=5,
+            retries=holdfast.Retries(1, backoff=0),
+            on_informational=lambda status, fields: told.append(status),
+        )
+        assert (answer.status_code, told, session.heard[0]["timeout"]) == (200, [103, 103], 5)
+        assert sorted(session.heard[0]) == [
+            "allow_redirects", "cert", "on_informational", "proxies", "retries", "stream", "timeout", "verify",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
