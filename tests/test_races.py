@@ -66,6 +66,7 @@ class Meanwhile:
 
     def __enter__(self) -> Meanwhile:
         self._before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # CPython 3.12 looks for this when tracing begins, and no more after that
         sys.settrace(self._on_call)
         return self
 
@@ -82,6 +83,7 @@ class Meanwhile:
         path, name = frame.f_code.co_filename, frame.f_code.co_name
         if not path.startswith(HERE) or (self._functions and f"{Path(path).name}:{name}" not in self._functions):
             return None
+        frame.f_trace = self._on_step  # CPython 3.13 asks for no instructions of a frame without it
         frame.f_trace_opcodes = self._step == "opcode"
         return self._on_step
 
