@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 import subprocess
 import sys
 import threading
@@ -68,6 +70,23 @@ def eventually_swept(client: Client, done: Callable[[], object], what: str) -> N
         return done()
 
     eventually(done_by_the_keeper, what)
+
+
+def free_port() -> int:
+    """A port to listen on that stays free while nobody does: not one of those that connecting sockets are given.
+
+    Of these thousands come and go in a run of the tests, and one that belongs to a server which is dead just now is as good as
+    any other.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("none of a hundred ports is free")
 
 
 def script(source: str, *arguments: str, plain: bool = False, **settings: Any) -> subprocess.Popen[str]:

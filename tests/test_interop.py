@@ -18,15 +18,10 @@ import pytest
 
 from holdfast import Client, ConnectionLost, Limits
 from tests.conftest import Tls, open_descriptors
+from tests.support import free_port
 
 START_SECONDS = 10.0
 NUMBERS = itertools.count()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def needs(program: str) -> str:

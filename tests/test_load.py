@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import statistics
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 import holdfast
 from holdfast import Client, Limits, Timeouts
 from tests.server import Server, echo
-from tests.support import QUICK, eventually, in_parallel, settled
+from tests.support import QUICK, eventually, free_port, in_parallel, settled
 
 
 @pytest.mark.usefixtures("no_leaks")
@@ -71,25 +70,14 @@ while True:
 
 
 class Mortal:
-    """A server in a process of its own, that can be killed and started again on the same port.
-
-    A port that the kernel gives to nobody: one of its own choice may be taken, while the server is dead, by the socket of
-    anybody who connects to anywhere.
-    """
+    """A server in a process of its own, that can be killed and started again on the same port."""
 
     def __init__(self) -> None:
-        for self.port in random.sample(range(20_000, 32_000), 20):
-            if not self._listens():
-                return
-        raise AssertionError(f"none of twenty ports is free: {self._listens()}")
+        self.port = free_port()
+        self.start()
 
     def start(self) -> None:
-        """Return when it listens again."""
-        complaint = self._listens()
-        assert not complaint, f"the server cannot be started again on port {self.port}: {complaint}"
-
-    def _listens(self) -> str:
-        """Start the process: why it does not listen, or nothing."""
+        """Return when it listens."""
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", MORTAL, str(self.port)],
             stdout=subprocess.PIPE,
@@ -97,10 +85,9 @@ class Mortal:
             text=True,
         )
         assert self._process.stdout is not None
-        if self._process.stdout.readline() == "listening\n":
-            return ""
-        complaint = self._process.communicate()[1]
-        return f"exit status {self._process.returncode}, {complaint or 'no word'}"
+        if self._process.stdout.readline() != "listening\n":
+            complaint = self._process.communicate()[1]
+            raise AssertionError(f"no server on port {self.port}: exit status {self._process.returncode}, {complaint or 'no word'}")
 
     def kill(self) -> None:
         """SIGKILL: the kernel ends its connections."""

@@ -25,7 +25,8 @@ from holdfast import Client, Limits, Retries, Timeouts, environment
 from holdfast.auth import HTTPProxyAuth
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Received, Script, Server, connect_proxy, echo, ok, redirect, replies
-from tests.test_interop import daemon, free_port, needs
+from tests.support import free_port
+from tests.test_interop import daemon, needs
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 NAMES = ("origin.test", "other.test", "localhost")
