@@ -255,6 +255,22 @@ class Pool(Slots[K, R], Generic[K, R]):
             dial.until = until
             self._spawn(lambda dial=dial: self._dial(dial))  # type: ignore[misc]
 
+    def _dial_for_nobody(self, claim: Callable[[], None], dials: list[Dial[K, R]], seconds: float | None) -> None:
+        """Start the dials for which ``claim``, called under the lock, finds slots. Nobody waits for one whose start fails."""
+        try:
+            with self._lock:
+                try:
+                    claim()
+                except BaseException:
+                    self._mend(None)
+                    raise
+            self._start_dials(dials, None if seconds is None else self._clock() + seconds)
+        except BaseException:
+            with self._lock:
+                self._call_off(dials)
+            self._tidy()
+            raise
+
     def _dial(self, dial: Dial[K, R]) -> None:
         """Open a connection in a slot already claimed. Whoever asked gets it, else who waits longest; else it becomes idle."""
         opened: list[R] = []
@@ -301,6 +317,7 @@ class Pool(Slots[K, R], Generic[K, R]):
             self._offer(entry)
         if dial.errand is not None:
             dial.errand.done(closed_error() if self._closed else None)
+            dial.errand = None
         self._note_open(origin)
         if not self._watched and self._watch is not None:
             self._watched = True
@@ -314,8 +331,9 @@ class Pool(Slots[K, R], Generic[K, R]):
             if self._vacate(dial):
                 origin.tally.failed += 1
                 self._back_off(origin)
-            if dial.errand is not None and not dial.admitted:
+            if dial.errand is not None:
                 dial.errand.done(error)
+                dial.errand = None
             if waiter is not None and not waiter.gone:
                 waiter.error = error
                 self._release_waiter(waiter)
@@ -334,13 +352,16 @@ class Pool(Slots[K, R], Generic[K, R]):
             ClientClosed: the pool is closed.
         """
         errand = Errand()
-        with self._lock:
+        dials: list[Dial[K, R]] = []
+
+        def claim() -> None:
             if self._closed:
                 raise closed_error()
             origin = self._origins.get(key) or self._origins.setdefault(key, Origin(key))
-            dials = self._claim_for_idle(origin, count, errand)
+            self._claim_for_idle(origin, count, errand, dials)
             self._forget_if_unused(origin)
-        self._start_dials(dials, None if connect is None else self._clock() + connect)
+
+        self._dial_for_nobody(claim, dials, connect)
         if dials:
             errand.event.wait(connect)
         for error in errand.errors[:3]:
@@ -427,16 +448,18 @@ class Pool(Slots[K, R], Generic[K, R]):
             return  # by this thread or another: whoever it is looks at what is noted after letting go
         harmless = (self._reap, self._close_entry, self._close)
         others = []
-        while self._after:
-            try:
-                action = self._after.popleft()
-            except IndexError:  # pragma: no cover - another thread was faster
-                break
-            if action[0] in harmless:
-                action[0](*action[1:])
-            else:
-                others.append(action)  # a callback may want a lock that this very thread holds
-        self._after.extend(others)
+        try:
+            while self._after:
+                try:
+                    action = self._after.popleft()
+                except IndexError:  # pragma: no cover - another thread was faster
+                    break
+                if action[0] in harmless:
+                    action[0](*action[1:])
+                else:
+                    others.append(action)  # a callback may want a lock that this very thread holds
+        finally:
+            self._after.extend(others)
 
     def _reap(self, entry: Entry[K, R]) -> None:
         with self._lock:
@@ -558,7 +581,8 @@ class Pool(Slots[K, R], Generic[K, R]):
 
     def _after_fork_in_child(self) -> None:
         """Forget the parent's connections without a byte on them. The parent's lock may be held by a thread not here."""
-        doomed = [action[1] for action in self._after if action[0] == self._close_entry]
+        # list(): a finalizer may append to it at any moment.
+        doomed = [action[1] for action in list(self._after) if action[0] == self._close_entry]
         inherited = [*(entry for entry in (*self._idle, *self._leased) if not entry.gone), *doomed]
         closed = self._closed
         self._reset()

@@ -154,8 +154,10 @@ class Slots(Generic[K, R]):
         self._open -= 1
         return True
 
-    def _claim_for_idle(self, origin: Origin[K, R], count: int, errand: Errand | None) -> list[Dial[K, R]]:
-        """Slots for up to ``count`` connections that are to be idle. Nobody is displaced, nor overtaken, for them."""
+    def _claim_for_idle(
+        self, origin: Origin[K, R], count: int, errand: Errand | None, dials: list[Dial[K, R]]
+    ) -> None:
+        """Slots for up to ``count`` connections that are to be idle, into ``dials``. Nobody is displaced, nor overtaken."""
         limits = self.limits
         under_way = sum(dial.waiter is None for dial in origin.dials)
         bounds = (
@@ -165,13 +167,20 @@ class Slots(Generic[K, R]):
             (limits.max_idle_connections, len(self._idle) + under_way),
         )
         room = min([count, *(bound - used for bound, used in bounds if bound is not None)])
-        dials: list[Dial[K, R]] = [Dial(origin, None, errand) for _ in range(room)]
-        for dial in dials:
-            self._unused.pop(origin, None)
-            self._occupy(dial)
         if errand is not None:
-            errand.left = len(dials)
-        return dials
+            errand.left = max(room, 0)
+        for _ in range(room):
+            self._unused.pop(origin, None)
+            dials.append(Dial(origin, None, errand))
+            self._occupy(dials[-1])
+
+    def _call_off(self, dials: list[Dial[K, R]]) -> None:
+        """Those that have not begun will not, and their slots go to others."""
+        for dial in dials:
+            if not dial.begun:
+                dial.cancelled = True
+                self._vacate(dial)
+                self._serve(dial.origin)
 
     # -- serving -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..outcomes import Discard
 from . import report
 from .events import RECOVERED, SATURATED, SUSTAINED, log
-from .leases import Dial, Entry, Origin, calling_line
+from .leases import Dial, Entry, Lease, Origin, calling_line
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -64,10 +64,14 @@ def _expire(pool: AnyPool, idle: list[AnyEntry], now: float) -> float | None:
                 due = moment
     if expired:
         with pool._lock:
-            for entry in expired:
-                reason = entry.expired(now)
-                if entry in pool._idle and reason is not None:
-                    pool._drop_idle(entry, reason)
+            try:
+                for entry in expired:
+                    reason = entry.expired(now)
+                    if entry in pool._idle and reason is not None:
+                        pool._drop_idle(entry, reason)
+            except BaseException:
+                pool._mend(None)
+                raise
     return due
 
 
@@ -82,24 +86,35 @@ def _look_for_closed(pool: AnyPool, idle: list[AnyEntry]) -> None:
 
 def _probe_idle(pool: AnyPool, entry: AnyEntry) -> None:
     """A probe may read: the connection is taken out of idle for it, and nobody else has it meanwhile."""
-    with pool._lock:
-        if entry not in pool._idle:
-            return  # in use: whoever has it, has probed it
-        entry.lent_at = pool._clock()
-        del pool._idle[entry], entry.origin.idle[entry]
-        pool._leased.add(entry)
-        entry.origin.leased += 1
+    lease: Lease[Any, Any] = Lease(pool)  # this may be the user's own thread, and Ctrl-C may strike at any line
     verdict: Discard | None = Discard.BROKEN
     try:
+        with pool._lock:
+            if entry not in pool._idle:
+                return  # in use: whoever has it, has probed it
+            try:
+                lease._entry = entry
+                entry.lent_at = pool._clock()
+                del pool._idle[entry], entry.origin.idle[entry]
+                pool._leased.add(entry)
+                entry.origin.leased += 1
+            except BaseException:
+                pool._mend(entry)
+                raise
         verdict = pool._probe(entry.resource)
     finally:
         with pool._lock:
-            _put_back(pool, entry, verdict)
+            uses = entry.uses
+            if lease._entry is not None and not entry.gone:
+                try:
+                    lease._entry = None
+                    _put_back(pool, entry, verdict)
+                except BaseException:
+                    pool._mend(entry, uses)
+                    raise
 
 
 def _put_back(pool: AnyPool, entry: AnyEntry, verdict: Discard | None) -> None:
-    if entry.gone:
-        return
     if verdict is not None:
         pool._drop_leased(entry, verdict, pool._clock() - entry.idle_since)
         pool._serve(entry.origin)
@@ -115,7 +130,8 @@ def _refill(pool: AnyPool, now: float) -> None:
     if not wanted:
         return
     dials: list[Dial[Any, Any]] = []
-    with pool._lock:
+
+    def claim() -> None:
         if pool._closed:
             return
         for origin in list(pool._origins.values()):
@@ -123,8 +139,9 @@ def _refill(pool: AnyPool, now: float) -> None:
                 origin.refill_delay = 0.0 if origin.idle else origin.refill_delay
             missing = wanted - len(origin.idle) - sum(dial.waiter is None for dial in origin.dials)
             if missing > 0 and _in_use(origin, now) and now >= origin.refill_at:
-                dials += pool._claim_for_idle(origin, missing, None)
-    pool._start_dials(dials, pool._clock() + DIAL_SECONDS)
+                pool._claim_for_idle(origin, missing, None, dials)
+
+    pool._dial_for_nobody(claim, dials, DIAL_SECONDS)
 
 
 def _in_use(origin: AnyOrigin, now: float) -> bool:
