@@ -36,12 +36,12 @@ def plan_with(verb: str) -> Plan:
     return next(plan for seed in range(10_000) if (plan := Plan.of(seed)).verb == verb)
 
 
-def called(tls: Tls, verb: str, executed: int = 1, once_only: bool = True, **outcome: Any) -> list[str]:
-    """What the judge says of one call with this outcome."""
+def called(tls: Tls, verb: str, executed: int = 1, once_only: bool = True, times: int = 1, **outcome: Any) -> list[str]:
+    """What the judge says of one call with this outcome; or of several."""
     soak = Soak(0, 0.0, tls.server_context(), tls.client_context())
     call = Call("n", plan_with(verb), "POST", {}, "whole", once_only, True, False, **outcome)
     soak.ledger.executed = [("n", TARGET, "POST")] * executed
-    soak._calls = [[call]]
+    soak._calls = [[call] * times]
     soak._judge()
     return soak.report.violations
 
@@ -91,12 +91,17 @@ def test_the_judge_is_content_with_what_is_right(tls: Tls) -> None:
         ({"elapsed": -1.0}, "took -1.0 s"),
         ({"target": "/plan/1"}, "redirects by way of ['1']"),
         ({"body": b"n"}, "which are not the"),
-        ({"fields": [(b"X-Mark", b"unknown")]}, "were taken for its answer"),
     ],
 )
 def test_the_judge_notices_a_wrong_answer(tls: Tls, changed: dict[str, Any], said: str) -> None:
     violations = called(tls, "ok", answer=answer(plan_with("ok"), **changed))
     assert any(said in violation for violation in violations), violations
+
+
+def test_the_judge_notices_unsolicited_bytes_that_were_taken_for_an_answer_more_than_once(tls: Tls) -> None:
+    marked = answer(plan_with("ok"), fields=[(b"X-Mark", b"unknown")])
+    assert called(tls, "ok", answer=marked) == [], "the one that stays in doubt"
+    assert len(called(tls, "ok", times=2, answer=marked)) == 2
 
 
 def test_the_judge_notices_every_field_of_somebody_else(tls: Tls) -> None:
