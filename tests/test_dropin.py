@@ -112,6 +112,15 @@ def test_a_hook_may_answer_with_a_redirect_built_by_hand() -> None:
         assert (answer.url, [each.status_code for each in answer.history]) == (server.url("/new"), [302])
 
 
+@pytest.mark.parametrize("module", [holdfast, requests])
+def test_hooks_of_a_request_are_replaced_by_setting_them(module: Any) -> None:
+    request = module.Request("GET", "http://x.example/")
+    request.hooks = {"response": [print]}
+    assert request.prepare().hooks == {"response": [print]}
+    request.hooks = {"response": []}
+    assert request.prepare().hooks == {"response": []}
+
+
 class Limited(holdfast.Session):
     """A session whose calls go through its own send."""
 

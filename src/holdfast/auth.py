@@ -398,7 +398,7 @@ def _encoded(text: str, challenge: Challenge) -> bytes:
         try:
             return text.encode("latin-1")
         except UnicodeEncodeError:
-            pass
+            pass  # latin-1 has no such character: UTF-8 is what RFC 7616 would have had the server name
     return text.encode("utf-8")
 
 
@@ -448,7 +448,7 @@ def _settle(response: Response) -> None:
         try:
             response.content  # noqa: B018 - reads it
         except RequestException:
-            pass  # the challenge is in the head
+            pass  # the challenge is in the head, and that has come; close() sees to what is left
     response.close()
 
 

@@ -229,7 +229,7 @@ class Call:
             if not self.stream:
                 response.content  # noqa: B018 - reads it, as the call would have
         except RequestException:
-            pass  # what the hook raised counts
+            pass  # what the hook raised counts; who asks its response for the body gets this error then
 
 
 class _Drained:

@@ -306,7 +306,7 @@ def stream_body(source: Any) -> Body:
     try:
         return BytesBody(bytes(memoryview(source)))
     except TypeError:
-        pass  # no buffer, so it must be something to iterate over
+        pass  # memoryview() is the only way to ask for a buffer: there is none, so it is to be iterated over, or wrong
     if hasattr(source, "__iter__"):
         return IterBody(source)
     raise WrongType(

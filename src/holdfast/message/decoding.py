@@ -213,17 +213,25 @@ class _DeflateStage(_ZlibStage):
         return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
 
 
-class _BrotliStage(_Stage):
-    """RFC 7932, by brotli or brotlicffi, 1.2 or later: older ones cannot bound their output."""
+class _LibraryStage(_Stage):
+    """A coding whose library may be there or not."""
 
     __slots__ = ("_module", "errors")
-    coding = "br"
-    magic_size = 1
+    error_name: str
 
     def __init__(self, module: Any) -> None:
         super().__init__()
         self._module = module
-        self.errors = (module.error,)
+        self.errors = (getattr(module, self.error_name),)
+
+
+class _BrotliStage(_LibraryStage):
+    """RFC 7932, by brotli or brotlicffi, 1.2 or later: older ones cannot bound their output."""
+
+    __slots__ = ()
+    coding = "br"
+    error_name = "error"
+    magic_size = 1
 
     def _new_engine(self) -> Any:
         return self._module.Decompressor()
@@ -241,17 +249,13 @@ class _BrotliStage(_Stage):
         return out
 
 
-class _ZstdStage(_Stage):
+class _ZstdStage(_LibraryStage):
     """RFC 8878: any number of frames, skippable ones too, with windows of at most 8 MiB."""
 
-    __slots__ = ("_module", "errors")
+    __slots__ = ()
     coding = "zstd"
+    error_name = "ZstdError"
     magic_size = 4
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self._module = module
-        self.errors = (module.ZstdError,)
 
     def _new_engine(self) -> Any:
         options = {self._module.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}

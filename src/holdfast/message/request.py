@@ -38,7 +38,48 @@ _TOKEN_CHARS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABC
 _NO_BODY_EXPECTED = frozenset(("GET", "HEAD"))
 
 
-class Request:
+class _Hooked:
+    """What has hooks; ``_hooks`` is None as long as nobody has asked for them."""
+
+    __slots__ = ("_hooks",)
+    _hooks: Hooks | None
+
+    @property
+    def hooks(self) -> Hooks:
+        """Callables by event; the only event is ``"response"``."""
+        if self._hooks is None:
+            self._hooks = {event: [] for event in HOOK_EVENTS}
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, value: Mapping[str, Any] | None) -> None:
+        self._hooks = None
+        self._register_all(value)
+
+    def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
+        """Call ``hook`` (or each of several) with the response. ValueError if there is no such event."""
+        if event not in self.hooks:
+            raise ValueError(f"Unsupported event specified, with event name {event!r}; there is only 'response'")
+        if callable(hook):
+            self.hooks[event].append(hook)
+        else:
+            self.hooks[event].extend(each for each in hook if callable(each))
+
+    def deregister_hook(self, event: str, hook: Hook) -> bool:
+        """Remove a hook; False if it was not registered."""
+        registered = (self._hooks or {}).get(event, [])
+        if hook not in registered:
+            return False
+        registered.remove(hook)
+        return True
+
+    def _register_all(self, hooks: Mapping[str, Any] | None) -> None:
+        for event, hook in (hooks or {}).items():
+            if hook is not None:
+                self.register_hook(event, hook)
+
+
+class Request(_Hooked):
     """What the user asked, not yet checked.
 
     Args:
@@ -57,7 +98,6 @@ class Request:
     __slots__ = (
         "__dict__",
         "__weakref__",
-        "_hooks",
         "auth",
         "cookies",
         "data",
@@ -91,23 +131,8 @@ class Request:
         self.auth = auth
         self.cookies = cookies
         self.json = json
-        self._hooks: Hooks | None = None
-        _register_all(self, hooks)
-
-    @property
-    def hooks(self) -> Hooks:
-        """Callables by event; the only event is ``"response"``."""
-        if self._hooks is None:
-            self._hooks = {event: [] for event in HOOK_EVENTS}
-        return self._hooks
-
-    def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
-        """Call ``hook`` (or each of several) with the response. ValueError if there is no such event."""
-        _register(self.hooks, event, hook)
-
-    def deregister_hook(self, event: str, hook: Hook) -> bool:
-        """Remove a hook; False if it was not registered."""
-        return _deregister(self._hooks, event, hook)
+        self._hooks = None
+        self._register_all(hooks)
 
     def prepare(self) -> PreparedRequest:
         """The request as it would be sent, without a client's defaults.
@@ -134,7 +159,7 @@ class Request:
         return f"<Request [{self.method!s}]>"
 
 
-class PreparedRequest:
+class PreparedRequest(_Hooked):
     """What goes out: checked method, parsed URL, header fields, body and its framing.
 
     Attributes:
@@ -154,7 +179,6 @@ class PreparedRequest:
         "_body_was_text",
         "_cookie_is_computed",
         "_framing",
-        "_hooks",
         "_stream",
         "auth_origin",
         "content",
@@ -176,7 +200,7 @@ class PreparedRequest:
         self.jar: CookieJar | None = None
         self.auth_origin: tuple[str, str, int] | None = None
         self.signer: Callable[[PreparedRequest], None] | None = None
-        self._hooks: Hooks | None = None
+        self._hooks = None
         self._stream: Any = None
         self._body_was_text = False
         self._framing: str | None = None
@@ -407,29 +431,9 @@ class PreparedRequest:
             if hasattr(other, name):
                 setattr(self, name, getattr(other, name))
 
-    @property
-    def hooks(self) -> Hooks:
-        """Callables by event; the only event is ``"response"``."""
-        if self._hooks is None:
-            self._hooks = {event: [] for event in HOOK_EVENTS}
-        return self._hooks
-
-    @hooks.setter
-    def hooks(self, value: Mapping[str, Any] | None) -> None:
-        self._hooks = None
-        self.prepare_hooks(value)
-
     def prepare_hooks(self, hooks: Mapping[str, Any] | None) -> None:
         """Register all of ``{"response": callable or list of callables}``."""
-        _register_all(self, hooks)
-
-    def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
-        """Call ``hook`` (or each of several) with the response. ValueError if there is no such event."""
-        _register(self.hooks, event, hook)
-
-    def deregister_hook(self, event: str, hook: Hook) -> bool:
-        """Remove a hook; False if it was not registered."""
-        return _deregister(self._hooks, event, hook)
+        self._register_all(hooks)
 
     # -- copies -------------------------------------------------------------------------------------------------
 
@@ -452,7 +456,7 @@ class PreparedRequest:
         try:
             twin.parsed = self.parsed
         except AttributeError:
-            pass  # there is no URL yet
+            pass  # there is no URL yet, and the copy has none either; asking first would cost every plain call
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -472,7 +476,7 @@ class PreparedRequest:
         return f"<PreparedRequest [{self.method}]>"
 
 
-_STATE = tuple(name for name in PreparedRequest.__slots__ if not name.startswith("__"))
+_STATE = ("_hooks", *(name for name in PreparedRequest.__slots__ if not name.startswith("__")))
 
 
 def _checked_method(method: Any) -> str:
@@ -489,29 +493,6 @@ def _checked_method(method: Any) -> str:
     if text == "CONNECT":
         raise InvalidRequest("CONNECT has no URL; give proxies= and holdfast opens the tunnel itself")
     return text
-
-
-def _register_all(target: Request | PreparedRequest, hooks: Mapping[str, Any] | None) -> None:
-    for event, hook in (hooks or {}).items():
-        if hook is not None:
-            target.register_hook(event, hook)
-
-
-def _register(hooks: Hooks, event: str, hook: Hook | Iterable[Hook]) -> None:
-    if event not in hooks:
-        raise ValueError(f"Unsupported event specified, with event name {event!r}; there is only 'response'")
-    if callable(hook):
-        hooks[event].append(hook)
-    else:
-        hooks[event].extend(each for each in hook if callable(each))
-
-
-def _deregister(hooks: Hooks | None, event: str, hook: Hook) -> bool:
-    try:
-        (hooks or {})[event].remove(hook)
-    except (KeyError, ValueError):
-        return False
-    return True
 
 
 def basic_authorization(username: str | bytes, password: str | bytes) -> str:

@@ -399,7 +399,7 @@ class Response:
             try:
                 return _json.loads(self.content or b"", **kwargs)
             except UnicodeDecodeError:
-                pass  # as text, where what is broken is replaced, it may still be JSON
+                pass  # a broken character in a string: as text, where it is replaced, it may still be JSON, as in requests
         return _json.loads(self.text, **kwargs)
 
     # -- the body, piece by piece -------------------------------------------------------------------------------
