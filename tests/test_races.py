@@ -26,7 +26,7 @@ from holdfast.api import shared_client
 from holdfast.cookies import CookieJar
 from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
-from holdfast.message.response import RawBody
+from holdfast.message.raw import RawBody
 from holdfast.message.url import Url
 from tests.chaos import switching_every
 from tests.conftest import Tls
@@ -129,7 +129,7 @@ class Pieces:
 def test_a_piece_that_close_throws_away_is_not_the_end_of_the_body() -> None:
     """close() emptied the buffer between two looks of its reader, who took the empty piece for the end: a cut body."""
     current: list[RawBody] = []
-    for meanwhile in at_every_step(lambda: current[-1].close(), "response.py:_some", "response.py:_next"):
+    for meanwhile in at_every_step(lambda: current[-1].close(), "raw.py:_some", "raw.py:_next"):
         current.append(RawBody(Pieces(b"12345", b"67890"), [], 200, b"OK", b"1.1", None))
         with meanwhile, contextlib.suppress(holdfast.StreamConsumedError):
             assert b"".join(current[-1].stream(3)) == b"1234567890"

@@ -29,8 +29,9 @@ from holdfast.exceptions import (
     RequestException,
     StreamConsumedError,
 )
+from holdfast.message.raw import RawBody
 from holdfast.message.request import PreparedRequest, Request
-from holdfast.message.response import RawBody, Response
+from holdfast.message.response import Response
 
 Raw = list[tuple[bytes, bytes]]
 Act = bytes | BaseException
@@ -710,6 +711,38 @@ def test_raw_is_a_file_to_the_standard_library() -> None:
         assert unpacked.read() == b"hello"
     assert list(answer(b"a\r\nb", b"c\n\nd").raw) == [b"a\r\n", b"bc\n", b"\n", b"d"]
     assert list(answer(b"a\n").raw) == [b"a\n"]
+
+
+def test_raw_reads_lines_across_pieces_and_no_further_than_it_is_told() -> None:
+    raw = answer(b"a\r\nb", b"c\n", b"\nde").raw
+    assert [raw.readline(2), raw.readline(0), raw.readline(None), raw.readline(-1)] == [b"a\r", b"", b"\n", b"bc\n"]
+    assert raw.readlines() == [b"\n", b"de"]
+    assert answer(b"ab\ncd\nef\n").raw.readlines(4) == [b"ab\n", b"cd\n"]
+    assert answer(b"ab\n").raw.readlines(None) == [b"ab\n"]
+
+
+def test_a_line_of_raw_that_arrives_byte_by_byte_is_read_in_linear_time() -> None:
+    raw = answer(*[b"x"] * 200_000).raw
+    began = time.perf_counter()
+    assert len(raw.readline()) == 200_000
+    assert time.perf_counter() - began < 5
+
+
+def test_a_loop_until_raw_is_closed_ends_and_a_wrapper_finds_the_end_before() -> None:
+    raw = answer(b"abc", b"def").raw
+    pieces = []
+    while not raw.closed:
+        pieces.append(raw.read(4))
+    assert b"".join(pieces) == b"abcdef"
+    assert list(io.TextIOWrapper(answer(b"a\nb").raw)) == ["a\n", "b"]
+    assert io.BufferedReader(answer(b"a\nb").raw).readlines() == [b"a\n", b"b"]
+
+
+def test_raw_cannot_be_moved_or_written() -> None:
+    raw = answer(b"abc").raw
+    for refused in (raw.fileno, raw.truncate, lambda: raw.seek(0), lambda: raw.write(b"")):
+        with pytest.raises(io.UnsupportedOperation, match="once"):
+            refused()
 
 
 def test_raw_tells_what_it_can_do() -> None:

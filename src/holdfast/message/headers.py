@@ -341,3 +341,19 @@ def _refuse_value(name: str, value: str) -> NoReturn:
 def _cut(name: str) -> str:
     shown = repr(name)
     return shown if len(shown) <= 100 else shown[:97] + "..."
+
+
+# -- of fields as they came off the wire, where a whole Headers would be too much
+
+
+def has_field(raw: list[tuple[bytes, bytes]], name: bytes) -> bool:
+    """Whether there is a field of that name, which is given in lower case."""
+    size = len(name)
+    return any(len(key) == size and key.lower() == name for key, _ in raw)
+
+
+def field_of(raw: list[tuple[bytes, bytes]], name: bytes) -> str:
+    """The joined values of a field, "" if there is none. ``name`` in lower case."""
+    size = len(name)
+    values = [value for key, value in raw if len(key) == size and key.lower() == name]
+    return b", ".join(values).decode("latin-1") if values else ""

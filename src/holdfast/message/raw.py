@@ -1,0 +1,361 @@
+"""The body of a response as a stream: where its bytes come from, and the file that ``response.raw`` is.
+
+``RawBody`` has what ``shutil.copyfileobj``, ``io.TextIOWrapper``, ``gzip.GzipFile``, ``tarfile`` and scripts that know
+urllib3 ask of it. It gives bytes as they came, or with content codings undone, whichever is asked for first.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, NoReturn, Protocol
+
+from ..exceptions import StreamConsumedError
+from .decoding import Decoder, make_decoder
+from .headers import Headers, field_of
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+PIECE = 64 * 1024
+NO_FIELDS: RawHeaders = []
+"""The fields of a response that did not come from a server; never changed."""
+
+
+class BodySource(Protocol):
+    """Where the bytes of a body come from. It owns the connection until the body has ended or is closed."""
+
+    @property
+    def trailers(self) -> RawHeaders:
+        """The fields after the body; complete once it has ended."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``read`` has given all there is; it may be known with the last piece."""
+        ...
+
+    def read(self) -> bytes:
+        """The next bytes of the body, of any number; b"" at its end. Raises holdfast's exceptions."""
+        ...
+
+    def close(self) -> None:
+        """Read no more. May be called any number of times."""
+        ...
+
+
+class GivenBody:
+    """The source of a body that is read from what somebody has set as ``response.raw``: a file, or what has a ``stream()``."""
+
+    __slots__ = ("_pieces", "ended", "file")
+
+    trailers: RawHeaders = NO_FIELDS
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self._pieces: Iterator[bytes] | None = None
+        self.ended = False
+
+    def read(self) -> bytes:
+        if self._pieces is None:
+            streams = hasattr(self.file, "stream")
+            self._pieces = (
+                iter(self.file.stream(PIECE, decode_content=True)) if streams else iter(lambda: self.file.read(PIECE), b"")
+            )
+        for piece in self._pieces:
+            if piece:
+                return piece
+        self.ended = True
+        return b""
+
+    def close(self) -> None:
+        if not self.ended:  # as in requests: what was read to its end stays as it is
+            self.file.close()
+
+
+class RawFields(Headers):
+    """The fields as they came, under the names urllib3 has for what several of one name say; ``items()`` has them apart."""
+
+    __slots__ = ()
+
+    def items(self) -> Any:
+        """``(name, value)`` of every field, repeated ones apart."""
+        return self.multi_items()
+
+    iteritems = items
+
+    def getlist(self, name: str, default: Any = ...) -> Any:
+        """The values of every field of that name; ``default``, or an empty list, if there is none."""
+        return self.get_list(name) or ([] if default is ... else default)
+
+    getheaders = get_all = getlist
+
+
+class RawBody:
+    """The body as a readable binary stream, for ``shutil.copyfileobj``, ``io.TextIOWrapper``, ``gzip.GzipFile`` and the like.
+
+    Attributes:
+        status, version: of the head; version is 10 or 11.
+        decode_content: whether reading undoes content codings when not told. False, as in requests.
+        auto_close: accepted for urllib3's sake, where wrappers can read to the end only if it is set to False.
+        taken: bytes that were given out.
+        ended: whether the body was read to its end.
+        closed: whether it was closed, by ``close()`` or by reading on after the end was seen. A loop "while not closed"
+            comes to its end; a wrapper, which looks whether this is closed before each line, can still find the end itself.
+    """
+
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_data",
+        "_decoder",
+        "_decoding",
+        "_fields",
+        "_max_decoded",
+        "_raw_headers",
+        "_reason",
+        "_source",
+        "_version",
+        "auto_close",
+        "closed",
+        "decode_content",
+        "ended",
+        "status",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        source: BodySource | None,
+        raw_headers: RawHeaders,
+        status: int,
+        reason: bytes,
+        version: bytes,
+        max_decoded: int | None,
+    ) -> None:
+        self._source = source
+        self._raw_headers = raw_headers
+        self._reason = reason
+        self._version = version
+        self._max_decoded = max_decoded
+        self._fields: RawFields | None = None
+        self._decoder: Decoder | None = None
+        self._decoding: bool | None = None
+        self._buffer = b""
+        self._at = 0
+        self._data: bytes | None = None
+        self.status = status
+        self.decode_content = False
+        self.auto_close = True
+        self.taken = 0
+        self.ended = source is None
+        self.closed = False
+
+    # -- the head
+
+    @property
+    def headers(self) -> RawFields:
+        """The header fields of the response."""
+        if self._fields is None:
+            self._fields = RawFields.from_raw(self._raw_headers)
+        return self._fields
+
+    def info(self) -> RawFields:
+        """``headers``."""
+        return self.headers
+
+    getheaders = info
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        """The value of a header field."""
+        return self.headers.get(name, default)
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase."""
+        return self._reason.decode("latin-1")
+
+    @property
+    def version(self) -> int:
+        """11 for HTTP/1.1, 10 for HTTP/1.0."""
+        return 10 if self._version == b"1.0" else 11
+
+    # -- the body
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
+        """``amt`` bytes, fewer only at the end; all that is left if ``amt`` is None or negative.
+
+        ``cache_content`` keeps them as ``data``.
+        """
+        decode = self.decode_content if decode_content is None else decode_content
+        if amt is not None and amt >= 0:
+            data = self.take(amt, True, decode) if amt else b""
+        else:
+            data = b"".join(self.stream(None, decode))
+        if cache_content:
+            self._data = data
+        return data
+
+    @property
+    def data(self) -> bytes:
+        """All that is left when first asked for; kept."""
+        return self.read(None, None, True) if self._data is None else self._data
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """What arrives next, at most ``amt`` bytes."""
+        decode = self.decode_content if decode_content is None else decode_content
+        return b"" if amt == 0 else self.take(None if amt is None or amt < 0 else amt, False, decode)
+
+    def stream(self, amt: int | None = PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The rest in pieces of at most ``amt`` bytes, as they arrive."""
+        decode = self.decode_content if decode_content is None else decode_content
+        while piece := self.take(amt, False, decode):
+            yield piece
+
+    read_chunked = stream
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a writable buffer what arrives next; the number of bytes, 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        piece = self.take(len(view), False, self.decode_content) if view else b""
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def readline(self, limit: int | None = -1) -> bytes:
+        """A line with its end; at most ``limit`` bytes of it if that is not negative; b"" at the end."""
+        self._choose(self.decode_content)
+        left = None if limit is None or limit < 0 else limit
+        pieces: list[bytes] = []
+        while left is None or left > 0:
+            pieces.append(piece := self._some(left, b"\n"))
+            if not piece or piece.endswith(b"\n"):
+                break
+            left = None if left is None else left - len(piece)
+        return b"".join(pieces)
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """The rest line by line; no more lines once they have ``hint`` bytes, if that is positive."""
+        lines: list[bytes] = []
+        size = 0
+        for line in self:
+            lines.append(line)
+            size += len(line)
+            if hint is not None and 0 < hint <= size:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The rest line by line, with line ends."""
+        return iter(self.readline, b"")
+
+    # -- a file
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def writable(self) -> bool:
+        """False."""
+        return False
+
+    def seekable(self) -> bool:
+        """False."""
+        return False
+
+    def isatty(self) -> bool:
+        """False."""
+        return False
+
+    def tell(self) -> int:
+        """How far the body was read, in bytes as they came: before content codings were undone."""
+        return self.taken if self._decoder is None else self._decoder.fed
+
+    def flush(self) -> None:
+        """Nothing: this is not written to."""
+
+    def _cannot(self, *_: Any) -> NoReturn:
+        """io.UnsupportedOperation: this is read once, forwards; its socket belongs to the pool."""
+        raise io.UnsupportedOperation("the body of a response is read once, forwards, and its socket belongs to the pool")
+
+    seek = truncate = fileno = write = _cannot
+
+    def close(self) -> None:
+        """Read no more."""
+        self.closed = True
+        self._buffer = b""
+        if self._source is not None:
+            self._source.close()
+
+    release_conn = close
+
+    def __enter__(self) -> RawBody:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def take(self, limit: int | None, fill: bool, decode: bool) -> bytes:
+        """The next bytes, b"" at the end.
+
+        Args:
+            limit: how many at most; None for as many as there are.
+            fill: wait until there are ``limit`` of them, or the end.
+            decode: undo content codings.
+        """
+        self._choose(decode)
+        if not fill or limit is None:
+            return self._some(limit)
+        pieces = [piece := self._some(limit)]
+        while piece and (limit := limit - len(piece)) > 0:
+            pieces.append(piece := self._some(limit))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _choose(self, decode: bool) -> None:
+        if self._decoding is decode:
+            return
+        coding = field_of(self._raw_headers, b"content-encoding")
+        if self._decoding is not None and coding and self.taken:
+            raise RuntimeError("part of this body was read with the other decode_content; keep to one of the two")
+        self._decoding = decode
+        self._decoder = make_decoder(coding, self._max_decoded) if decode and coding else None
+
+    def _some(self, limit: int | None, last: bytes = b"") -> bytes:
+        """What is there, at most ``limit`` bytes, and not beyond the first ``last``; else what comes next; b"" at the end."""
+        # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
+        start, buffer = self._at, self._buffer
+        if start >= len(buffer):
+            start, buffer = 0, self._nothing() if self.ended else self._next()
+            self._buffer = buffer
+        size = len(buffer)
+        end = size if limit is None else min(size, start + limit)
+        if last and (found := buffer.find(last, start, end)) >= 0:
+            end = found + 1
+        self._at = end
+        self.taken += end - start
+        return buffer if end - start == size else buffer[start:end]
+
+    def _nothing(self) -> bytes:
+        self.closed = True  # the end was seen before, when it came from the source
+        return b""
+
+    def _next(self) -> bytes:
+        """The next piece, decoded if that is wanted; b"" at the end."""
+        if self.closed or self._source is None:
+            raise StreamConsumedError("this response was closed before the end of its body")
+        decoder = self._decoder
+        piece = self._source.read() if decoder is None else self._next_decoded(self._source, decoder)
+        if not piece:
+            self.ended = True  # only now: coded data that was cut short has no end
+        return piece
+
+    def _next_decoded(self, source: BodySource, decoder: Decoder) -> bytes:
+        while True:
+            if decoder.fed and (piece := decoder.read(PIECE)):
+                return piece
+            data = source.read()
+            if not data:
+                decoder.finish()
+                return b""
+            decoder.feed(data)
+
+
+io.IOBase.register(RawBody)  # it has what there is in one, and is no IOBase: those close themselves without a word
