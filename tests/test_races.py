@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -28,6 +29,7 @@ from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
 from holdfast.message.raw import RawBody
 from holdfast.message.url import Url
+from holdfast.wire import pool
 from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo
@@ -367,3 +369,29 @@ def test_a_forked_child_can_use_a_jar_that_another_thread_of_its_parent_was_usin
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)]  # Python 3.12 warns of fork in a threaded process
     assert subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout == "2\n"
+
+
+# -- signals -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="no signals")
+def test_a_signal_handler_may_close_the_client_whatever_it_has_interrupted(
+    monkeypatch: pytest.MonkeyPatch, no_leaks: None
+) -> None:
+    """One signal in thirty meets a busy thread while it holds the pool's lock, for which the handler then waited for ever."""
+    monkeypatch.setattr(pool, "LONGEST_MOVE", 0.01)
+    with Server(echo) as server, Client() as client:
+        client.get(server.url("/"))
+        before = signal.signal(signal.SIGTERM, lambda *_: client.close())
+        try:
+            with client._transport.pool._lock:
+                signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        for thread in threading.enumerate():
+            if thread.name == "holdfast-close":
+                thread.join(10)
+
+        assert client.stats().idle == 0
+        with pytest.raises(holdfast.ClientClosed):
+            client.get(server.url("/"))

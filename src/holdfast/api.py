@@ -14,7 +14,7 @@ from .client import Client
 from .message.response import Response
 from .wire.stats import PoolStats
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may close in the middle of anything
 _client: Client | None = None
 
 
@@ -108,7 +108,7 @@ def delete(url: Any, **kwargs: Any) -> Response:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 def _register_fork() -> None:

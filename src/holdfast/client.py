@@ -531,7 +531,10 @@ class Client:
         return self._transport.pool.close_idle()
 
     def close(self) -> None:
-        """Close all connections. Idempotent; later calls raise ClientClosed, and so do responses still being read."""
+        """Close all connections. Idempotent; later calls raise ClientClosed, and so do responses still being read.
+
+        It is the one method that a signal handler may call.
+        """
         self._transport.close()
 
     def __enter__(self) -> Client:

@@ -40,6 +40,7 @@ from .stats import OriginStats, PoolStats
 
 __all__ = ["Lease", "Limits", "Pool", "PoolEvent"]
 
+LONGEST_MOVE = 1.0  # seconds: whoever has not got the lock by then has it, and was interrupted by a signal while it had
 ORIGINS_AT_ONCE = 100  # are looked at by stats() before it lets others have the lock
 
 
@@ -518,7 +519,14 @@ class Pool(Slots[K, R], Generic[K, R]):
         return len(idle)
 
     def close(self) -> None:
-        """Close the pool: idle connections at once; whoever waits, or reads from a leased one, gets an error. Idempotent."""
+        """Close the pool: idle connections at once; whoever waits, or reads from a leased one, gets an error. Idempotent.
+
+        A signal handler may call it: what it has interrupted is finished first, and then the pool is closed by another thread.
+        """
+        if not self._lock.acquire(timeout=LONGEST_MOVE):
+            threading.Thread(target=self.close, name="holdfast-close").start()
+            return
+        self._lock.release()
         with self._lock:
             self._closed = True
             try:
