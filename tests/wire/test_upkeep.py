@@ -12,7 +12,7 @@ from holdfast.wire.limits import Limits
 from holdfast.wire.pool import Pool
 from tests.conftest import FakeClock
 from tests.torture import Tracer
-from tests.wire.test_pool import Net, check
+from tests.wire.test_pool import Asker, Net, check, until_waiting
 
 Scene = Callable[[Pool[str, int], Net], object]
 
@@ -63,3 +63,34 @@ def test_an_interrupt_at_any_line_of_upkeep_loses_no_slot_and_shares_no_connecti
         if not tracer.struck:
             return
     raise AssertionError("the scene has no end")
+
+
+def test_an_interrupt_in_a_hand_over_whose_waiter_has_already_left_with_its_lease(clock: FakeClock) -> None:
+    """1. A waiter is given its lease. 2. It looks, sees it and goes. 3. Ctrl-C strikes whoever gave it.
+
+    What was mended then asked the waiter for its lease (AttributeError) and left it in the queue, where nobody waited any more.
+    """
+    net = Net(clock)
+    p = net.pool(Limits(max_connections_per_origin=1))
+    lease = p.acquire("a")
+    asker = Asker(p)
+    until_waiting(p, 1)
+    (waiter,) = p._origins["a"].waiting
+
+    def strike() -> float:
+        if waiter.settled:
+            p._clock = net.clock
+            waiter.wake()  # as if it had not fallen asleep yet
+            asker.result()
+            raise KeyboardInterrupt
+        return net.clock()
+
+    p._clock = strike
+    with pytest.raises(KeyboardInterrupt):
+        lease.release()
+
+    check(p)
+    asker.result().release()
+    again = p.acquire("a", wait=0)
+    assert again.resource == 1
+    again.release()

@@ -111,7 +111,13 @@ class Waiter(Generic[K, R]):
     @property
     def settled(self) -> bool:
         """Whether it has a connection or an error."""
-        return self.lease._entry is not None or self.error is not None
+        lease = getattr(self, "lease", None)
+        return lease is None or lease._entry is not None or self.error is not None
+
+    def has(self, entry: Entry[K, R]) -> bool:
+        """Whether it is being given this connection: its lease has it, or it has already gone with it."""
+        lease = getattr(self, "lease", None)
+        return lease is None or lease._entry is entry
 
     def let_go(self) -> None:
         """Part with the lease, which is its owner's alone now: a dial that still runs would keep it alive."""

@@ -387,8 +387,7 @@ class Slots(Generic[K, R]):
         origins = list(self._origins.values())
         for origin in origins:
             for waiter in list(origin.waiting):
-                # One that is gone may have been woken, and have parted with its lease.
-                if not waiter.gone and moved is not None and waiter.lease._entry is moved and moved.uses == uses:
+                if not waiter.gone and moved is not None and waiter.has(moved) and moved.uses == uses:
                     moved.uses += 1
                 self._mend_waiter(waiter)
         if moved is not None and (uses is None or moved.uses == uses):
