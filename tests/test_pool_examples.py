@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ import holdfast
 from examples import crawler, fan_out_dask, pool_of_anything
 from holdfast import Client
 from tests.server import Conn, Server, ok, redirect
-from tests.support import QUICK, eventually, finished, script
+from tests.support import QUICK, eventually, finished, free_port, script
 
 EXAMPLES = Path(crawler.__file__).parent
 
@@ -203,9 +204,10 @@ sys.exit(service.main([sys.argv[1]]))
         conn.send(ok(bytes(100_000))[:-1])
         conn.wait_closed()
 
-    with Server(half) as server:
-        busy = run(source, server.url(), "busy")
-    nobody = run(source, server.url(), "")
+    with Server(half) as server, ThreadPoolExecutor() as at_once:
+        with_a_site = at_once.submit(run, source, server.url(), "busy")
+        nobody = run(source, f"http://127.0.0.1:{free_port()}/", "")
+        busy = with_a_site.result()
 
     assert busy.stdout.splitlines()[1:] == ["[(503, 'no connection'), (503, 'no connection')]", "ended"]
     assert nobody.stdout.splitlines()[1:] == ["[(502, 'no answer'), (502, 'no answer')]", "ended"]
