@@ -32,7 +32,7 @@ from holdfast.message.url import Url
 from holdfast.wire import pool
 from tests.chaos import switching_every
 from tests.conftest import Tls
-from tests.server import Conn, Server, echo
+from tests.server import Conn, Server, echo, head
 
 HERE = str(Path(holdfast.__file__).parent)
 BLOCKED = 0.02  # seconds after which the other thread is taken to wait for a lock that this one holds
@@ -107,6 +107,36 @@ def at_every_step(work: Callable[[], object], *functions: str, lines: bool = Fal
         if not meanwhile.struck:
             assert at > 1, "nothing was executed"
             return
+
+
+# -- a connection that others use at once -------------------------------------------------------------------------------
+
+
+def nonces(conn: Conn) -> None:
+    """Say the request's nonce in everything that is said."""
+    for request in conn.read_requests():
+        nonce = request.get("X-Nonce")
+        fields = ("Content-Length: 5", f"X-Nonce: {nonce}", f"Set-Cookie: nonce={nonce}")
+        start = head(204 if request.target == "/none" else 200, *fields[request.target == "/none" :], reason=nonce)
+        conn.send(start if request.method == "HEAD" or request.target == "/none" else start + nonce.encode())
+
+
+@pytest.mark.parametrize(("method", "path"), [("HEAD", "/"), ("GET", "/none"), ("GET", "/")])
+def test_whatever_a_response_has_is_its_own_though_another_thread_takes_the_connection_at_once(
+    method: str, path: str, no_leaks: None
+) -> None:
+    """A response without a body gave the connection back before its header fields had been taken from it."""
+    with Server(nonces) as server, Client(limits=holdfast.Limits(max_connections_per_origin=1), trust_env=False) as client:
+
+        def ask(nonce: str) -> None:
+            answer = client.request(method, server.url(path), headers={"X-Nonce": nonce})
+            said = answer.headers["X-Nonce"], answer.cookies["nonce"], answer.reason, answer.content.decode() or nonce
+            assert said == (nonce,) * 4
+
+        functions = tuple(f"transport.py:{name}" for name in ("_respond", "read", "_finish", "close"))
+        for meanwhile in at_every_step(lambda: ask("other"), *functions, lines=True):
+            with meanwhile:
+                ask("mine.")
 
 
 # -- a response that is closed while another thread reads it ------------------------------------------------------------
