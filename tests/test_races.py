@@ -25,6 +25,7 @@ import holdfast
 from holdfast import Client
 from holdfast.api import shared_client
 from holdfast.cookies import CookieJar
+from holdfast.environment import watch
 from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
 from holdfast.message.raw import RawBody
@@ -425,3 +426,34 @@ def test_a_signal_handler_may_close_the_client_whatever_it_has_interrupted(
         assert client.stats().idle == 0
         with pytest.raises(holdfast.ClientClosed):
             client.get(server.url("/"))
+
+
+# -- the environment ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_watch_has_seen_belongs_to_the_variable_it_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one thread had seen before a change was given out as seen after it: the two were stored one after the other."""
+    world = ["old"]
+
+    def look() -> str:
+        found = world[0]
+        if threading.current_thread() is threading.main_thread():
+            change = threading.Thread(target=look_after_a_change)
+            change.start()
+            change.join()
+        return found
+
+    def look_after_a_change() -> None:
+        world[0] = "new"
+        monkeypatch.setenv("HOLDFAST_TEST", "new")
+        assert seen() == "new"
+
+    def look_again() -> None:
+        assert world[0] == "old" or seen() == "new"
+
+    for meanwhile in at_every_step(look_again, "environment.py:seen"):
+        world[0] = "old"
+        monkeypatch.setenv("HOLDFAST_TEST", "old")
+        seen = watch(look, "HOLDFAST_TEST", lambda: 0.0)
+        with meanwhile:
+            seen()

@@ -337,17 +337,18 @@ def watch(look: Callable[[], Any], variable: str, clock: Callable[[], float]) ->
         clock: seconds, monotonic.
     """
     key, get = _encode(variable), _values.get
-    until, value, found = float("-inf"), None, None
+    state: tuple[float, Any, Any] = (float("-inf"), None, None)  # always stored as one: threads come in between
 
     def seen() -> Any:
-        nonlocal until, value, found
+        nonlocal state
+        until, value, found = state
+        now = clock()
         # "is": a variable that was set again has another object, and looking once too often does no harm.
-        if clock() < until and get(key) is value:
+        if now < until and get(key) is value:
             return found
         before = get(key)
         found = look()
-        # In this order, for a thread that comes in between: not to be believed before there is something to believe.
-        value, until = before, clock() + LOOK_AGAIN
+        state = (now + LOOK_AGAIN, before, found)
         return found
 
     return seen
