@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast import Client
+from holdfast import Client, auth
 from holdfast.api import shared_client
 from holdfast.cookies import CookieJar
 from holdfast.environment import watch
@@ -457,3 +457,21 @@ def test_what_a_watch_has_seen_belongs_to_the_variable_it_has_seen(monkeypatch: 
         seen = watch(look, "HOLDFAST_TEST", lambda: 0.0)
         with meanwhile:
             seen()
+
+
+def test_netrc_gives_what_its_file_says_now_though_another_thread_is_not_done_with_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was cached was compared, and then taken from the cache, where another thread had put the other file's meanwhile."""
+    new = tmp_path / "new"
+    new.write_text("machine example.org login me password new")
+    monkeypatch.setenv("NETRC", str(new))
+    url = Url.parse("http://example.org/")
+
+    def end_reading_the_old_one() -> None:
+        monkeypatch.setattr(auth, "_netrc_cache", (("old", 0, 0, 0), {"example.org": ("me", "old")}))
+
+    for meanwhile in at_every_step(end_reading_the_old_one, "auth.py:_netrc_entries"):
+        auth.netrc_auth(url)
+        with meanwhile:
+            assert auth.netrc_auth(url) == ("me", "new")

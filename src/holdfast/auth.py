@@ -489,10 +489,11 @@ def _netrc_entries() -> _Entries:
     stamp = netrc_stamp()
     if stamp is None:
         return {}
-    # One store, so that threads see the old pair or the new one, never a mixture.
-    if _netrc_cache is None or _netrc_cache[0] != stamp:
-        _netrc_cache = (stamp, _read_netrc(stamp[0]))
-    return _netrc_cache[1]
+    # One look and one store, so that a thread has what belongs to its stamp, whatever others read meanwhile.
+    cached = _netrc_cache
+    if cached is None or cached[0] != stamp:
+        cached = _netrc_cache = (stamp, _read_netrc(stamp[0]))
+    return cached[1]
 
 
 def _netrc_path() -> str | None:
