@@ -434,9 +434,9 @@ def test_challenges_are_told_apart(field: str, expected: Any) -> None:
 
 @pytest.mark.parametrize("unit", ['"', "\\", ",", "=", 'a="', "A b,", '"\\', " ", 'A b="c",', "a "])
 def test_64_kib_of_malice_are_read_in_linear_time(unit: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     find_challenge(["Digest " + unit * (65536 // len(unit))], asked())
-    assert time.perf_counter() - started < 0.5  # 0.03 in fact; a quadratic reading takes minutes
+    assert time.thread_time() - started < 0.5  # 0.03 in fact; a quadratic reading takes minutes
 
 
 # -- Digest: bodies --------------------------------------------------------------------------------------------

@@ -257,10 +257,10 @@ def test_a_cookie_of_more_than_4096_bytes_is_ignored() -> None:
 
 @pytest.mark.parametrize("unit", ["\\", '"', ";", "=", "a=b;", " ", "Expires=1;", "1 Jan ", "-", ":", "1-", "a" * 1024])
 def test_a_megabyte_of_malice_is_read_in_no_time(unit: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     received("a=" + unit * (1_000_000 // len(unit)), "a=" + unit * (8000 // len(unit)))
     received("a=b; expires=" + (unit * 99)[:99])
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_a_jar_is_bounded_per_domain_and_in_domains() -> None:
@@ -293,10 +293,10 @@ def test_many_domains_do_not_slow_down_a_request() -> None:
     jar = CookieJar()
     for number in range(2000):
         jar.set("a", "1", domain=f"{number}.example")
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(100):
         assert sent(jar, "http://7.example/") == "a=1"
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 # -- what is sent ----------------------------------------------------------------------------------------------

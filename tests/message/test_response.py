@@ -214,9 +214,9 @@ def test_links_know_quoted_strings_several_relations_and_several_fields() -> Non
 def test_64_kib_of_malice_are_read_in_linear_time(unit: bytes) -> None:
     hostile = unit * (65536 // len(unit))
     response = answer(headers=[(b"Link", hostile), (b"Content-Type", hostile)])
-    started = time.perf_counter()
+    started = time.thread_time()
     _ = response.links, response.encoding
-    assert time.perf_counter() - started < 0.5  # 0.02 in fact; a quadratic reading takes minutes
+    assert time.thread_time() - started < 0.5  # 0.02 in fact; a quadratic reading takes minutes
 
 
 # -- the whole body --------------------------------------------------------------------------------------------
@@ -555,9 +555,9 @@ def test_a_line_is_given_out_before_more_is_read() -> None:
 @pytest.mark.parametrize("delimiter", [None, b"--"])
 def test_a_line_of_megabytes_is_joined_in_linear_time(delimiter: bytes | None) -> None:
     response = answer(*[b"x" * 512] * 20_000)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert [len(line) for line in response.iter_lines(delimiter=delimiter)] == [512 * 20_000]
-    assert time.perf_counter() - started < 2  # 0.05 in fact; joining at every piece takes a minute
+    assert time.thread_time() - started < 2  # 0.05 in fact; joining at every piece takes a minute
 
 
 # -- text ------------------------------------------------------------------------------------------------------
@@ -723,9 +723,9 @@ def test_raw_reads_lines_across_pieces_and_no_further_than_it_is_told() -> None:
 
 def test_a_line_of_raw_that_arrives_byte_by_byte_is_read_in_linear_time() -> None:
     raw = answer(*[b"x"] * 20_000).raw
-    began = time.perf_counter()
+    began = time.thread_time()
     assert len(raw.readline()) == 20_000
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_a_loop_until_raw_is_closed_ends_and_a_wrapper_finds_the_end_before() -> None:
