@@ -419,9 +419,8 @@ def test_a_signal_handler_may_close_the_client_whatever_it_has_interrupted(
                 signal.raise_signal(signal.SIGTERM)
         finally:
             signal.signal(signal.SIGTERM, before)
-        for thread in threading.enumerate():
-            if thread.name == "holdfast-close":
-                thread.join(10)
+        while helpers := [thread for thread in threading.enumerate() if thread.name == "holdfast-close"]:
+            helpers[0].join(10)
 
         assert client.stats().idle == 0
         with pytest.raises(holdfast.ClientClosed):
