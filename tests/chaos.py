@@ -811,15 +811,16 @@ class Soak:
 
     def _faults_of_time(self, call: Call) -> Iterator[str]:
         self.report.slowest = max(self.report.slowest, call.seconds)
-        due = call.finished - call.seconds + TOTAL
-        if self._is_overdue(call.finished, due, TOLERANCE):
-            yield f"took {call.seconds:.2f} s of {TOTAL}, {self._lateness(due, call.finished):.2f} s of it the machine's fault"
-        if self._is_overdue(call.finished, self.closed_at, 1.0):
+        began = call.finished - call.seconds
+        if self._is_overdue(call, began + TOTAL + TOLERANCE):
+            late = self._lateness(began, call.finished)
+            yield f"took {call.seconds:.2f} s of {TOTAL}, in which the machine was late by {late:.2f} s"
+        if self._is_overdue(call, self.closed_at + 1.0):
             yield f"was held for {call.finished - self.closed_at:.2f} s after close()"
 
-    def _is_overdue(self, finished: float, due: float, tolerance: float) -> bool:
-        over = finished - due - tolerance
-        return over > 0 and over > HANDICAP * self._lateness(due, finished)
+    def _is_overdue(self, call: Call, due: float) -> bool:
+        over = call.finished - due
+        return over > 0 and over > HANDICAP * self._lateness(call.finished - call.seconds, call.finished)
 
     def _lateness(self, since: float, until: float) -> float:
         """Seconds in which the machine had no time for a thread that was ready to run."""
