@@ -366,14 +366,14 @@ class Client:
         jar = self._jar
         if self.params or self.auth is not None or self.hooks["response"] or (jar is not None and len(jar)):
             return None
-        if type(url) is not str and not isinstance(url, (bytes, Url)):
-            return None  # an object whose text may be another one next time
         netrc = self._netrc_seen() if self.trust_env else None
         try:
             found = self._templates.get((method, url))
         except TypeError:
-            return None  # a method that cannot be hashed is none
+            return None  # it cannot be hashed
         if found is None or found[0] != self._headers.version or found[1] is not netrc:
+            if type(url) is not str and not isinstance(url, (bytes, Url)):
+                return None  # an object whose text may be another one next time
             headers = self._headers.copy()
             version = headers.version
             prepared = self._prepare(Request(method, url), headers, use_netrc=netrc is not None)
@@ -381,7 +381,8 @@ class Client:
                 self._templates.clear()
             self._templates[method, url] = found = (version, netrc, prepared)
         twin = found[2].copy()
-        twin.jar = None if self._jar_per_call else jar
+        if jar is not None and not self._jar_per_call:
+            twin.jar = jar
         return twin
 
     def prepare_request(self, request: Request) -> PreparedRequest:
