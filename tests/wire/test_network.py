@@ -25,6 +25,7 @@ from holdfast.outcomes import Discard
 from holdfast.wire import network
 from holdfast.wire.network import SocketStream, connect_tcp, connect_unix, interleave, resolve, wait_for
 from tests.conftest import Tls
+from tests.support import eventually
 
 WAIT = 5.0
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -596,6 +597,60 @@ def test_tls_bytes_from_before_the_request_are_known_as_such(secure: Callable[..
 
     assert pair.stream.read(WAIT) == ANSWER
     assert not pair.stream.heard()
+
+
+def last_data(pair: Pair) -> tuple[int, int]:
+    """Milliseconds since the kernel sent, and received, data on our end."""
+    info = pair.stream.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+    return struct.unpack_from("=I", info, 44)[0], struct.unpack_from("=I", info, 52)[0]
+
+
+def wait_some_jiffies(pair: Pair) -> None:
+    """Until what arrived last did so a while ago, by the kernel's own clock."""
+    eventually(lambda: last_data(pair)[1] >= 20, "20 ms since the last bytes")
+
+
+@linux_only
+@pytest.mark.parametrize("used", [0, 1])
+def test_bytes_that_arrived_before_the_request_left_are_known_even_when_it_was_acknowledged(plain: Pair, used: int) -> None:
+    """They came between the probe and the write, of a thread that had to wait for the interpreter."""
+    for _ in range(used):
+        plain.exchange()
+    plain.stream.begin_exchange()
+    plain.peer.sendall(ANSWER)
+    wait_some_jiffies(plain)
+    plain.stream.write_some(REQUEST)
+    assert plain.peer.recv(len(REQUEST))
+    eventually(lambda: network._tcp_info(plain.stream.sock)[2] != plain.stream._acked_before, "an acknowledgement")
+
+    assert plain.stream.read(WAIT) == ANSWER
+    assert not plain.stream.heard()
+
+
+@linux_only
+def test_an_answer_that_waited_to_be_read_is_an_answer(plain: Pair) -> None:
+    plain.stream.begin_exchange()
+    plain.stream.write_some(REQUEST)
+    assert plain.peer.recv(len(REQUEST))
+    plain.peer.sendall(ANSWER)
+    wait_some_jiffies(plain)
+
+    assert plain.stream.read(WAIT) == ANSWER
+    assert plain.stream.heard()
+
+
+@linux_only
+def test_an_answer_to_the_first_half_of_a_request_is_an_answer(plain: Pair) -> None:
+    """A 413, say: what was written after it had arrived takes nothing from it."""
+    plain.stream.begin_exchange()
+    plain.stream.write_some(REQUEST)
+    assert plain.peer.recv(len(REQUEST))
+    plain.peer.sendall(ANSWER)
+    wait_some_jiffies(plain)
+    plain.stream.write_some(b"the other half")
+
+    assert plain.stream.read(WAIT) == ANSWER
+    assert plain.stream.heard()
 
 
 def test_answers_are_heard_a_hundred_times(plain: Pair) -> None:

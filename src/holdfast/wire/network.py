@@ -9,15 +9,16 @@ segment a peer sends acknowledges what had reached it. ``begin_exchange`` notes 
 * the peer's FIN arrived and the count has not moved: the peer had closed before any byte of the request reached
   it. It can never read them. This is the proof of non-delivery (``undelivered``).
 * response bytes arrived and the count has not moved: they were sent before the request arrived, so they are no answer
-  to it (``heard``).
+  to it (``heard``). Nor are they if the last of them arrived before the request left, by the kernel's own times.
 
 What it does not prove. A bare RST: a peer that reads a request and aborts looks the same. So an error on the socket ends
 all proof, since after it the kernel reports end of file whether or not a FIN came. EPIPE alone does not: Linux gives it,
 instead of ECONNRESET, exactly when the RST came after the FIN. No proof is claimed where the count stands at 0 (emulated
 kernels do not keep it; a real one counts the SYN), nor for a socket that is not plain TCP.
 
-What stays in doubt. ``heard`` asks when it reads: bytes that crossed the request count as its answer if its acknowledgement
-arrived before they were read. The probe just before the write keeps that moment short.
+What stays in doubt. Bytes that cross the request count as its answer if its acknowledgement arrives before they are read. And
+the kernel's times are jiffies, of 1 to 10 ms: bytes that arrive between the probe and the write are told from an answer
+only if a jiffy lay in between. The probe just before the write keeps that moment short; a busy interpreter draws it out.
 """
 
 from __future__ import annotations
@@ -48,8 +49,7 @@ LINGER_FOR_FIN = 0.05  # seconds a FIN may trail the close_notify it belongs to
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 _SO_PROTOCOL = 38
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", 11) if sys.platform == "linux" else None
-_BYTES_ACKED = struct.Struct("=Q")
-_BYTES_ACKED_AT = 120
+_TCP_INFO_FIELDS = struct.Struct("=44xI4xI64xQ")  # tcpi_last_data_sent and _recv, in milliseconds ago; tcpi_bytes_acked
 _CLOSE_WAIT, _CLOSED = 8, 7
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
@@ -89,6 +89,7 @@ class SocketStream:
         "_poll",
         "_recv",
         "_tickets",
+        "_writes",
         "clean_eof",
         "info",
         "secure",
@@ -102,7 +103,7 @@ class SocketStream:
         self.secure = isinstance(sock, ssl.SSLSocket)
         self.info = info or {}
         self.clean_eof = True
-        self.written = 0
+        self.written = self._writes = 0
         self._recv = sock.recv
         self._acked_before: int | None = None
         self._acked_last: int | None = None
@@ -209,6 +210,7 @@ class SocketStream:
         Raises:
             OSError: the connection broke. What the peer sent before that can still be read.
         """
+        self._writes += 1
         try:
             if self.secure:
                 self.written += len(data)
@@ -277,27 +279,29 @@ class SocketStream:
 
     def begin_exchange(self) -> None:
         """Note what the peer has acknowledged so far; call it before the first byte of a request is written."""
-        self._tickets = 0
-        self.written = 0
+        self._tickets = self.written = self._writes = 0
         acked, self._acked_last = self._acked_last, None
         self._acked_before = self._bytes_acked() if acked is None else acked
 
     def _bytes_acked(self) -> int | None:
-        return _bytes_acked(self.sock) if self._plain_tcp else None
+        return _tcp_info(self.sock)[2] if self._plain_tcp else None
 
     def heard(self) -> bool:
         """Whether the peer can have sent what has arrived in answer to this exchange's request.
 
-        False only if the kernel knows better: it acknowledged nothing of the request. True when nothing is known.
+        False only if the kernel knows better: it acknowledged nothing of the request, or the last bytes that arrived did so before
+        the request, a single write, had left (not for TLS, which writes in the middle of a read). True when nothing is known.
         """
         before = self._acked_before
         if before is None:
             return True
-        acked = _bytes_acked(self.sock)
+        sent_ago, received_ago, acked = _tcp_info(self.sock)
         if self.written <= ONE_SEGMENT:
             # The answer to a request of one segment acknowledges all of it: this is the next request's count as well,
             # and saves a system call. Were it too low, a proof would be missed, never wrongly given.
             self._acked_last = acked
+            if received_ago > sent_ago and self._writes == 1 and not self.secure:
+                return False
         return acked != before
 
     def undelivered(self) -> bool:
@@ -306,7 +310,7 @@ class SocketStream:
             return False
         if self.secure and not self._fin_arrived():
             return False
-        return _bytes_acked(self.sock) == self._acked_before
+        return _tcp_info(self.sock)[2] == self._acked_before
 
     def _fin_arrived(self) -> bool:
         """close_notify alone leaves the peer free to read on (RFC 8446, section 6.1); only the FIN says it cannot.
@@ -349,17 +353,18 @@ class SocketStream:
         return self.sock.fileno()
 
 
-def _bytes_acked(sock: socket.socket) -> int | None:
-    """Bytes the peer's kernel has acknowledged on this connection; None where that cannot be known."""
+def _tcp_info(sock: socket.socket) -> tuple[int, int, int | None]:
+    """Milliseconds since data was sent, and received, last; bytes the peer's kernel has acknowledged, None if unknown."""
     if _TCP_INFO is None:
-        return None  # Platform-specific: only Linux tells
+        return 0, 0, None  # Platform-specific: only Linux tells
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 128)
     except OSError:
-        return None
+        return 0, 0, None
     if len(info) < 128:
-        return None  # Platform-specific: before Linux 4.1
-    return _BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0] or None
+        return 0, 0, None  # Platform-specific: before Linux 4.1
+    sent_ago, received_ago, acked = _TCP_INFO_FIELDS.unpack_from(info)
+    return sent_ago, received_ago, acked or None
 
 
 def _is_plain_tcp(sock: socket.socket) -> bool:
