@@ -224,7 +224,7 @@ def test_no_deflate_stream_is_taken_for_the_other_kind(level: int, wbits: int) -
 # ---------------------------------------------------------------------------------------- bombs
 
 
-BOMB_SIZE = 32 * 1024 * 1024
+BOMB_SIZE = 16 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
