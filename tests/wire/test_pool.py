@@ -1521,3 +1521,14 @@ def test_who_borrows_from_nowhere_is_not_named() -> None:
     assert leases.calling_line(None) is None
     assert leases.at(None) == ""
     assert report.leak_text("GET /", None).startswith("the response to GET / was dropped")
+
+
+def test_a_pool_whose_last_sweep_came_while_it_was_being_closed_is_not_watched_again(net: Net) -> None:
+    """Whoever watches would keep its thread for it, a second longer."""
+    p = net.pool()
+    p._interrupt = lambda resource: p.sweep(net.clock())  # the keeper comes by
+    lease = p.acquire("a")
+    watched = net.watched
+    p.close()
+    assert net.watched == watched
+    lease.release()

@@ -536,12 +536,11 @@ class Pool(Slots[K, R], Generic[K, R]):
                 self._mend(None)
                 raise
             leased = [entry.resource for entry in self._leased]
-            watched = self._watched
         self.close_idle()
         if self._interrupt is not None:
             for resource in leased:
                 self._interrupt(resource)
-        if watched and self._watch is not None:
+        if self._watched and self._watch is not None:  # as of now: it may have had its last sweep meanwhile
             self._watch(self)  # to see that there is nothing left
 
     @property
