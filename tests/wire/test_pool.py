@@ -1526,7 +1526,11 @@ def test_who_borrows_from_nowhere_is_not_named() -> None:
 def test_a_pool_whose_last_sweep_came_while_it_was_being_closed_is_not_watched_again(net: Net) -> None:
     """Whoever watches would keep its thread for it, a second longer."""
     p = net.pool()
-    p._interrupt = lambda resource: p.sweep(net.clock())  # the keeper comes by
+
+    def the_keeper_comes_by(_: int) -> None:
+        p.sweep(net.clock())
+
+    p._interrupt = the_keeper_comes_by
     lease = p.acquire("a")
     watched = net.watched
     p.close()
