@@ -227,6 +227,8 @@ def test_importing_holdfast_imports_no_other_library_but_h11(imported: set[str])
 @pytest.mark.parametrize(
     "heavy",
     [
+        "datetime",
+        "hashlib",
         "asyncio",
         "compression",
         "concurrent.futures",

@@ -14,7 +14,6 @@ A callable is an authentication too: it is given the ``PreparedRequest``, change
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -416,6 +415,8 @@ def _new_hash(algorithm: str) -> Any:
     name = _HASHES.get(algorithm.upper().removesuffix("-SESS"))
     if name is None:
         return None
+    import hashlib  # 4 ms of import, for those who meet Digest
+
     try:
         return hashlib.new(name, usedforsecurity=False)
     except ValueError:

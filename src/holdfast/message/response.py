@@ -18,7 +18,6 @@ from __future__ import annotations
 import codecs
 import json as _json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HTTPError, JSONDecodeError, RequestException, StreamConsumedError
@@ -28,6 +27,8 @@ from .raw import NO_FIELDS, BodySource, GivenBody, RawBody, RawHeaders
 from .request import PreparedRequest
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from .cookies import CookieJar
 
 REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
@@ -178,6 +179,8 @@ class Response:
     @property
     def elapsed(self) -> timedelta:
         """From sending the request to having the response's head."""
+        from datetime import timedelta  # 4 ms of import
+
         return timedelta(seconds=self.elapsed_seconds)
 
     @elapsed.setter
