@@ -280,7 +280,11 @@ def test_proxies_and_params_may_be_changed_in_place_while_a_request_is_prepared(
             clients.append(client)
             with meanwhile:
                 request = client.prepare_request(holdfast.Request("GET", "http://example.org/"))
-                client._route(request, True, None)
+                route = client._route(request, True, None)
+
+        assert request.url is not None
+        assert request.url.startswith("http://example.org/?")
+        assert route.host in ("127.0.0.1", "example.org"), "by the proxy that was there, or by none"
 
 
 def test_what_is_configured_counts_whoever_calls_meanwhile(no_leaks: None) -> None:
@@ -367,7 +371,7 @@ def test_a_jar_is_pickled_while_others_put_cookies_into_it() -> None:
         thread.start()
         try:
             for _ in range(30):
-                pickle.dumps(jar)
+                assert len(pickle.loads(pickle.dumps(jar))) >= 50
         finally:
             stop.set()
             thread.join()
