@@ -25,7 +25,7 @@ import holdfast
 from holdfast.exceptions import ConnectTimeout, IncompleteBody, RemoteProtocolError, SSLError
 from holdfast.timeouts import Timeouts
 from holdfast.wire import network, tls
-from tests.conftest import Tls
+from tests.conftest import Tls, open_descriptors
 from tests.server import Conn, Server, chunked, echo, head, ok, replies
 
 WAIT = 5.0
@@ -357,6 +357,36 @@ def test_a_connection_that_is_gone_before_the_handshake(authority: Tls) -> None:
 
     with pytest.raises(SSLError, match="localhost:443"):
         tls.wrap(sock, authority.client_context(), "localhost", 443, time.monotonic() + WAIT)
+
+
+class ResetWhileWrapped(socket.socket):
+    """Its peer resets when wrap_socket has taken the descriptor over and has not looked at it yet."""
+
+    peer: socket.socket
+
+    def detach(self) -> int:
+        descriptor = super().detach()
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.peer.close()
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        assert poll.poll(WAIT * 1000)
+        return descriptor
+
+
+def test_a_reset_in_the_middle_of_wrap_socket_leaves_nothing_open(authority: Tls) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = ResetWhileWrapped()
+        sock.connect(listener.getsockname())
+        sock.peer = listener.accept()[0]
+    before = open_descriptors()
+
+    with pytest.raises(SSLError, match="closed the connection during the TLS handshake") as caught:
+        tls.wrap(sock, authority.client_context(), "localhost", 443, time.monotonic() + WAIT)
+
+    # While the error still keeps the frames alive, and no finaliser could have run.
+    assert caught.value.__traceback__ is not None
+    assert len(open_descriptors()) == len(before) - 2
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x03"], ids=["nothing", "half a record"])

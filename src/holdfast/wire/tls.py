@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from typing import Any, Union
 
@@ -142,9 +143,6 @@ def wrap(
     started = time.monotonic()
     secure = None
     try:
-        # What wrap_socket would find out itself, but only when its SSLSocket has the descriptor, and nobody has that.
-        server_name.encode("idna")
-        sock.getpeername()
         secure = context.wrap_socket(
             sock,
             server_hostname=server_name,
@@ -155,22 +153,28 @@ def wrap(
         _handshake(secure, until)
         return secure
     except TimeoutError as error:
-        _close_both(sock, secure)
+        _close_all(sock, secure, error)
         raise ConnectTimeout(
             f"the TLS handshake with {server_name}:{port} was not done after {time.monotonic() - started:.2f} s"
         ) from error
     except (OSError, ValueError) as error:
-        _close_both(sock, secure)
+        _close_all(sock, secure, error)
         raise SSLError(_explain(error, server_name, port)) from error
-    except BaseException:
-        _close_both(sock, secure)
+    except BaseException as error:
+        _close_all(sock, secure, error)
         raise
 
 
-def _close_both(sock: socket.socket, secure: ssl.SSLSocket | None) -> None:
-    if secure is not None:
-        secure.close()
-    sock.close()  # wrap_socket detaches it; if that failed halfway it is still open
+def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseException) -> None:
+    """Close the descriptor, whoever has it: ``sock``, ``secure``, or an SSLSocket that wrap_socket did not get to return.
+
+    The last is a trap of CPython before 3.13: a name that IDNA refuses, or a peer that resets while wrap_socket looks whether
+    it is connected, leave the half-made SSLSocket with the descriptor, and only the frames of the error still know it.
+    """
+    unreturned = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for owner in (sock, secure, *unreturned):
+        if isinstance(owner, socket.socket):
+            owner.close()
 
 
 def _handshake(secure: ssl.SSLSocket, until: float | None) -> None:
