@@ -731,6 +731,33 @@ def _(w: World) -> Any:
         return s.get("http://x.example/a").status_code
 
 
+@call("script: a prepared request, a session's proxy and the environment's")
+def _(w: World) -> Any:
+    with pytest.MonkeyPatch.context() as patch, w.r.Session() as s:
+        patch.setenv("http_proxy", w.other())
+        s.proxies = {"http": w.at("")}
+        prepared = s.prepare_request(w.r.Request("GET", "http://x.example/a"))
+        return s.send(prepared).status_code, s.send(prepared, proxies={"http": w.other()}).status_code
+
+
+def by_proxy_to(w: World, url: str, **variables: str) -> Any:
+    """The answer to a redirect to ``url``, by the proxy of the environment."""
+    with pytest.MonkeyPatch.context() as patch, w.r.Session() as s:
+        for name, value in {"http_proxy": w.other(), **variables}.items():
+            patch.setenv(name, value)
+        return s.get("http://x.example" + w.to(url).removeprefix(w.at(""))).url
+
+
+@call("script: a redirect by way of a proxy")
+def _(w: World) -> Any:
+    return by_proxy_to(w, "http://x.example/json"), by_proxy_to(w, w.at("/json"))
+
+
+@call("script: a redirect from a proxy to a host in no_proxy")
+def _(w: World) -> Any:
+    return by_proxy_to(w, w.at("/json"), no_proxy="127.0.0.1")
+
+
 @call("script: a session's CAs and the environment's")
 def _(w: World) -> Any:
     with pytest.MonkeyPatch.context() as patch, w.r.Session() as s:

@@ -198,7 +198,7 @@ MAPPINGS: list[tuple[Mapping[str, Any], str, str | None]] = [
 def test_the_keys_of_proxies_are_tried_in_requests_order(
     proxies: Mapping[str, Any], text: str, expected: str | None
 ) -> None:
-    assert select_proxy(url(text), proxies) == (expected is not None, expected)
+    assert select_proxy(url(text), proxies) == expected
     assert requests.utils.select_proxy(url(text).text, dict(proxies)) == expected
 
 
@@ -282,26 +282,45 @@ def test_the_variables_name_the_proxy_they_name_for_requests(
 
 
 @pytest.mark.parametrize(
-    ("call", "client", "text", "expected"),
+    ("call", "client", "expected"),
     [
-        ({"http": PROXY}, {}, "http://a.test/", PROXY),
-        ({}, {"http": PROXY}, "http://a.test/", PROXY),  # requests takes the variable's
-        ({}, {"all": PROXY}, "http://a.test/", PROXY),  # requests takes the variable's
-        ({"all": PROXY}, {}, "http://a.test/", PROXY),  # requests takes the variable's
-        ({"https": PROXY}, {}, "http://a.test/", OTHER),
-        ({"http": None}, {}, "http://a.test/", None),
-        ({"http": ""}, {}, "http://a.test/", None),
-        ({"no_proxy": "a.test"}, {}, "http://a.test/", None),
-        ({"no_proxy": "b.test"}, {}, "http://a.test/", OTHER),
-        ({"no_proxy": "a.test", "http": PROXY}, {}, "http://a.test/", PROXY),
+        ({}, {}, OTHER),
+        ({"http": PROXY}, {}, PROXY),
+        ({}, {"http": PROXY}, OTHER),
+        ({}, {"all": PROXY}, OTHER),
+        ({}, {"http://a.test": PROXY}, PROXY),
+        ({"all": PROXY}, {}, OTHER),
+        ({"https": PROXY}, {"https": PROXY}, OTHER),
+        ({"http": None}, {}, None),
+        ({"http": None}, {"http": PROXY}, None),
+        ({"http": None}, {"all": PROXY}, PROXY),
+        ({"http": ""}, {}, None),
+        ({"http": ""}, {"all": PROXY}, None),
+        ({}, {"http": None}, OTHER),
+        ({"no_proxy": "a.test"}, {}, None),
+        ({"no_proxy": "a.test"}, {"http": PROXY}, PROXY),
+        ({"no_proxy": "b.test"}, {}, OTHER),
+        ({"no_proxy": "a.test", "http": PROXY}, {}, PROXY),
     ],
 )
-def test_what_the_program_says_comes_before_the_variables(
-    monkeypatch: pytest.MonkeyPatch, call: Any, client: Any, text: str, expected: str | None
+def test_the_variables_stand_between_the_call_s_proxies_and_the_client_s_as_in_requests(
+    monkeypatch: pytest.MonkeyPatch, call: Any, client: Any, expected: str | None
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", OTHER)
 
-    assert choose_proxy(url(text), call, client) == expected
+    assert choose_proxy(url("a.test"), call, client) == expected
+    assert choose_proxy(url("a.test"), call, client, trust_env=False) != OTHER
+
+    session = requests.Session()
+    session.proxies = dict(client)
+    merged = session.merge_environment_settings("http://a.test/", dict(call), None, None, None)["proxies"]
+    assert (requests.utils.select_proxy("http://a.test/", merged) or None) == expected
+
+
+def test_a_client_s_no_proxy_stands_in_for_the_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", OTHER)
+
+    assert choose_proxy(url("a.test"), None, {"no_proxy": "a.test"}) is None
 
 
 @pytest.mark.parametrize(
@@ -339,16 +358,16 @@ def test_a_snapshot_is_kept_until_a_variable_changes(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setenv("NO_PROXY", "a.test")
     assert snapshot() is not first
-    assert (first.proxy_for(url("a.test")), snapshot().proxy_for(url("a.test"))) == (PROXY, None)
+    assert (first.proxies_for(url("a.test")), snapshot().proxies_for(url("a.test"))) == ({"http": PROXY}, {})
 
 
 def test_a_snapshot_remembers_a_bounded_number_of_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "MAX_REMEMBERED", 3)
     said = Environment({"HTTP_PROXY": PROXY, "NO_PROXY": "h7"})
-    chosen = [said.proxy_for(url(f"h{number}")) for number in (*range(10), *range(10))]
+    found = [said.proxies_for(url(f"h{number}")) for number in (*range(10), *range(10))]
 
-    assert chosen == [None if number == 7 else PROXY for number in (*range(10), *range(10))]
-    assert len(said._chosen) <= 3
+    assert found == [{} if number == 7 else {"http": PROXY} for number in (*range(10), *range(10))]
+    assert len(said._found) <= 3
 
 
 def test_the_repr_of_a_snapshot_shows_no_password() -> None:

@@ -92,8 +92,11 @@ class Client:
         hooks: ``{"response": callable or list}``.
         stream: do not read bodies until asked. Default False.
         proxies: URLs of HTTP proxies by ``scheme://host``, ``scheme``, ``all://host`` or ``all``; the first of these
-            keys that is there counts, None and ``""`` mean no proxy. Copied; ``client.proxies`` may be changed later.
-        trust_env: use what the environment says of proxies, CAs and netrc, where the program is silent. Default True.
+            keys that is there counts, None and ``""`` mean no proxy. As in requests, a variable of the environment
+            goes before them, unless ``trust_env`` is False, and ``proxies`` of a call before both. Copied;
+            ``client.proxies`` may be changed later.
+        trust_env: use what the environment says of proxies and, where the program is silent, of CAs and netrc. Default
+            True.
         secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``.
         max_decoded: most bytes that a compressed body may decode to; None for no bound. Default None.
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
@@ -283,7 +286,7 @@ class Client:
             auth: for this request, over the client's.
             timeout: for this call, over the client's; None waits for ever.
             allow_redirects: follow redirects. Default True.
-            proxies: for this call, key by key over the client's.
+            proxies: for this call, key by key over the environment's and the client's.
             hooks: ``{"response": callable}``, over the client's.
             stream: leave the body unread until asked; close the response, or read it to its end.
             verify, cert: for this call, over the client's.
@@ -345,7 +348,7 @@ class Client:
             self.stream if stream is None else stream,
             Retries.of(kwargs["retries"]) if "retries" in kwargs else self.retries,
             kwargs.get("on_informational"),
-            kwargs.get("proxies"),
+            kwargs.get("proxies", self.proxies),  # over the environment's, in requests too
         )
         return call.run(request, kwargs.get("allow_redirects", True))
 

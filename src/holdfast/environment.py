@@ -2,14 +2,15 @@
 
 Laws:
 
-1. What the program says comes before what the environment says: ``proxies=`` of the call, then of the client, then the
-   variables. (requests lets the variables overrule a session's proxies.)
+1. ``proxies=`` of the call goes over the variables, and these over the client's ``proxies``: key by key, as in requests,
+   so that a script keeps the proxy it had. ``trust_env=False`` takes the variables out of it. For certificate
+   authorities the program comes first: an explicit ``verify`` is never overruled.
 2. A proxy is chosen for one URL, anew for every request and every hop of a redirect.
 3. A snapshot never changes, and holds for as long as the variables it was made of are what they were.
 
 Keys of ``proxies``, the first that is there counts, as in requests: ``scheme://host``, ``scheme``, ``all://host``,
-``all``. A value of None takes away what a wider mapping says and, like ``""``, means that no proxy of the environment
-is wanted. A key ``no_proxy`` stands in for the variable of that name; it has no say over the other keys.
+``all``. A value of None takes that key away from the mappings below; ``""`` means no proxy, whatever the keys after it
+say. A key ``no_proxy`` stands in for the variable of that name; it has no say over the other keys.
 
 Variables, the lower-case name first, and one that is set but empty silences its upper-case twin:
 
@@ -96,33 +97,32 @@ class Environment:
         authorities: None if no variable names any.
     """
 
-    __slots__ = ("_chosen", "authorities", "no_proxy", "proxies")
+    __slots__ = ("_found", "authorities", "no_proxy", "proxies")
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.proxies: Mapping[str, str] = _proxies_of(variables)
         self.no_proxy = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
         self.authorities = next((Authorities(name, variables[name]) for name in _CA_NAMES if variables.get(name)), None)
-        self._chosen: dict[Any, str | None] = {}
+        self._found: dict[Any, Mapping[str, str]] = {}
 
-    def proxy_for(self, url: Url, no_proxy: str | None = None) -> str | None:
-        """The proxy the variables name for this URL, or None.
+    def proxies_for(self, url: Url, no_proxy: str | None = None) -> Mapping[str, str]:
+        """``proxies``, or nothing where no_proxy has the URL's host.
 
         Args:
             no_proxy: instead of the variable.
         """
         if no_proxy is not None:
-            return self._choose(url, no_proxy)
+            return self._unless_covered(url, no_proxy)
         try:
-            return self._chosen[url.origin]
+            return self._found[url.origin]
         except KeyError:
-            if len(self._chosen) >= MAX_REMEMBERED:
-                self._chosen.clear()
-            proxy = self._chosen[url.origin] = self._choose(url, self.no_proxy)
-            return proxy
+            if len(self._found) >= MAX_REMEMBERED:
+                self._found.clear()
+            found = self._found[url.origin] = self._unless_covered(url, self.no_proxy)
+            return found
 
-    def _choose(self, url: Url, no_proxy: str) -> str | None:
-        proxy = self.proxies.get(url.scheme) or self.proxies.get("all")
-        return None if proxy is None or (no_proxy and NoProxy(no_proxy).covers(url)) else proxy
+    def _unless_covered(self, url: Url, no_proxy: str) -> Mapping[str, str]:
+        return {} if no_proxy and NoProxy(no_proxy).covers(url) else self.proxies
 
     def __repr__(self) -> str:
         # Not the proxies themselves: they hold passwords.
@@ -144,7 +144,6 @@ def _proxies_of(variables: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-_UNSAID: Any = object()
 _last: tuple[tuple[Any, ...], Environment] = ((None,) * len(_KEYS), Environment({}))
 
 
@@ -174,36 +173,29 @@ def choose_proxy(url: Url, call: Any = None, client: Any = None, *, trust_env: b
     Raises:
         InvalidRequest: ``call`` or ``client`` is no mapping.
     """
-    proxies = _merged(call, client)
-    if proxies:
-        decided, proxy = select_proxy(url, proxies)
-        if decided:
-            return proxy
-    if not trust_env:
-        return None
-    no_proxy = proxies.get("no_proxy") if proxies else None
-    return snapshot().proxy_for(url, no_proxy)
-
-
-def _merged(call: Any, client: Any) -> Mapping[str, Any]:
     for proxies in (call, client):
         if proxies is not None and not isinstance(proxies, Mapping):
             raise InvalidRequest(
                 f"proxies must be a dict such as {{'https': 'http://proxy:3128'}}, not {type(proxies).__name__}"
             )
-    return {**client, **call} if call and client else call or client or {}
+    program = _merged(client, call)
+    if not trust_env:
+        return select_proxy(url, program)
+    said = snapshot().proxies_for(url, program.get("no_proxy"))
+    return select_proxy(url, _merged(_merged(client, said), call))
 
 
-def select_proxy(url: Url, proxies: Mapping[str, Any]) -> tuple[bool, Any]:
-    """(whether the mapping says anything of this URL, the proxy or None): requests' order of keys. Pure."""
-    decided = False
+def _merged(lower: Any, upper: Any) -> Mapping[str, Any]:
+    return {**lower, **upper} if lower and upper else lower or upper or {}
+
+
+def select_proxy(url: Url, proxies: Mapping[str, Any]) -> Any:
+    """The proxy this mapping has for the URL, or None: requests' order of keys. Pure."""
     for key in (f"{url.scheme}://{url.host}", url.scheme, f"all://{url.host}", "all"):
-        proxy = proxies.get(key, _UNSAID)  # one look: the client's own mapping may be changed meanwhile
-        if proxy is not _UNSAID:
-            if proxy is not None:
-                return True, proxy or None
-            decided = True
-    return decided, None
+        proxy = proxies.get(key)  # one look: the client's own mapping may be changed meanwhile
+        if proxy is not None:
+            return proxy or None
+    return None
 
 
 class NoProxy:
