@@ -140,8 +140,9 @@ def no_leaks(quick_gc: None) -> Iterator[None]:
     threads, descriptors = set(threading.enumerate()), open_descriptors()
     yield
     until = time.monotonic() + SETTLE_SECONDS
-    for thread in set(threading.enumerate()) - threads:
-        thread.join(max(0.0, until - time.monotonic()))
+    while (more := set(threading.enumerate()) - threads) and time.monotonic() < until:
+        for thread in more:  # one that ends may have started another
+            thread.join(max(0.0, until - time.monotonic()))
     gc.collect()  # what is unreachable is closed by its finaliser (and warns, if it ought to)
     left = [thread.name for thread in threading.enumerate() if thread not in threads]
     assert not left, f"threads left behind: {left}"

@@ -840,6 +840,7 @@ def test_close_during_a_dial_closes_what_it_opens(net: Net) -> None:
     assert net.closed == [(1, Discard.CLIENT_CLOSED)]
     stats = p.stats()
     assert (stats.created, stats.connecting, stats.active, stats.idle) == (1, 0, 0, 0)
+    assert net.watched == 0, "there is nothing to look after"
     check(p)
 
 

@@ -320,7 +320,7 @@ class Pool(Slots[K, R], Generic[K, R]):
             dial.errand.done(closed_error() if self._closed else None)
             dial.errand = None
         self._note_open(origin)
-        if not self._watched and self._watch is not None:
+        if not (self._watched or self._closed) and self._watch is not None:
             self._watched = True
             self._after.append((self._watch, self))
 
