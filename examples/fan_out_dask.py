@@ -5,8 +5,9 @@
     python examples/fan_out_dask.py --workers 4 --calls 1000
 
 A Client is pickled as its configuration (limits, timeouts, headers, TLS settings, …): connections stay behind, and whoever
-unpickles it opens its own. ``scatter`` sends it to each worker once, so that all calls of a worker share its connections.
-``multiprocessing`` and Ray do the same: hand the Client to what initialises a worker, not to every call.
+unpickles it opens its own. So it belongs to what equips a worker (here a plugin of Dask, which equips those that come later
+too), not to the calls: Dask may unpickle the argument of a call, and data that is scattered, as often as it likes.
+``multiprocessing`` and Ray do the same: hand the Client to the initialiser, or to the actor.
 """
 
 from __future__ import annotations
@@ -27,22 +28,40 @@ import holdfast
 MISSING = "This example needs Dask: pip install 'holdfast[dask]'"
 
 
-def call(client: holdfast.Client, url: str) -> tuple[int, int]:
+def equipment(distributed: Any, client: holdfast.Client) -> Any:
+    """What gives each worker its own ``client``, from when it starts until it ends."""
+
+    class Equipment(distributed.WorkerPlugin):  # type: ignore[misc]  # its base is known at run time only
+        def setup(self, worker: Any) -> None:
+            worker.holdfast = client
+
+        def teardown(self, worker: Any) -> None:
+            worker.holdfast.close()
+
+    return Equipment()
+
+
+def own_client() -> holdfast.Client:
+    """Runs in a worker: what it was equipped with."""
+    client: holdfast.Client = importlib.import_module("distributed").get_worker().holdfast
+    return client
+
+
+def call(url: str) -> tuple[int, int]:
     """Runs in a worker: which process has made the call, and what was answered."""
-    return os.getpid(), client.get(url).status_code
+    return os.getpid(), own_client().get(url).status_code
 
 
-def figures(client: holdfast.Client) -> tuple[int, str]:
+def figures() -> tuple[int, str]:
     """Runs in a worker: which process it is, and how its calls went."""
-    return os.getpid(), repr(client.stats())
+    return os.getpid(), repr(own_client().stats())
 
 
-def fan_out(dask: Any, client: holdfast.Client, urls: Sequence[str]) -> tuple[Counter[int], Counter[int], dict[int, str]]:
+def fan_out(dask: Any, urls: Sequence[str]) -> tuple[Counter[int], Counter[int], dict[int, str]]:
     """Call every URL from the workers: calls by process, answers by status, figures by process."""
-    everywhere = dask.scatter(client, broadcast=True)
-    done = dask.gather(dask.map(call, [everywhere] * len(urls), urls, pure=False))
+    done = dask.gather(dask.map(call, urls, pure=False))
     workers = list(dask.scheduler_info()["workers"])
-    said = dask.gather([dask.submit(figures, everywhere, workers=[each], pure=False) for each in workers])
+    said = dask.gather([dask.submit(figures, workers=[each], pure=False) for each in workers])
     return Counter(pid for pid, _ in done), Counter(status for _, status in done), dict(said)
 
 
@@ -72,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         dask = stack.enter_context(distributed.Client(cluster))
         client = holdfast.Client(timeout=10, limits=holdfast.Limits(max_connections_per_origin=4))
-        calls, statuses, said = fan_out(dask, client, list(itertools.islice(itertools.cycle(urls), given.calls)))
+        dask.register_plugin(equipment(distributed, client))
+        calls, statuses, said = fan_out(dask, list(itertools.islice(itertools.cycle(urls), given.calls)))
         for pid, line in sorted(said.items()):
             print(f"process {pid}: {calls[pid]} calls; {line}")
         print(f"this process, {os.getpid()}: {client.stats()!r}")

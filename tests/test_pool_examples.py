@@ -285,7 +285,7 @@ def test_each_dask_worker_has_a_client_of_its_own_and_the_calls_of_a_worker_shar
     calls = [re.fullmatch(r"process (\d+): (\d+) calls; .* (\d+) requests on (\d+) connections, .*", line) for line in workers]
     figures = [tuple(map(int, match.groups())) for match in calls if match]
     assert len({pid for pid, *_ in figures}) == 2
-    assert all(made == requests for _, made, requests, _ in figures)
+    assert [made for _, made, _, _ in figures] == [counted for _, _, counted, _ in figures], (done.stdout, done.stderr)
     assert sum(made for _, made, _, _ in figures) == len(requests) == 60
     connections = sum(opened for *_, opened in figures)
     assert connections == len({request.connection for request in requests}) <= 4
@@ -296,4 +296,4 @@ def test_each_dask_worker_has_a_client_of_its_own_and_the_calls_of_a_worker_shar
 def test_the_fan_out_has_the_crawlers_site_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)  # as if it were run as a script
     with fan_out_dask.site() as url, Client(timeout=QUICK) as client:
-        assert fan_out_dask.call(client, url) == (os.getpid(), 200)
+        assert client.get(url).ok
