@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import os
 import re
 import select
@@ -366,6 +367,8 @@ class ResetWhileWrapped(socket.socket):
 
     def detach(self) -> int:
         descriptor = super().detach()
+        if descriptor < 0:
+            return descriptor  # it is not the first time
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.peer.close()
         poll = select.poll()
@@ -387,6 +390,37 @@ def test_a_reset_in_the_middle_of_wrap_socket_leaves_nothing_open(authority: Tls
     # While the error still keeps the frames alive, and no finaliser could have run.
     assert caught.value.__traceback__ is not None
     assert len(open_descriptors()) == len(before) - 2
+
+
+class InterruptedWhileWrapped(socket.socket):
+    """Ctrl-C when wrap_socket has made an SSLSocket of the descriptor and has not taken it from this socket yet."""
+
+    struck = False
+
+    def detach(self) -> int:
+        if not self.struck:
+            self.struck = True
+            raise KeyboardInterrupt
+        return super().detach()
+
+
+def test_an_interrupt_that_finds_the_descriptor_with_two_sockets_closes_it_once(authority: Tls) -> None:
+    """Closed twice, it would be somebody else's by the second time."""
+    ours, theirs = socket.socketpair()
+    sock = InterruptedWhileWrapped(fileno=ours.detach())
+    descriptor = sock.fileno()
+
+    with theirs:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            tls.wrap(sock, authority.client_context(), "localhost", 443, time.monotonic() + WAIT)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+        os.dup2(theirs.fileno(), descriptor)  # somebody else's
+        sock.close()
+        del caught, sock
+        gc.collect()
+        os.close(descriptor)  # is still open
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x03"], ids=["nothing", "half a record"])

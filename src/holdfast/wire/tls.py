@@ -169,12 +169,13 @@ def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseExc
     """Close the descriptor, whoever has it: ``sock``, ``secure``, or an SSLSocket that wrap_socket did not get to return.
 
     The last is a trap of CPython before 3.13: a name that IDNA refuses, or a peer that resets while wrap_socket looks whether
-    it is connected, leave the half-made SSLSocket with the descriptor, and only the frames of the error still know it.
+    it is connected, leave the half-made SSLSocket with the descriptor, and only the frames of the error still know it. After a
+    Ctrl-C two of them may have it; closed twice, it would be somebody else's by the second time.
     """
     unreturned = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for owner in (sock, secure, *unreturned):
-        if isinstance(owner, socket.socket):
-            owner.close()
+    owners = [owner for owner in (sock, secure, *unreturned) if isinstance(owner, socket.socket)]
+    for descriptor in {owner.detach() for owner in owners} - {-1}:
+        socket.close(descriptor)
 
 
 def _handshake(secure: ssl.SSLSocket, until: float | None) -> None:
