@@ -77,6 +77,30 @@ def test_changed_defaults_count_for_the_next_call(server: Server, client: Client
     assert second.get("Authorization").startswith("Basic ")
 
 
+class Versioned:
+    """A URL that is equal to its text without the version."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text + "?version=2"
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def test_what_is_equal_to_a_url_asked_for_before_is_still_asked_for_by_its_own_text(server: Server, client: Client) -> None:
+    urls: list[Any] = [server.url("/a"), Versioned(server.url("/a")), server.url("/a")]
+    for url in urls:
+        client.get(url)
+
+    assert [request.target for request in server.requests] == ["/a", "/a?version=2", "/a"]
+
+
 def test_base_url_is_put_before_relative_urls_only(server: Server, no_leaks: None) -> None:
     with Client(base_url=server.url("/api/")) as client:
         client.get("items?x=1")

@@ -369,14 +369,14 @@ class Client:
         jar = self._jar
         if self.params or self.auth is not None or self.hooks["response"] or (jar is not None and len(jar)):
             return None
+        if type(url) is not str and not isinstance(url, (bytes, Url)):
+            return None  # an object whose text may be another one next time, or another than that of its equal
         netrc = self._netrc_seen() if self.trust_env else None
         try:
             found = self._templates.get((method, url))
         except TypeError:
-            return None  # it cannot be hashed
+            return None  # a method that cannot be hashed is none
         if found is None or found[0] != self._headers.version or found[1] is not netrc:
-            if type(url) is not str and not isinstance(url, (bytes, Url)):
-                return None  # an object whose text may be another one next time
             headers = self._headers.copy()
             version = headers.version
             prepared = self._prepare(Request(method, url), headers, use_netrc=netrc is not None)
