@@ -178,10 +178,7 @@ def choose_proxy(url: Url, call: Any = None, client: Any = None, *, trust_env: b
             raise InvalidRequest(
                 f"proxies must be a dict such as {{'https': 'http://proxy:3128'}}, not {type(proxies).__name__}"
             )
-    program = _merged(client, call)
-    if not trust_env:
-        return select_proxy(url, program)
-    said = snapshot().proxies_for(url, program.get("no_proxy"))
+    said = snapshot().proxies_for(url, _merged(client, call).get("no_proxy")) if trust_env else None
     return select_proxy(url, _merged(_merged(client, said), call))
 
 
