@@ -30,7 +30,7 @@ from typing import Any
 
 import holdfast
 from benchmarks import table
-from holdfast.wire.events import PoolEvent
+from holdfast.pool.events import PoolEvent
 
 CONNECTIONS = 8
 FEW, MANY = 8, 64

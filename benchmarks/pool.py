@@ -18,9 +18,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from holdfast.wire.leases import Lease
-from holdfast.wire.limits import Limits
-from holdfast.wire.pool import Pool
+from holdfast.pool.entries import Lease
+from holdfast.pool.limits import Limits
+from holdfast.pool.pool import Pool
 
 PASSES = 5
 ROUNDS = 6

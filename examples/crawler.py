@@ -89,7 +89,7 @@ class Crawl:
     """
 
     def __init__(self, client: holdfast.Client, starts: Sequence[str], most: int) -> None:
-        self.outcomes: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
         self._client = client
         self._most = most
         self._origins = {holdfast.Url.parse(start).origin for start in starts}
@@ -108,7 +108,7 @@ class Crawl:
                     done, self._pending = wait(self._pending, left, FIRST_COMPLETED)
                     for future in done:
                         outcome, links = future.result()
-                        self.outcomes[outcome] += 1
+                        self.reasons[outcome] += 1
                         self._add(executor, links)
                     if time.monotonic() >= next_tick:
                         tick()
@@ -201,10 +201,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         crawl = Crawl(client, urls, given.pages)
         crawl.run(given.threads, given.every, lambda: print(figures(client), flush=True))
         print(figures(client))
-        print("outcomes: " + ", ".join(f"{count} × {outcome}" for outcome, count in crawl.outcomes.most_common()))
+        print("outcomes: " + ", ".join(f"{count} × {outcome}" for outcome, count in crawl.reasons.most_common()))
         for advice in client.advise():
             print(advice)
-    return 0 if any(outcome.isdecimal() for outcome in crawl.outcomes) else 1
+    return 0 if any(outcome.isdecimal() for outcome in crawl.reasons) else 1
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from holdfast import Discard, Limits
-from holdfast.wire.pool import Pool, PoolEvent
+from holdfast.pool.pool import Pool, PoolEvent
 
 Database = Pool[str, sqlite3.Connection]
 

@@ -58,7 +58,7 @@ STUCK_SECONDS = 10.0
 PULSE = 0.01
 HANDICAP = 1.5  # what another thread may be late, for each second that the pulse is: it needs the interpreter more often
 # Calls in whose thread the interpreter paused between the probe and the write, just when the server sent what nobody asked for,
-# and was paused again until the request was acknowledged: holdfast.wire.network, "What stays in doubt".
+# and was paused again until the request was acknowledged: holdfast.wire.stream, "What stays in doubt".
 DOUBTFUL_SHARE = 1 / 20_000
 
 # what the server does -> how often, and what it may lead to besides an answer

@@ -15,7 +15,7 @@ from typing import Any
 
 import holdfast
 from holdfast import Client, Timeouts
-from holdfast.wire.keeper import keeper
+from holdfast.pool.keeper import keeper
 from tests.server import Conn, Server, head, ok
 
 ROOT = Path(__file__).parent.parent

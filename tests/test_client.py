@@ -16,8 +16,8 @@ import pytest
 
 import holdfast
 from holdfast import Client, Limits, Retries, Timeouts
-from holdfast.cookies import CookieJar
-from holdfast.wire.keeper import keeper
+from holdfast.pool.keeper import keeper
+from holdfast.requests.cookies import CookieJar
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, chunked, echo, ok, redirect, replies, response
 from tests.support import eventually

@@ -22,9 +22,9 @@ import pytest
 import requests
 
 import holdfast
-from holdfast.cookies import RequestsCookieJar, add_dict_to_cookiejar, morsel_to_cookie, remove_cookie_by_name
-from holdfast.status_codes import codes
-from holdfast.structures import CaseInsensitiveDict, LookupDict
+from holdfast.requests.cookies import RequestsCookieJar, add_dict_to_cookiejar, morsel_to_cookie, remove_cookie_by_name
+from holdfast.requests.status_codes import codes
+from holdfast.requests.structures import CaseInsensitiveDict, LookupDict
 from tests.server import Conn, Server, head, replies, response
 
 # requests' own plumbing, and what is no part of it but imported there.
@@ -32,8 +32,8 @@ NOT_PUBLIC = {
     "DependencyWarning", "NullHandler", "annotations", "charset_normalizer_version", "chardet_version",
     "check_compatibility", "hooks", "logging", "ssl", "urllib3", "warnings",
 }  # fmt: skip
-NOT_HERE = {"adapters", "certs", "utils"}
-"""No adapters and no utils: a deliberate difference. Where the CAs are is certifi's to say."""
+NOT_HERE = {"adapters"}
+"""A deliberate difference."""
 
 VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
@@ -45,7 +45,7 @@ def public(thing: Any) -> set[str]:
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_module_has_every_public_name_of_requests_but_adapters_and_utils() -> None:
+def test_the_module_has_every_public_name_of_requests_but_adapters() -> None:
     lacking = {name for name in public(requests) - NOT_PUBLIC if not hasattr(holdfast, name)}
 
     assert lacking == NOT_HERE
@@ -74,14 +74,18 @@ def test_submodules_have_the_names_that_are_theirs_in_requests(module: str) -> N
 
 
 def test_modules_are_imported_by_their_names_too() -> None:
-    for name in ("api", "auth", "compat", "cookies", "exceptions", "models", "packages", "sessions", "status_codes"):
-        assert importlib.import_module(f"holdfast.{name}") is getattr(holdfast, name)
+    for name in ("auth", "certs", "compat", "cookies", "hooks", "models", "packages", "sessions", "status_codes", "utils"):
+        module = importlib.import_module(f"holdfast.requests.{name}")
+
+        assert module is getattr(holdfast.requests, name)
+    for name in ("certs", "compat", "cookies", "hooks", "models", "packages", "sessions", "status_codes", "structures", "utils"):
+        assert getattr(holdfast, name) is getattr(holdfast.requests, name)
 
 
 def test_compat_has_what_scripts_fetch_from_there() -> None:
-    theirs = {name: getattr(requests.compat, name) for name in public(holdfast.compat) - {"annotations"}}
+    theirs = {name: getattr(requests.compat, name) for name in public(holdfast.requests.compat) - {"annotations"}}
 
-    assert {name for name in theirs if getattr(holdfast.compat, name) != theirs[name]} == set()
+    assert {name for name in theirs if getattr(holdfast.requests.compat, name) != theirs[name]} == set()
 
 
 def test_a_response_is_built_by_hand_and_read_like_another() -> None:
@@ -183,14 +187,14 @@ def test_importing_holdfast_waits_with_what_a_plain_call_does_not_need_and_dir_t
     source = """
 import json, sys, holdfast
 waiting = [name for name in ("auth", "cookies", "status_codes", "structures") if "holdfast." + name in sys.modules]
-found = holdfast.codes.ok, holdfast.codes is holdfast.codes, holdfast.cookies.__name__, holdfast.auth.__name__
+found = holdfast.codes.ok, holdfast.codes is holdfast.codes, holdfast.requests.cookies.__name__, holdfast.auth.__name__
 print(json.dumps([waiting, found, sorted({"codes", "cookies", "structures"} - set(dir(holdfast)))]))
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
 
     waiting, found, hidden = json.loads(done.stdout)
     assert set(waiting) <= {"auth"}  # the client knows netrc
-    assert found == [200, True, "holdfast.cookies", "holdfast.auth"]
+    assert found == [200, True, "holdfast.requests.cookies", "holdfast.auth"]
     assert hidden == []
 
 
@@ -227,9 +231,9 @@ def test_methods_of_a_session_do_too(name: str) -> None:
         (holdfast.Response.iter_content, requests.Response.iter_content),
         (holdfast.Response.iter_lines, requests.Response.iter_lines),
         (holdfast.Response.json, requests.Response.json),
-        (holdfast.cookies.cookiejar_from_dict, requests.cookies.cookiejar_from_dict),
-        (holdfast.cookies.create_cookie, requests.cookies.create_cookie),
-        (holdfast.cookies.remove_cookie_by_name, requests.cookies.remove_cookie_by_name),
+        (holdfast.requests.cookies.cookiejar_from_dict, requests.cookies.cookiejar_from_dict),
+        (holdfast.requests.cookies.create_cookie, requests.cookies.create_cookie),
+        (holdfast.requests.cookies.remove_cookie_by_name, requests.cookies.remove_cookie_by_name),
         (holdfast.auth.HTTPBasicAuth, requests.auth.HTTPBasicAuth),
         (holdfast.auth.HTTPDigestAuth, requests.auth.HTTPDigestAuth),
     ],
@@ -349,11 +353,11 @@ def test_headers_count_as_a_case_insensitive_dict() -> None:
 
 
 def test_dicts_become_jars_and_jars_dicts() -> None:
-    jar = holdfast.cookies.cookiejar_from_dict({"a": "1", "b": "2"})
+    jar = holdfast.requests.cookies.cookiejar_from_dict({"a": "1", "b": "2"})
 
     assert isinstance(jar, RequestsCookieJar)
     assert add_dict_to_cookiejar(jar, {"b": "3", "c": "4"}) is jar
-    assert holdfast.cookies.dict_from_cookiejar(jar) == {"a": "1", "b": "3", "c": "4"}
+    assert holdfast.requests.cookies.dict_from_cookiejar(jar) == {"a": "1", "b": "3", "c": "4"}
 
 
 def test_a_cookie_is_removed_by_name_domain_and_path() -> None:

@@ -12,7 +12,7 @@ import pytest
 import requests.utils
 
 from holdfast import environment
-from holdfast.auth import netrc_auth, netrc_stamp
+from holdfast.auth.netrc import netrc_auth, netrc_stamp
 from holdfast.environment import Environment, NoProxy, choose_proxy, select_proxy, snapshot
 from holdfast.exceptions import InvalidRequest
 from holdfast.message.url import Url

@@ -19,7 +19,7 @@ import pytest
 
 import holdfast
 from holdfast import Client, Limits
-from holdfast.wire.keeper import keeper
+from holdfast.pool.keeper import keeper
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, echo, ok
 from tests.support import QUICK, by_name, eventually, eventually_swept, finished, holding, script

@@ -11,7 +11,7 @@ import pytest
 
 import holdfast
 from holdfast import Client, Limits, Timeouts
-from holdfast.wire.events import PoolEvent
+from holdfast.pool.events import PoolEvent
 from tests.conftest import FakeClock
 from tests.server import Server
 from tests.support import QUICK, eventually_swept, holding

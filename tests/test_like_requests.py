@@ -1324,7 +1324,6 @@ EXCUSED: dict[str, tuple[str, str]] = {
     "redirect: X-Api-Key elsewhere": ("got.request.fields sent_elsewhere[0].fields", SECRETS),
     "files: a large file, and request.body afterwards": ("got", STREAMED),
     "module: adapters": ("got", NO_PARTS),
-    "module: utils": ("got", NO_PARTS),
     "module: mount": ("got", NO_PARTS),
     "data: all None": ("got.request.fields", FRAMING),
     "redirect: PUT 301": ("got.request.fields", FRAMING),

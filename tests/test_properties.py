@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.exceptions import ChunkedEncodingError, ConnectionLost, RemoteProtocolError, RequestException
-from holdfast.outcomes import Discard, ExchangeFailed
+from holdfast.reasons import Discard, ExchangeFailed
 from holdfast.timeouts import NO_DEADLINE, NO_TIMEOUTS
 from holdfast.wire.http1 import Http1Connection
 from tests.server import chunks

@@ -22,15 +22,16 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast import Client, auth
+from holdfast import Client
 from holdfast.api import shared_client
-from holdfast.cookies import CookieJar
+from holdfast.auth import netrc
 from holdfast.environment import watch
 from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
 from holdfast.message.raw import RawBody
 from holdfast.message.url import Url
-from holdfast.wire import pool
+from holdfast.pool import pool
+from holdfast.requests.cookies import CookieJar
 from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo, head
@@ -134,7 +135,7 @@ def test_whatever_a_response_has_is_its_own_though_another_thread_takes_the_conn
             said = answer.headers["X-Nonce"], answer.cookies["nonce"], answer.reason, answer.content.decode() or nonce
             assert said == (nonce,) * 4
 
-        functions = tuple(f"transport.py:{name}" for name in ("_respond", "read", "_finish", "close"))
+        functions = ("transport.py:_respond", *(f"response_body.py:{name}" for name in ("read", "_finish", "close")))
         for meanwhile in at_every_step(lambda: ask("other"), *functions, lines=True):
             with meanwhile:
                 ask("mine.")
@@ -183,7 +184,7 @@ def test_a_close_that_finds_a_reader_beginning_just_now_ends_its_read(no_leaks: 
             answers[-1].content  # noqa: B018 - reads it
 
     with Server(stall) as server, Client(timeout=0.5) as client:
-        for meanwhile in at_every_step(read, "transport.py:close"):
+        for meanwhile in at_every_step(read, "response_body.py:close"):
             answers.append(client.get(server.url("/"), stream=True))
             source: Any = answers[-1]._source
             with meanwhile:
@@ -472,9 +473,9 @@ def test_netrc_gives_what_its_file_says_now_though_another_thread_is_not_done_wi
     url = Url.parse("http://example.org/")
 
     def end_reading_the_old_one() -> None:
-        monkeypatch.setattr(auth, "_netrc_cache", (("old", 0, 0, 0), {"example.org": ("me", "old")}))
+        monkeypatch.setattr(netrc, "_netrc_cache", (("old", 0, 0, 0), {"example.org": ("me", "old")}))
 
-    for meanwhile in at_every_step(end_reading_the_old_one, "auth.py:_netrc_entries"):
-        auth.netrc_auth(url)
+    for meanwhile in at_every_step(end_reading_the_old_one, "netrc.py:_netrc_entries"):
+        netrc.netrc_auth(url)
         with meanwhile:
-            assert auth.netrc_auth(url) == ("me", "new")
+            assert netrc.netrc_auth(url) == ("me", "new")

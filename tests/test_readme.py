@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast.outcomes import Delivery
-from holdfast.retries import IDEMPOTENT, MAX_RESENDS, may_resend
+from holdfast.reasons import Delivery
+from holdfast.resend import IDEMPOTENT, MAX_RESENDS, may_resend
 from tests.server import Conn, Received, Server, chunked, ok, response
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,97 +1,15 @@
-"""The table of what may be sent again, one test per row, and the user's own policy beside it."""
+"""The user's own policy for asking again: when, how often, and after how long."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
 
-from holdfast.outcomes import Delivery
-from holdfast.retries import (
-    IDEMPOTENT,
-    MAX_RESENDS,
-    NO_RETRIES,
-    Resend,
-    Retries,
-    is_idempotent,
-    may_resend,
-    parse_retry_after,
-)
+from holdfast.resend import IDEMPOTENT
+from holdfast.retries import NO_RETRIES, Retries, parse_retry_after
 
-NOT_WRITTEN, NOT_DELIVERED, UNKNOWN, ANSWERED = Delivery
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
-
-ROWS = [
-    # what                                           reused delivery        idempotent  any other method
-    ("reused, nothing written", True, NOT_WRITTEN, Resend.NOT_WRITTEN, Resend.NOT_WRITTEN),
-    ("reused, proven not delivered", True, NOT_DELIVERED, Resend.NOT_DELIVERED, Resend.NOT_DELIVERED),
-    ("fresh, proven not delivered", False, NOT_DELIVERED, Resend.NOT_DELIVERED, Resend.NOT_DELIVERED),
-    ("reused, written, no proof", True, UNKNOWN, Resend.IDEMPOTENT, None),
-    ("fresh, written, no proof", False, UNKNOWN, None, None),
-    ("fresh, nothing written", False, NOT_WRITTEN, None, None),
-    ("reused, response started", True, ANSWERED, None, None),
-    ("fresh, response started", False, ANSWERED, None, None),
-]
-
-
-@pytest.mark.parametrize(("reused", "delivery", "idempotent", "other"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
-def test_each_row_of_the_table(reused: bool, delivery: Delivery, idempotent: Resend | None, other: Resend | None) -> None:
-    assert may_resend(reused=reused, delivery=delivery, idempotent=True) is idempotent
-    assert may_resend(reused=reused, delivery=delivery, idempotent=False) is other
-
-
-EVERYTHING = list(itertools.product([True, False], Delivery, [True, False]))
-
-
-@pytest.mark.parametrize(("reused", "delivery", "idempotent"), EVERYTHING)
-def test_what_cannot_be_given_again_is_never_sent_again(reused: bool, delivery: Delivery, idempotent: bool) -> None:
-    assert may_resend(reused=reused, delivery=delivery, idempotent=idempotent, replayable=False) is None
-
-
-@pytest.mark.parametrize(("reused", "delivery", "idempotent"), EVERYTHING)
-def test_our_own_impatience_is_no_reason_to_send_again(reused: bool, delivery: Delivery, idempotent: bool) -> None:
-    assert may_resend(reused=reused, delivery=delivery, idempotent=idempotent, timed_out=True) is None
-
-
-@pytest.mark.parametrize(("reused", "delivery", "idempotent"), EVERYTHING)
-def test_the_loop_ends_whatever_happens(reused: bool, delivery: Delivery, idempotent: bool) -> None:
-    assert may_resend(reused=reused, delivery=delivery, idempotent=idempotent, resends=MAX_RESENDS) is None
-
-
-def test_the_second_resend_is_still_allowed() -> None:
-    """A reused connection was gone, and so was the fresh one, proven: two servers closed, nothing was executed."""
-    assert may_resend(reused=False, delivery=NOT_DELIVERED, idempotent=False, resends=1) is Resend.NOT_DELIVERED
-
-
-def test_a_request_that_may_have_been_executed_is_resent_only_if_idempotent() -> None:
-    """The invariant behind the table, over all of it."""
-    for reused, delivery, replayable, timed_out, resends in itertools.product(
-        [True, False], Delivery, [True, False], [True, False], range(MAX_RESENDS + 2)
-    ):
-        reason = may_resend(
-            reused=reused,
-            delivery=delivery,
-            idempotent=False,
-            replayable=replayable,
-            timed_out=timed_out,
-            resends=resends,
-        )
-        assert reason is None or delivery in (NOT_WRITTEN, NOT_DELIVERED)
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])
-def test_idempotent_methods(method: str) -> None:
-    assert is_idempotent(method)
-
-
-@pytest.mark.parametrize("method", ["POST", "PATCH", "CONNECT", "LOCK", "get", ""])
-def test_other_methods_need_a_key(method: str) -> None:
-    assert not is_idempotent(method)
-    assert is_idempotent(method, has_idempotency_key=True)
-
-
-# -- Retries ----------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_retried_by_default() -> None:

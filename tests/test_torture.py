@@ -93,12 +93,12 @@ def test_the_saboteur_spoils_the_call_it_was_told_to_and_leaves_the_primitives_a
 
 
 def test_the_tracer_strikes_at_one_line_of_holdfast() -> None:
-    from holdfast.retries import is_idempotent
+    from holdfast.resend import is_idempotent
 
     with pytest.raises(KeyboardInterrupt), Tracer(1) as tracer:
         is_idempotent("GET")
 
-    assert tracer.struck.startswith("retries.py:")
+    assert tracer.struck.startswith("resend.py:")
 
 
 def test_what_is_lost_is_noticed(torture: Torture) -> None:

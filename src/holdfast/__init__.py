@@ -6,7 +6,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import exceptions
+from . import auth, exceptions
+from ._version import __version__ as __version__
 from .api import close, configure, delete, get, head, options, patch, post, put, request, stats
 from .client import Client, default_headers
 from .exceptions import *  # noqa: F403 - the names requests has at its top level, and holdfast's own
@@ -14,19 +15,23 @@ from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
-from .outcomes import Discard
+from .pool.advice import OriginAdvice
+from .pool.events import PoolEvent
+from .pool.limits import Limits
+from .pool.pool import Pool
+from .pool.stats import OriginStats, PoolStats
+from .reasons import Discard
 from .retries import Retries
 from .timeouts import Timeouts
-from .wire.advice import OriginAdvice
-from .wire.events import PoolEvent
-from .wire.pool import Limits, Pool
-from .wire.stats import OriginStats, PoolStats
 
 if TYPE_CHECKING:
-    from . import auth, cookies, status_codes, structures
-    from .status_codes import codes
-
-__version__ = "0.1.0"
+    from . import requests as requests
+    from .requests import compat as compat
+    from .requests import cookies, status_codes, structures
+    from .requests import models as models
+    from .requests import packages as packages
+    from .requests import sessions as sessions
+    from .requests.status_codes import codes
 
 Session = Client
 
@@ -75,25 +80,20 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
-_LATE = ("auth", "compat", "cookies", "models", "packages", "sessions", "status_codes", "structures")
-_NOT_HERE = {
-    "adapters": "retries, limits, TLS and proxies are arguments of Client",
-    "utils": "dict_from_cookiejar and add_dict_to_cookiejar are in holdfast.cookies",
-    "certs": "the CAs are certifi's; verify= takes others",
-}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "codes":
-        from .status_codes import codes
+    """``requests``, and what programs written for requests ask of it, are imported when they are first asked for."""
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        globals()[name] = codes
-        return codes
-    if name in _LATE:
-        from importlib import import_module
-
-        return import_module(f".{name}", __name__)
-    hint = f": {_NOT_HERE[name]}" if name in _NOT_HERE else ""
+    requests = import_module(".requests", __name__)
+    if name == "requests":
+        return requests
+    if name in requests.SUBMODULES or name == "codes":
+        return getattr(requests, name)
+    hint = f": {requests.NOT_HERE[name]}" if name in requests.NOT_HERE else ""
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .client import Client
 from .message.response import Response
-from .wire.stats import PoolStats
+from .pool.stats import PoolStats
 
 _lock = threading.RLock()  # a signal handler may close in the middle of anything
 _client: Client | None = None

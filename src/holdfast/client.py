@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from .auth import netrc_auth, netrc_stamp
+from ._version import __version__
+from .auth.netrc import netrc_auth, netrc_stamp
 from .call import Call
 from .environment import (
     choose_proxy,
@@ -26,14 +27,16 @@ from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
+from .pool.advice import OriginAdvice
+from .pool.events import PoolEvent
+from .pool.limits import Limits
+from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
+from .routes import Route
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
-from .transport import Route, Transport
-from .wire.advice import OriginAdvice
-from .wire.pool import Limits, PoolEvent
+from .transport import Transport
 from .wire.proxy import Proxy, parse_proxy
-from .wire.stats import PoolStats
 
 if TYPE_CHECKING:
     import ssl
@@ -62,8 +65,6 @@ UNSET: Any = _Unset()
 
 def default_headers() -> Headers:
     """What a Client sends unless told otherwise. Connection: keep-alive is for HTTP/1.0 servers, and makes Apache send its hint."""
-    from . import __version__
-
     return Headers(
         {
             "User-Agent": f"holdfast/{__version__}",

@@ -24,7 +24,7 @@ from holdfast.exceptions import (
     TotalTimeout,
     WriteTimeout,
 )
-from holdfast.outcomes import Delivery, Discard, ExchangeFailed
+from holdfast.reasons import Delivery, Discard, ExchangeFailed
 from holdfast.timeouts import NO_DEADLINE, Deadline, Timeouts
 from holdfast.wire.http1 import MAX_CHUNK_OVERHEAD, MAX_FIELDS, MAX_HEAD, Http1Connection, parse_keep_alive
 from tests.conftest import FakeClock

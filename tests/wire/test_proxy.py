@@ -20,8 +20,8 @@ from holdfast.exceptions import (
 )
 from holdfast.message.url import Url
 from holdfast.wire.http1 import Http1Connection
-from holdfast.wire.network import SocketStream
 from holdfast.wire.proxy import Proxy, Refused, authority, connect_fields, open_tunnel, parse_proxy, unreachable
+from holdfast.wire.stream import SocketStream
 from tests.server import Conn, Script, Server
 
 BASIC = "Basic dXNlcjpzM2NyM3Q="  # user:s3cr3t

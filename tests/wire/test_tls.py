@@ -25,7 +25,9 @@ import trustme
 import holdfast
 from holdfast.exceptions import ConnectTimeout, IncompleteBody, RemoteProtocolError, SSLError
 from holdfast.timeouts import Timeouts
-from holdfast.wire import network, tls
+from holdfast.wire import tls
+from holdfast.wire.connect import connect_tcp
+from holdfast.wire.stream import SocketStream
 from tests.conftest import Tls, open_descriptors
 from tests.server import Conn, Server, chunked, echo, head, ok, replies
 
@@ -641,13 +643,13 @@ def test_a_key_update_while_idle_does_not_cost_the_connection(
 ) -> None:
     port, process = s_server
     with tls.wrap(
-        network.connect_tcp("127.0.0.1", port, time.monotonic() + WAIT),
+        connect_tcp("127.0.0.1", port, time.monotonic() + WAIT),
         authority.client_context(),
         "localhost",
         port,
         time.monotonic() + WAIT,
     ) as secure:
-        stream = network.SocketStream(secure)
+        stream = SocketStream(secure)
         stream.begin_exchange()
         stream.write_some(b"hello\n")
         read_until(process, b"hello")

@@ -22,7 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 if TYPE_CHECKING:
     from ..client import Client
-    from ..wire.stats import OriginStats
+    from ..pool.stats import OriginStats
 
 LABELS = ("client", "origin")
 

@@ -32,7 +32,7 @@ from ..exceptions import (
     TotalTimeout,
     WriteTimeout,
 )
-from ..outcomes import Delivery, Discard, ExchangeFailed
+from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
 
 MAX_HEAD = 64 * 1024

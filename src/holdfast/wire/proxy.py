@@ -32,7 +32,7 @@ from ..exceptions import (
 )
 from ..message.request import basic_authorization
 from ..message.url import Url
-from ..outcomes import Discard, ExchangeFailed
+from ..reasons import Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
 
 MAX_SHOWN = 100  # bytes of a refusal's body that are read and shown

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from typing import Any, Union
 
 from ..exceptions import ConnectTimeout, SSLError
-from .network import wait_for
+from .stream import wait_for
 
 Verify = Union[bool, str, "os.PathLike[str]", ssl.SSLContext]
 Path = Union[str, "os.PathLike[str]"]

@@ -1,0 +1,86 @@
+"""The dialer: opens, closes, polls and interrupts HTTP/1.1 connections. Here the pool meets the wire."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import h11
+
+from .exceptions import ConnectionError as HoldfastConnectionError
+from .reasons import Discard
+from .routes import Route
+from .wire import proxy as proxies
+from .wire import tls
+from .wire.connect import connect_tcp, connect_unix
+from .wire.http1 import Http1Connection
+from .wire.proxy import Proxy
+from .wire.stream import SocketStream, readable_fds
+
+if TYPE_CHECKING:
+    import socket
+
+    from .message.request import PreparedRequest
+
+
+def open_connection(clock: Callable[[], float], route: Route, until: float | None) -> Http1Connection:
+    """Connect, and shake hands if the route is TLS. ``until`` is on the pool's clock; sockets wait on the real one."""
+    if until is not None and clock is not time.monotonic:
+        until = time.monotonic() + until - clock()
+    if route.unix_socket is not None:
+        sock = connect_unix(route.unix_socket, until)
+    elif route.proxy is not None:
+        sock = _connect_by(route.proxy, route, until)
+    else:
+        sock = connect_tcp(route.host, route.port, until, source_address=route.source_address)
+    if route.context is not None:
+        sock = tls.wrap(sock, route.context, route.server_name, route.port, until)
+    try:
+        return Http1Connection(SocketStream(sock))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _connect_by(proxy: Proxy, route: Route, until: float | None) -> socket.socket:
+    """A socket on which the proxy listens for requests, or, for TLS, on which it has gone out of the way."""
+    target = proxies.authority(route.host, route.port)
+    try:
+        sock = connect_tcp(proxy.host, proxy.port, until, source_address=route.source_address)
+    except HoldfastConnectionError as error:
+        raise proxies.unreachable(proxy, error) from error
+    if route.context is not None:
+        try:
+            asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
+            proxies.open_tunnel(Http1Connection(SocketStream(sock)), asked, target, proxy, until)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+def close_connection(connection: Http1Connection, reason: Discard) -> None:
+    stream: Any = connection.stream
+    if reason is Discard.FORKED:
+        stream.forget()
+    else:
+        stream.close(polite=reason is not Discard.BROKEN)
+
+
+def poll_idle(connections: list[Http1Connection]) -> list[Http1Connection]:
+    """Those whose sockets have something to say."""
+    streams: list[Any] = [connection.stream for connection in connections]
+    by_descriptor = {stream.fileno(): connection for stream, connection in zip(streams, connections, strict=True)}
+    by_descriptor.pop(-1, None)
+    return [by_descriptor[fd] for fd in readable_fds(list(by_descriptor))]
+
+
+def describe(request: PreparedRequest) -> str:
+    """For messages and logs: without userinfo and query, which may be secret."""
+    return f"{request.method} {request.parsed.safe_text.partition('?')[0]}"
+
+
+def interrupt(connection: Http1Connection) -> None:
+    stream: Any = connection.stream
+    stream.interrupt()

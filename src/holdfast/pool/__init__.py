@@ -1,0 +1,1 @@
+"""Connections of any kind, kept by key. Knows neither HTTP nor sockets."""

@@ -1,0 +1,169 @@
+"""Events: what happens to a pool, told to callbacks and to the log ``holdfast.pool``.
+
+The pool notes an event under its lock only if ``Announcer.active`` or if the event is worth a warning, and delivers it after
+letting go. Callbacks run in whichever thread caused the event, or had time for it; what they raise is logged and harms nothing.
+Never in a finalizer: that may run while its thread holds a lock the callback wants.
+
+========= ====================================================================================================
+kind      what happened
+========= ====================================================================================================
+opened    a connection was opened
+reused    an idle connection was taken; ``seconds``: how long it had been idle
+closed    a connection was closed; ``reason``: a ``Discard`` value; ``seconds``: its age
+waited    somebody had to wait for room under the limits and got it; ``seconds``: how long
+exhausted somebody waited in vain: PoolTimeout; ``seconds``: how long
+resent    a request was sent again; ``reason``: a ``Resend`` value
+leaked    a response was dropped without being read or closed
+held      a connection has been in use for longer than ``Limits.leak_after``; ``seconds``: how long
+saturated more than 80 % of the connections were in use for 30 s on end
+recovered after that, less than 70 % are
+========= ====================================================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+log = logging.getLogger("holdfast.pool")
+
+SATURATED = 0.8
+RECOVERED = 0.7
+SUSTAINED = 30.0  # seconds
+SLOW_WAIT = 1.0  # seconds of waiting for room that are worth a warning
+WARN_EVERY = 60.0  # seconds between two warnings of one kind
+
+KINDS = (
+    "opened",
+    "reused",
+    "closed",
+    "waited",
+    "exhausted",
+    "resent",
+    "leaked",
+    "held",
+    "saturated",
+    "recovered",
+)
+
+
+@dataclass(frozen=True)
+class PoolEvent:
+    """Something that happened to a pool.
+
+    Attributes:
+        kind: one of those listed in ``holdfast.pool.events``.
+        origin: ``https://example.com:443``; ``*`` if it concerns all origins together.
+        reason: of ``closed`` and ``resent``, the value of their enum; else empty.
+        seconds: what the kind says; None where it says nothing.
+        text: the event as a sentence, with advice where there is some.
+    """
+
+    kind: str
+    origin: str
+    reason: str = ""
+    seconds: float | None = None
+    text: str = ""
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        seconds = "" if self.seconds is None else f" {self.seconds:.3f} s"
+        return f"{self.origin}: {self.kind}{reason}{seconds}" + (f": {self.text}" if self.text else "")
+
+
+class Announcer:
+    """Callbacks and the log.
+
+    Attributes:
+        active: whether anybody listens; when False, ordinary events are not even noted.
+    """
+
+    __slots__ = ("_callbacks", "_clock", "_lock", "_suppressed", "_warned_at", "active")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._callbacks: tuple[Callable[[PoolEvent], object], ...] = ()
+        self.active = False
+        self.renew_lock()
+        self.refresh()
+
+    def renew_lock(self) -> None:
+        """After a fork: the old one may be held by a thread that is not here."""
+        self._lock = threading.Lock()
+        # Guarded by the lock.
+        self._warned_at: dict[str, float] = {}
+        self._suppressed: dict[str, int] = {}
+
+    def add(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
+        """Call ``callback`` with every event from now on; the function returned ends that."""
+        if not callable(callback):
+            raise TypeError(f"on_event({callback!r}): expected a callable that takes a PoolEvent")
+        with self._lock:
+            self._callbacks = (*self._callbacks, callback)
+        self.refresh()
+        return lambda: self._remove(callback)
+
+    def _remove(self, callback: Callable[[PoolEvent], object]) -> None:
+        with self._lock:
+            kept = list(self._callbacks)
+            if callback in kept:
+                kept.remove(callback)
+            self._callbacks = tuple(kept)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again whether anybody listens: the level of a logger may change at any time."""
+        self.active = bool(self._callbacks) or log.isEnabledFor(logging.DEBUG)
+
+    def announce(self, event: PoolEvent, *, warn: bool = False) -> None:
+        """Tell everybody. A warning of one kind is logged once a minute; the next one says how many were left out."""
+        for callback in self._callbacks:
+            try:
+                callback(event)
+            except Exception:
+                log.exception("a callback given to on_event failed on %s", event)
+        left_out = self._may_warn(event.kind) if warn else None
+        if left_out is None:
+            log.debug("%s", event)
+        elif left_out:
+            log.warning("%s (%d more like this in the last minutes)", event, left_out)
+        else:
+            log.warning("%s", event)
+
+    def _may_warn(self, kind: str) -> int | None:
+        """How many warnings of this kind were left out before this one; None if this one is left out too."""
+        now = self._clock()
+        with self._lock:
+            last = self._warned_at.get(kind)
+            if last is not None and now - last < WARN_EVERY:
+                self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
+                return None
+            self._warned_at[kind] = now
+            return self._suppressed.pop(kind, 0)
+
+
+class Utilisation:
+    """Whether so many of the slots have been in use for so long that somebody should know, with hysteresis."""
+
+    __slots__ = ("saturated", "since")
+
+    def __init__(self) -> None:
+        self.saturated = False
+        self.since: float | None = None
+
+    def observe(self, share: float, now: float) -> str | None:
+        """``saturated`` or ``recovered`` when it becomes so, else None."""
+        if share <= SATURATED:
+            self.since = None
+        elif self.since is None:
+            self.since = now
+        if not self.saturated and self.since is not None and now - self.since >= SUSTAINED:
+            self.saturated = True
+            return "saturated"
+        if self.saturated and share < RECOVERED:
+            self.saturated = False
+            return "recovered"
+        return None

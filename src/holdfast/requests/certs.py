@@ -1,0 +1,7 @@
+"""``certs`` as requests has it: where the certificate authorities are that ``verify=True`` means."""
+
+from __future__ import annotations
+
+from certifi import where
+
+__all__ = ["where"]

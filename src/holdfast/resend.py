@@ -1,0 +1,67 @@
+"""May a failed exchange be sent again at once? One pure function: no clock, no socket, no randomness.
+
+The connection failed the request, not the other way round. This rule is always on, free, immediate, and holds only where a
+second delivery is impossible or harmless.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from .reasons import Delivery
+
+# RFC 9110, section 9.2.2, and QUERY (safe and idempotent by its own definition).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
+MAX_RESENDS = 2  # a reused connection that was gone, then a fresh one proven gone; after that it is the server
+
+
+class Resend(Enum):
+    """Why a request was sent again."""
+
+    NOT_WRITTEN = "not written"
+    NOT_DELIVERED = "proven not delivered"
+    IDEMPOTENT = "idempotent"
+    REQUEST_TIMEOUT = "408 on a kept connection"
+
+
+def is_idempotent(method: str, has_idempotency_key: bool = False) -> bool:
+    """Whether executing the request twice is as good as once."""
+    return has_idempotency_key or method in IDEMPOTENT
+
+
+def may_resend(
+    *,
+    reused: bool,
+    delivery: Delivery,
+    idempotent: bool,
+    replayable: bool = True,
+    timed_out: bool = False,
+    resends: int = 0,
+) -> Resend | None:
+    """The reason why this request may be sent again on a fresh connection, or None if it must not be.
+
+    Args:
+        reused: the connection had carried a request before.
+        delivery: how far the exchange got.
+        idempotent: the method is (RFC 9110, section 9.2.2), or the request has an Idempotency-Key.
+        replayable: the body is untouched or can be given again.
+        timed_out: the exchange ended by our own patience, not by the connection's end.
+        resends: how often this request was sent again already.
+    """
+    if not replayable:
+        return None  # nothing to send: an iterator gives its bytes once
+    if timed_out:
+        return None  # the server may be at work on it; another one would only add to its load
+    if resends >= MAX_RESENDS:
+        return None  # RFC 9110, section 9.2.2: do not repeat a failed automatic retry for ever
+    if delivery is Delivery.ANSWERED:
+        return None  # the server has acted
+    if delivery is Delivery.NOT_DELIVERED:
+        return Resend.NOT_DELIVERED  # the kernel says that no byte arrived, nor ever will
+    if not reused:
+        return None  # there is no reason for a server to hang up on a fresh connection: it is its answer
+    if delivery is Delivery.NOT_WRITTEN:
+        return Resend.NOT_WRITTEN
+    if idempotent:
+        return Resend.IDEMPOTENT
+    return None  # conservatively: it may have been executed

@@ -1,0 +1,297 @@
+"""Connecting: names resolved, addresses raced (RFC 8305), Unix-domain sockets; a connected, non-blocking socket or an error.
+
+Every wait is a ``poll`` with the time that is left until the one deadline of the dial. What loses the race is closed.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from ..exceptions import ConnectionError as HoldfastConnectionError
+from ..exceptions import ConnectTimeout
+from .stream import milliseconds, strerror
+
+STAGGER = 0.25  # seconds between attempts to the addresses of one name: RFC 8305, section 5
+
+_NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
+
+SocketOption = tuple[int, int, int]
+Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
+
+
+def default_socket_options() -> list[SocketOption]:
+    """TCP_NODELAY, and keepalive probes that notice a vanished peer after 30 + 3 × 10 s of silence.
+
+    Without TCP_NODELAY a resumed TLS handshake followed by a request waits 40 ms for a delayed ACK.
+    """
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
+
+
+def connect_tcp(
+    host: str,
+    port: int,
+    until: float | None,
+    *,
+    source_address: tuple[str, int] | None = None,
+    options: Iterable[SocketOption] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> socket.socket:
+    """A connected, non-blocking TCP socket: the first of the name's addresses to answer (RFC 8305).
+
+    Args:
+        until: the moment on ``clock`` by which it must be connected; None waits for ever.
+
+    Raises:
+        ConnectTimeout: no address answered in time.
+        ConnectionError: the name has no address, or every address refused; the cause is the last refusal.
+    """
+    addresses = resolve(host, port, until, clock)
+    race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
+    try:
+        return race.run()
+    except HoldfastConnectionError:
+        raise
+    except OSError as error:  # poll or getsockopt failed: no memory, no buffers
+        raise _never_connected(f"cannot connect to {host}:{port}: {_reason(error)}") from error
+    finally:
+        race.close_losers()
+
+
+def _never_connected(message: str) -> HoldfastConnectionError:
+    """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
+    error = HoldfastConnectionError(message)
+    error.never_connected = True
+    return error
+
+
+def resolve(
+    host: str, port: int, until: float | None = None, clock: Callable[[], float] = time.monotonic
+) -> list[Address]:
+    """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work).
+
+    getaddrinfo takes no time limit: where there is one, it runs in a thread of its own, and is left behind when late.
+
+    Raises:
+        ConnectTimeout: no answer by ``until``, a moment on ``clock``.
+        ConnectionError: there is no such name, or no answer; the cause is getaddrinfo's own error.
+    """
+    if until is None or _is_address(host):
+        found = _look_up(host, port)
+    else:
+        found = _look_up_aside(host, port, max(0.0, until - clock()))
+    if isinstance(found, (OSError, UnicodeError)):
+        message = f"cannot resolve {host!r}: {_reason(found)}. Is the name right, and DNS reachable?"
+        raise _never_connected(message) from found
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _look_up(host: str, port: int) -> list[Address] | BaseException:
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)  # type: ignore[return-value]
+    except BaseException as error:  # noqa: BLE001 - raised again by the thread that wants the addresses
+        return error
+
+
+def _look_up_aside(host: str, port: int, seconds: float) -> list[Address] | BaseException:
+    answer: SimpleQueue[list[Address] | BaseException] = SimpleQueue()
+    thread = threading.Thread(target=lambda: answer.put(_look_up(host, port)), name=f"holdfast-dns-{host}", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is ending, or there is no room for a thread
+        return _look_up(host, port)
+    try:
+        return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+    except Empty:
+        raise ConnectTimeout(
+            f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
+        ) from None
+
+
+def interleave(addresses: list[Address]) -> list[Address]:
+    """The families in turn, beginning with the resolver's first choice: RFC 8305, section 4."""
+    first = addresses[0][0] if addresses else None
+    preferred = [a for a in addresses if a[0] == first]
+    others = [a for a in addresses if a[0] != first]
+    mixed = [a for pair in zip(preferred, others) for a in pair]  # noqa: B905 - the longer one's rest follows
+    return mixed + preferred[len(others) :] + others[len(preferred) :]
+
+
+class _Race:
+    """Connection attempts to several addresses, each starting when the one before failed or STAGGER after it began."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        addresses: list[Address],
+        source_address: tuple[str, int] | None,
+        options: Iterable[SocketOption] | None,
+        until: float | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.where = f"{host}:{port}"
+        self.waiting = list(reversed(addresses))
+        self.tried = 0
+        self.source_address = source_address
+        self.options = default_socket_options() if options is None else list(options)
+        self.until = until
+        self.clock = clock
+        self.started = clock()
+        self.running: dict[int, socket.socket] = {}
+        self.errors: list[OSError] = []
+
+    def run(self) -> socket.socket:
+        next_start = self.started
+        while self.waiting or self.running:
+            now = self.clock()
+            if self.until is not None and now >= self.until:
+                raise self._timed_out(now)
+            if self.waiting and (not self.running or now >= next_start):
+                self._start(self.waiting.pop())
+                next_start = now + STAGGER
+            winner = self._wait(next_start if self.waiting else None)
+            if winner is not None:
+                return winner
+        raise self._refused()
+
+    def _start(self, address: Address) -> None:
+        family, kind, protocol, _, sockaddr = address
+        self.tried += 1
+        sock = None
+        try:
+            sock = socket.socket(family, kind, protocol)
+            sock.setblocking(False)
+            for option in self.options:
+                sock.setsockopt(*option)
+            if self.source_address is not None:
+                sock.bind(self.source_address)
+            code = sock.connect_ex(sockaddr)
+            if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                raise OSError(code, strerror(code))
+        except OSError as error:
+            self.errors.append(error)
+            if sock is not None:
+                sock.close()
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        else:
+            self.running[sock.fileno()] = sock
+
+    def _wait(self, next_start: float | None) -> socket.socket | None:
+        if not self.running:
+            return None
+        moments = [m for m in (next_start, self.until) if m is not None]
+        seconds = max(0.0, min(moments) - self.clock()) if moments else None
+        for fd in _connected_or_failed(list(self.running), seconds):
+            sock = self.running[fd]
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0 and _met_itself(sock):
+                code = errno.ECONNREFUSED
+            del self.running[fd]  # until here close_losers has it, whatever was raised
+            if code == 0:
+                return sock
+            sock.close()
+            self.errors.append(OSError(code, strerror(code)))
+        return None
+
+    def _timed_out(self, now: float) -> ConnectTimeout:
+        error = ConnectTimeout(
+            f"no TCP connection to {self.where} after {now - self.started:.2f} s: "
+            f"{self.tried} of {self.tried + len(self.waiting)} addresses tried, none answered. "
+            "Raise timeouts.connect, or check the network."
+        )
+        error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
+        return error
+
+    def _refused(self) -> HoldfastConnectionError:
+        cause = self.errors[-1] if self.errors else OSError("the name has no address")
+        error = _never_connected(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
+        error.__cause__ = cause
+        return error
+
+    def close_losers(self) -> None:
+        """Close every attempt that did not win."""
+        for sock in self.running.values():
+            sock.close()
+        self.running.clear()
+
+
+def _met_itself(sock: socket.socket) -> bool:
+    """Whether both ends are this socket: nobody listens there, and the kernel chose that very port for ours.
+
+    TCP allows it (RFC 9293, section 3.5, simultaneous open). It happens on one machine, while a server on an ephemeral port is
+    down: each request would be read as its own answer, and the server could not have its port back.
+    """
+    try:
+        if sock.getsockname() != sock.getpeername():
+            return False
+    except OSError:
+        return False  # it is gone already: whoever uses it will find out
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)  # by RST: TIME_WAIT would keep the port
+    return True
+
+
+def _connected_or_failed(fds: list[int], seconds: float | None) -> list[int]:
+    if not hasattr(select, "poll"):  # pragma: no cover - Platform-specific: Windows has no poll
+        _, writable, broken = select.select([], fds, fds, seconds)
+        return list({*writable, *broken})
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLOUT)
+    return [fd for fd, _ in poll.poll(milliseconds(seconds))]
+
+
+def connect_unix(path: str, until: float | None) -> socket.socket:
+    """A connected, non-blocking Unix-domain stream socket.
+
+    Raises:
+        ConnectTimeout: whoever listens at ``path`` accepted nobody until then.
+        ConnectionError: nobody listens at ``path``.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if until is not None:
+            _bound_blocking_connect(sock, until - time.monotonic())
+        sock.connect(path)
+        sock.setblocking(False)
+    except BlockingIOError as error:
+        sock.close()
+        raise ConnectTimeout(f"nobody accepted at the Unix socket {path!r} in time") from error
+    except OSError as error:
+        sock.close()
+        raise _never_connected(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bound_blocking_connect(sock: socket.socket, seconds: float) -> None:
+    """Let the kernel wait: a non-blocking connect to a full backlog fails at once, and no poll tells when there is room."""
+    microseconds = max(1, min(int(seconds * 1e6), 10**12))  # 0 would be for ever
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(microseconds, 10**6)))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
