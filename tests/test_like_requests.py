@@ -1293,7 +1293,7 @@ NETRC = "what the call says of its authorization counts before netrc"
 INFORMATIONAL = "1xx responses are skipped"
 SECRETS = "secret headers do not leave the origin they were meant for"
 STREAMED = "multipart is streamed, so request.body is no bytes"
-NO_PARTS = "no adapters, no utils"
+NO_PARTS = "no adapters"
 # What follows from decisions about safety: no wrong data without an error, no secret where it does not belong.
 CONSUMED = "a consumed iterator is never sent again: requests sends an empty body in its place, and the server stores that"
 CUT = "a compressed body that was cut short is an error, even inside intact framing"
