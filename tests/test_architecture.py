@@ -27,8 +27,8 @@ PACKAGE = Path(holdfast.__file__).parent
 FLOORS: list[set[str]] = [
     {"_version", "exceptions", "timeouts", "reasons"},
     {"message", "pool"},
-    {"wire", "resend", "redirects", "auth", "environment"},
-    {"retries", "routes"},
+    {"wire", "resend", "redirects", "environment"},
+    {"retries", "routes", "auth"},
     {"dialer"},
     {"response_body"},
     {"transport"},
@@ -40,8 +40,7 @@ FLOORS: list[set[str]] = [
     {"contrib", "cli", "__main__"},
 ]
 
-# A Call is handed the Client it works for: only its type is named.
-EXCUSED = {("call", "client", "Client"), ("__init__", "__init__", "")}
+EXCUSED = {("__init__", "__init__", "")}
 
 
 @functools.cache

@@ -481,7 +481,7 @@ def test_no_statistic_repr_or_message_shows_the_credentials(tls: Tls, client: Cl
     with Server(network(tls)) as proxy:
         client.proxies = {"all": at(proxy, "user:s3cr3t")}
         answers = [client.get(f"{scheme}://origin.test/") for scheme in ("http", "https")]
-        routes = [client._route(answer.request, client.verify, None) for answer in answers]
+        routes = [client._routes.find(answer.request, client.verify, None) for answer in answers]
         shown = f"{client.stats()!r} {client!r} {answers!r} {routes!r} {[str(route) for route in routes]}"
 
     assert "through the proxy http://127.0.0.1" in shown

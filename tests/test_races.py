@@ -256,7 +256,7 @@ def test_authorities_of_the_environment_are_not_remembered_for_when_they_are_gon
     with Server(echo, tls=tls.server_context()) as server:
         with Client() as client, pytest.raises(holdfast.SSLError):
             client.get(server.url("/"))  # certifi does not know the test's own authority
-        functions = ("client.py:_route", "client.py:_context")
+        functions = ("routes.py:find", "routes.py:_context")
         for meanwhile in at_every_step(lambda: monkeypatch.setenv("SSL_CERT_FILE", tls.ca_path), *functions, lines=True):
             with Client() as client:
                 with meanwhile, contextlib.suppress(holdfast.SSLError):
@@ -281,7 +281,7 @@ def test_proxies_and_params_may_be_changed_in_place_while_a_request_is_prepared(
             clients.append(client)
             with meanwhile:
                 request = client.prepare_request(holdfast.Request("GET", "http://example.org/"))
-                route = client._route(request, True, None)
+                route = client._routes.find(request, True, None)
 
         assert request.url is not None
         assert request.url.startswith("http://example.org/?")

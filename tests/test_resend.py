@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from holdfast.reasons import Delivery
 from holdfast.resend import MAX_RESENDS, Resend, is_idempotent, may_resend
 
-NOT_WRITTEN, NOT_DELIVERED, UNKNOWN, ANSWERED = Delivery
+NOT_WRITTEN, NOT_DELIVERED, UNKNOWN, ANSWERED, WAITED_FOR = Delivery
 
 ROWS = [
     # what                                           reused delivery        idempotent  any other method
@@ -17,10 +18,12 @@ ROWS = [
     ("reused, proven not delivered", True, NOT_DELIVERED, Resend.NOT_DELIVERED, Resend.NOT_DELIVERED),
     ("fresh, proven not delivered", False, NOT_DELIVERED, Resend.NOT_DELIVERED, Resend.NOT_DELIVERED),
     ("reused, written, no proof", True, UNKNOWN, Resend.IDEMPOTENT, None),
-    ("fresh, written, no proof", False, UNKNOWN, None, None),
+    ("fresh, written, no proof", False, UNKNOWN, Resend.IDEMPOTENT, None),
     ("fresh, nothing written", False, NOT_WRITTEN, None, None),
     ("reused, response started", True, ANSWERED, None, None),
     ("fresh, response started", False, ANSWERED, None, None),
+    ("reused, a 408 came", True, WAITED_FOR, Resend.REQUEST_TIMEOUT, None),
+    ("fresh, a 408 came", False, WAITED_FOR, None, None),
 ]
 
 
@@ -78,3 +81,11 @@ def test_idempotent_methods(method: str) -> None:
 def test_other_methods_need_a_key(method: str) -> None:
     assert not is_idempotent(method)
     assert is_idempotent(method, has_idempotency_key=True)
+
+
+def test_an_idempotent_request_lost_on_a_fresh_connection_is_sent_again_once() -> None:
+    lost: Any = {"reused": False, "delivery": UNKNOWN, "idempotent": True}
+
+    assert may_resend(**lost, resends=0, lost_fresh=0) is Resend.IDEMPOTENT
+    assert may_resend(**lost, resends=1, lost_fresh=0) is Resend.IDEMPOTENT, "the one before was a reused connection"
+    assert may_resend(**lost, resends=1, lost_fresh=1) is None

@@ -1,58 +1,82 @@
 """get(), post(), …: over one Client per process, so that a loop of one-off calls reuses connections.
 
-The calls share connections and nothing else: cookies, auth and headers live for one call, its redirects included.
-The client is made on first use, closed at exit, and usable in a forked child (which dials its own connections).
+The calls share connections and the settings given to ``configure``, and nothing else: what servers set lives for one call, its
+redirects included. The client is made on first use, closed at exit, and usable in a forked child (which dials its own
+connections). ``close`` closes connections; only ``configure`` changes settings.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .client import Client
+from .exceptions import ClientClosed
 from .message.response import Response
 from .pool.stats import PoolStats
 
-_lock = threading.RLock()  # a signal handler may close in the middle of anything
-_client: Client | None = None
+if TYPE_CHECKING:
+    from .message.cookies import CookieJar
+
+
+class SharedClient(Client):
+    """The Client behind the module-level functions."""
+
+    def _jar_for_call(self) -> CookieJar:
+        from .message.cookies import CookieJar
+
+        configured = self._jar
+        return CookieJar() if configured is None else configured.copy()
+
+
+# Guarded by the lock, but for looks at _client alone.
+_client: SharedClient | None = None
+_settings: dict[str, Any] = {}
+_locks: dict[str, Any] = {}  # "lock": made on first use, so that a program may replace threading after the import
+
+
+def _lock() -> Any:
+    # Reentrant: a signal handler may close in the middle of anything. setdefault() is one step: all threads get the same lock.
+    return _locks.get("lock") or _locks.setdefault("lock", threading.RLock())
 
 
 def shared_client() -> Client:
     """The client behind the module-level functions; do not close it, use ``holdfast.close()``."""
     client = _client
-    return client if client is not None else _share(Client(), instead=False)
+    return client if client is not None else _make()
+
+
+def _make() -> Client:
+    global _client
+    with _lock():
+        if _client is None:
+            _client = SharedClient(**_settings)
+        return _client
 
 
 def configure(**settings: Any) -> None:
     """Make the shared client anew, with these arguments of ``Client``: ``configure(limits=Limits(...), timeout=5)``.
 
-    Connections of the one before are closed; its calls under way end in ClientClosed.
+    Connections of the one before are closed; its calls under way end in ClientClosed. The settings hold until the next
+    ``configure``, whatever is closed.
+
+    Raises:
+        ValueError, TypeError: an argument makes no sense; the client before goes on.
     """
-    _share(Client(**settings), instead=True)
-
-
-def _share(made: Client, *, instead: bool) -> Client:
-    """Share ``made``, unless a client is shared already and it is not to be ``instead`` of that; the one that is shared now.
-
-    In one step: between two, another thread's first call would have a client with the usual settings.
-    """
-    global _client
-    made._jar_per_call = True
-    with _lock:
-        before = _client
-        if before is not None and not instead:
-            return before
-        _client = made
+    global _client, _settings
+    made = SharedClient(**settings)
+    with _lock():
+        before, _client, _settings = _client, made, settings
     if before is not None:
         before.close()
-    return made
 
 
 def close() -> None:
-    """Close the shared connections. The next call opens new ones."""
+    """Close the shared connections. The next call opens new ones, with the same settings."""
     global _client
-    with _lock:
+    with _lock():
         before, _client = _client, None
     if before is not None:
         before.close()
@@ -68,54 +92,53 @@ def stats() -> PoolStats:
 
 def request(method: str, url: Any, **kwargs: Any) -> Response:
     """Send a request. Arguments as in ``Client.request``."""
-    return shared_client().request(method, url, **kwargs)
+    while True:
+        client = shared_client()
+        try:
+            return client.request(method, url, **kwargs)
+        except ClientClosed as error:
+            # 1. This thread takes the client. 2. Another thread closes it, or configures another. 3. This thread asks it for a
+            # connection. Nothing was sent: the call begins again with the client that is shared now.
+            if error.may_have_executed or client is _client:
+                raise
 
 
 def get(url: Any, params: Any = None, **kwargs: Any) -> Response:
     """GET. Arguments as in ``Client.request``."""
-    return shared_client().request("GET", url, params, **kwargs)
+    return request("GET", url, params=params, **kwargs)
 
 
 def options(url: Any, **kwargs: Any) -> Response:
     """OPTIONS. Arguments as in ``Client.request``."""
-    return shared_client().options(url, **kwargs)
+    return request("OPTIONS", url, **kwargs)
 
 
 def head(url: Any, **kwargs: Any) -> Response:
     """HEAD, without following redirects unless told to. Arguments as in ``Client.request``."""
-    return shared_client().head(url, **kwargs)
+    kwargs.setdefault("allow_redirects", False)
+    return request("HEAD", url, **kwargs)
 
 
 def post(url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
     """POST. Arguments as in ``Client.request``."""
-    return shared_client().post(url, data=data, json=json, **kwargs)
+    return request("POST", url, data=data, json=json, **kwargs)
 
 
 def put(url: Any, data: Any = None, **kwargs: Any) -> Response:
     """PUT. Arguments as in ``Client.request``."""
-    return shared_client().put(url, data=data, **kwargs)
+    return request("PUT", url, data=data, **kwargs)
 
 
 def patch(url: Any, data: Any = None, **kwargs: Any) -> Response:
     """PATCH. Arguments as in ``Client.request``."""
-    return shared_client().patch(url, data=data, **kwargs)
+    return request("PATCH", url, data=data, **kwargs)
 
 
 def delete(url: Any, **kwargs: Any) -> Response:
     """DELETE. Arguments as in ``Client.request``."""
-    return shared_client().delete(url, **kwargs)
+    return request("DELETE", url, **kwargs)
 
 
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-def _register_fork() -> None:
-    import os
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-_register_fork()
+if hasattr(os, "register_at_fork"):
+    # The parent may have held the lock in a thread that does not exist in the child.
+    os.register_at_fork(after_in_child=_locks.clear)

@@ -1,67 +1,82 @@
 """Call: one call of a user, from its first request to the response it returns: redirects, challenges, retries, cookies, hooks.
 
-It has the call's settings and its one deadline, and asks the Client for what outlives calls: routes, the cookie jar, the transport.
+It has the call's settings and its one deadline. What outlives calls (routes, transport, netrc, clock) is in ``Services``; the
+Call knows no Client.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .auth.netrc import Netrc
+from .exceptions import ClientClosed, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .exceptions import ConnectionError as HoldfastConnectionError
-from .exceptions import PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .message.body import Body
 from .message.request import PreparedRequest
 from .message.response import Response
 from .message.url import Url
 from .redirects import leaves_origin, next_request
 from .retries import NO_RETRIES, Retries
+from .routes import Cert, Routes, Verify
 from .timeouts import Deadline, Timeouts
+from .transport import Transport
+from .wire.http1 import OnInformational
 
 if TYPE_CHECKING:
-    from .client import Client
     from .message.cookies import CookieJar
-    from .wire.tls import Cert, Verify
+
+
+class Services(NamedTuple):
+    """What the calls of one client share.
+
+    Attributes:
+        routes: finds the route of a request.
+        transport: sends a request over a route.
+        netrc: the user's netrc.
+        clock: seconds, monotonic.
+        sleep: waits for so many seconds.
+    """
+
+    routes: Routes
+    transport: Transport
+    netrc: Netrc
+    clock: Callable[[], float]
+    sleep: Callable[[float], object]
+
+
+class CallSettings(NamedTuple):
+    """The settings of one call, the client's merged in. See ``Client.request``."""
+
+    timeouts: Timeouts
+    verify: Verify
+    cert: Cert
+    stream: bool
+    retries: Retries
+    on_informational: OnInformational | None
+    proxies: Any
+    max_redirects: int
+    secret_headers: Collection[str]
+    max_decoded: int | None
 
 
 class Call:
-    """One call of a user: its settings, its one deadline, and the requests it takes (redirects, challenges, retries)."""
+    """One call of a user: its settings, its one deadline, and the requests it takes (redirects, challenges, retries).
 
-    __slots__ = (
-        "cert",
-        "client",
-        "deadline",
-        "jar",
-        "on_informational",
-        "proxies",
-        "retries",
-        "stream",
-        "timeouts",
-        "verify",
-    )
+    Args:
+        make_jar: gives the jar for what servers set; asked when the first of them sets something.
+    """
 
-    def __init__(
-        self,
-        client: Client,
-        timeouts: Timeouts,
-        verify: Verify | None,
-        cert: Cert,
-        stream: bool,
-        retries: Retries,
-        on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None,
-        proxies: Any,
-    ) -> None:
-        self.client = client
-        self.timeouts = timeouts
-        self.deadline = Deadline(timeouts.total, client._clock)
-        self.verify = verify
-        self.cert = cert
-        self.stream = stream
-        self.retries = retries
-        self.on_informational = on_informational
-        self.proxies = proxies
-        self.jar: CookieJar | None = None
+    __slots__ = ("_answered", "_jar", "_make_jar", "deadline", "services", "settings")
+
+    def __init__(self, services: Services, settings: CallSettings, make_jar: Callable[[], CookieJar]) -> None:
+        self.services = services
+        self.settings = settings
+        self.deadline = Deadline(settings.timeouts.total, services.clock)
+        self._make_jar = make_jar
+        self._answered = False
+        self._jar: CookieJar | None = None
 
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
@@ -72,7 +87,7 @@ class Call:
                     response = self._follow(response)
                 else:
                     response.next = self._next_if_possible(response)
-            if not self.stream:
+            if not self.settings.stream:
                 response.content  # noqa: B018 - reads it
             elif response._source is not None:
                 note_borrower(response._source)
@@ -88,8 +103,8 @@ class Call:
             # As in requests: after a redirect, history is about redirects, and challenges answered on the way are not in it.
             response.history = history.copy()
             keep_what_is_small(response)
-            if len(history) >= self.client.max_redirects:
-                raise TooManyRedirects(f"Exceeded {self.client.max_redirects} redirects.", response=response)
+            if len(history) >= self.settings.max_redirects:
+                raise TooManyRedirects(f"Exceeded {self.settings.max_redirects} redirects.", response=response)
             history.append(response)
             self._authenticate(following, response.request.parsed)
             response = self.send(following)
@@ -99,16 +114,19 @@ class Call:
 
     def _next_or_close(self, response: Response) -> PreparedRequest | None:
         try:
-            return next_request(response.request, response, self.client.secret_headers)
+            return self._next(response)
         except BaseException:
             response.close()
             raise
 
     def _next_if_possible(self, response: Response) -> PreparedRequest | None:
         try:
-            return next_request(response.request, response, self.client.secret_headers)
+            return self._next(response)
         except RequestException:
-            return None  # it would raise if it were followed, but nobody asked for that
+            return None  # following it would raise, but nobody asked for that
+
+    def _next(self, response: Response) -> PreparedRequest | None:
+        return next_request(response.request, response, self.settings.secret_headers, self._jar)
 
     def _authenticate(self, request: PreparedRequest, before: Url) -> None:
         """Give a redirected request what netrc has for its host; take away what was meant for another proxy.
@@ -122,10 +140,13 @@ class Call:
         if "Authorization" in headers or url.password is not None or not leaves_origin(before, url):
             return
         if (before.scheme, url.scheme, before.host) != ("https", "http", url.host):
-            request.prepare_auth(self.client._netrc_for(url))
+            request.prepare_auth(self._netrc_for(url))
+
+    def _netrc_for(self, url: Url) -> tuple[str, str] | None:
+        return self.services.netrc.credentials(url) if self.services.routes.trust_env else None
 
     def _same_proxy(self, one: Url, other: Url) -> bool:
-        proxies = (self.client._proxy_for(url, self.proxies) for url in (one, other))
+        proxies = (self.services.routes.proxy_for(url, self.settings.proxies) for url in (one, other))
         return len({proxy and (proxy.host, proxy.port) for proxy in proxies}) == 1
 
     def send(self, request: PreparedRequest, **_: Any) -> Response:
@@ -134,29 +155,36 @@ class Call:
         This is what ``response.connection.send`` is to an auth hook; the keywords requests
         passes there are this call's own already.
         """
-        client = self.client
-        started = client._clock()
-        if self.retries is NO_RETRIES:
-            route = client._route(request, self.verify, self.cert, self.proxies)
-            response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
-        else:
-            response = self._attempt(request)
-        response.elapsed_seconds = client._clock() - started
-        if client.max_decoded is not None:
-            response._max_decoded = client.max_decoded
+        clock, settings = self.services.clock, self.settings
+        started = clock()
+        response = self._once(request) if settings.retries is NO_RETRIES else self._attempt(request)
+        response.elapsed_seconds = clock() - started
+        if settings.max_decoded is not None:
+            response._max_decoded = settings.max_decoded
         if response.sets_cookies:
             self._keep_cookies(request, response)
         if request._hooks is not None:
             response = self._dispatch(request, response)
         return response
 
+    def _once(self, request: PreparedRequest) -> Response:
+        """One request over the route it has now. The environment may change, so each attempt is routed anew."""
+        services, settings = self.services, self.settings
+        route = services.routes.find(request, settings.verify, settings.cert, settings.proxies)
+        try:
+            response = services.transport.send(request, route, settings.timeouts, self.deadline, settings.on_informational)
+        except ClientClosed as error:
+            error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was
+            raise
+        self._answered = True
+        return response
+
     def _attempt(self, request: PreparedRequest) -> Response:
         """One request as often as the user's Retries say."""
-        client, retries, made = self.client, self.retries, 0
+        retries, made = self.settings.retries, 0
         while True:
-            route = client._route(request, self.verify, self.cert, self.proxies)
             try:
-                response = client._transport.send(request, route, self.timeouts, self.deadline, self.on_informational)
+                response = self._once(request)
             except (HoldfastConnectionError, Timeout) as error:
                 if not retries.attempts or not self._again_after(error, request, made):
                     raise
@@ -175,7 +203,7 @@ class Call:
         if isinstance(error, (PoolTimeout, TotalTimeout)):
             return False
         connected = not getattr(error, "never_connected", False)
-        if not self.retries.after_failure(request.method, has_key(request), made, connected=connected):
+        if not self.settings.retries.after_failure(request.method, has_key(request), made, connected=connected):
             return False
         return self._rewound(request)
 
@@ -189,28 +217,25 @@ class Call:
 
     def _pause(self, seconds: float) -> None:
         left = self.deadline.within(seconds)
-        self.client._sleep(seconds if left is None else left)
+        self.services.sleep(seconds if left is None else left)
         if self.deadline.expired():
             raise TotalTimeout(f"the call's total of {self.deadline.total} s was used up while waiting to try again")
 
     def _keep_cookies(self, request: PreparedRequest, response: Response) -> None:
-        from .message.cookies import CookieJar, extract_cookies
+        from .message.cookies import extract_cookies
 
-        if not self.client._jar_per_call:
-            jar = self.client.cookies
-        else:
-            jar = self.jar = CookieJar() if self.jar is None else self.jar
-        request.jar = jar
-        extract_cookies(jar, request.parsed, response.raw_headers)
+        if self._jar is None:
+            self._jar = self._make_jar()
+        extract_cookies(self._jar, request.parsed, response.raw_headers)
 
     def _dispatch(self, request: PreparedRequest, response: Response) -> Response:
         response.connection = self
         settings = {
-            "timeout": self.timeouts,
-            "verify": self.verify,
-            "cert": self.cert,
-            "stream": self.stream,
-            "proxies": dict(self.proxies or {}),
+            "timeout": self.settings.timeouts,
+            "verify": self.settings.verify,
+            "cert": self.settings.cert,
+            "stream": self.settings.stream,
+            "proxies": dict(self.settings.proxies or {}),
         }
         try:
             for hook in request.hooks["response"]:
@@ -226,7 +251,7 @@ class Call:
     def _keep_for_handler(self, response: Response) -> None:
         """A hook raised, as ``raise_for_status`` often does: whoever handles it may look at ``error.response``."""
         try:
-            if not self.stream:
+            if not self.settings.stream:
                 response.content  # noqa: B018 - reads it, as the call would have
         except RequestException:
             pass  # what the hook raised counts; who asks its response for the body gets this error then

@@ -1,4 +1,4 @@
-"""Client: what a user holds. Defaults, verbs, preparing, routes; it owns one Transport. What one call takes is in call.py.
+"""Client: what a user holds: settings, verbs, preparing; it owns one Transport. What one call takes is in call.py.
 
 Thread-safe: any number of threads may share a Client; its attributes may be changed at any time and count for the calls that begin
 afterwards. A Response belongs to the thread that reads it.
@@ -11,17 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapp
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .auth.netrc import netrc_auth, netrc_stamp
-from .call import Call
-from .environment import (
-    choose_proxy,
-    explain_authorities,
-    may_name_authorities,
-    may_proxy_http,
-    may_proxy_https,
-    snapshot,
-    watch,
-)
+from .auth.netrc import Netrc
+from .call import Call, CallSettings, Services
 from .message.decoding import accept_encoding
 from .message.headers import Headers
 from .message.request import PreparedRequest, Request
@@ -33,19 +24,12 @@ from .pool.limits import Limits
 from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
-from .routes import Route
+from .routes import Cert, Routes, Verify
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
 from .transport import Transport
-from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
-    import ssl
-
     from .message.cookies import CookieJar
-    from .wire import tls
-    from .wire.tls import Cert
-
-    Verify = tls.Verify | None
 
 MAX_TEMPLATES = 512
 
@@ -147,13 +131,11 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._transport = Transport(limits, clock, keeper)
+        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address)
+        self._netrc = Netrc(clock)
+        self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
         self._keeper = keeper
-        self._clock = clock
-        self._sleep = sleep
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
-        self._netrc_seen = watch(netrc_stamp, "NETRC", clock)
-        self._routes: dict[Any, Route] = {}
-        self._jar_per_call = False
         self._base_url = None if base_url is None else Url.parse(base_url)
         self._headers = default_headers()
         self._headers.update(headers or {})
@@ -168,13 +150,8 @@ class Client:
         self.max_redirects = max_redirects
         self.hooks: dict[str, Any] = _hooks(hooks)
         self.stream = stream
-        self.proxies: dict[str, Any] = dict(proxies or {})
-        self.trust_env = trust_env
         self.secret_headers = frozenset(name.lower() for name in secret_headers)
         self.max_decoded = max_decoded
-        self._server_name = server_name
-        self._unix_socket = unix_socket
-        self._source_address = source_address
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
@@ -215,6 +192,24 @@ class Client:
     @timeout.setter
     def timeout(self, value: TimeoutTypes) -> None:
         self._timeouts = Timeouts.of(value)
+
+    @property
+    def proxies(self) -> dict[str, Any]:
+        """Proxies by the keys that ``Client`` describes; may be changed."""
+        return self._routes.proxies
+
+    @proxies.setter
+    def proxies(self, value: dict[str, Any]) -> None:
+        self._routes.proxies = value
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether the environment has a say in proxies, authorities and credentials."""
+        return self._routes.trust_env
+
+    @trust_env.setter
+    def trust_env(self, value: bool) -> None:
+        self._routes.trust_env = value
 
     @property
     def limits(self) -> Limits:
@@ -317,8 +312,7 @@ class Client:
         if prepared is None:
             asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
             prepared = self.prepare_request(asked)
-        call = Call(
-            self,
+        settings = CallSettings(
             self._timeouts if timeout is UNSET else Timeouts.of(timeout),  # type: ignore[arg-type]
             self.verify if verify is None else verify,
             self.cert if cert is None else cert,
@@ -326,8 +320,11 @@ class Client:
             self.retries if retries is UNSET else Retries.of(retries),  # type: ignore[arg-type]
             on_informational,
             proxies,
+            self.max_redirects,
+            self.secret_headers,
+            self.max_decoded,
         )
-        return call.run(prepared, allow_redirects)
+        return Call(self._services, settings, self._jar_for_call).run(prepared, allow_redirects)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, retries and
@@ -341,8 +338,7 @@ class Client:
             raise ValueError("You can only send PreparedRequests.")
         timeout = kwargs.get("timeout", UNSET)
         verify, cert, stream = (kwargs.get(name) for name in ("verify", "cert", "stream"))
-        call = Call(
-            self,
+        settings = CallSettings(
             self._timeouts if timeout is UNSET else Timeouts.of(timeout),
             self.verify if verify is None else verify,
             self.cert if cert is None else cert,
@@ -350,8 +346,11 @@ class Client:
             Retries.of(kwargs["retries"]) if "retries" in kwargs else self.retries,
             kwargs.get("on_informational"),
             kwargs.get("proxies", self.proxies),  # over the environment's, in requests too
+            self.max_redirects,
+            self.secret_headers,
+            self.max_decoded,
         )
-        return call.run(request, kwargs.get("allow_redirects", True))
+        return Call(self._services, settings, self._jar_for_call).run(request, kwargs.get("allow_redirects", True))
 
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: bool | None, verify: Verify, cert: Cert
@@ -372,7 +371,7 @@ class Client:
             return None
         if type(url) is not str and not isinstance(url, (bytes, Url)):
             return None  # an object whose text may be another one next time, or another than that of its equal
-        netrc = self._netrc_seen() if self.trust_env else None
+        netrc = self._netrc.seen() if self._routes.trust_env else None
         try:
             found = self._templates.get((method, url))
         except TypeError:
@@ -385,8 +384,7 @@ class Client:
                 self._templates.clear()
             self._templates[method, url] = found = (version, netrc, prepared)
         twin = found[2].copy()
-        if jar is not None and not self._jar_per_call:
-            twin.jar = jar
+        twin.jar = jar
         return twin
 
     def prepare_request(self, request: Request) -> PreparedRequest:
@@ -395,8 +393,7 @@ class Client:
         Raises:
             InvalidURL, MissingSchema, InvalidSchema, InvalidHeader, InvalidRequest, InvalidJSONError: it cannot be sent.
         """
-        jar = None if self._jar_per_call else self._jar
-        return self._prepare(request, self._headers.copy(), self.params, jar, self.hooks, self.auth)
+        return self._prepare(request, self._headers.copy(), self.params, self._jar, self.hooks, self.auth)
 
     def _prepare(
         self,
@@ -420,12 +417,13 @@ class Client:
         if request.auth is not None:
             auth = request.auth
         if auth is None and use_netrc and prepared.parsed.password is None and "Authorization" not in headers:
-            auth = self._netrc_for(prepared.parsed)
+            auth = self._netrc.credentials(prepared.parsed) if self._routes.trust_env else None
         prepared.prepare_auth(auth)
         return prepared
 
-    def _netrc_for(self, url: Url) -> tuple[str, str] | None:
-        return netrc_auth(url) if self.trust_env and self._netrc_seen() is not None else None
+    def _jar_for_call(self) -> CookieJar:
+        """Where a call keeps what servers set: here for all calls. A subclass may keep it for one call."""
+        return self.cookies
 
     def _absolute(self, url: Any) -> Any:
         if self._base_url is None:
@@ -435,68 +433,6 @@ class Client:
             return text
         base = self._base_url.text
         return base.rstrip("/") + "/" + text.lstrip("/") if text else base
-
-    # -- routes --------------------------------------------------------------------------------------------------------
-
-    def _route(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
-        url = request.parsed
-        is_plain = url.scheme == "http"
-        if (self.trust_env and (may_proxy_http() if is_plain else may_proxy_https())) or proxies or self.proxies:
-            proxy = self._proxy_for(url, proxies)
-            if proxy is not None:
-                return self._route_by(proxy, request, verify, cert)
-        if is_plain:
-            return self._routes.get(url.origin) or self._remember(url.origin, url, None)
-        if self.trust_env and may_name_authorities():
-            return self._new_route(url, self._context(verify, cert))
-        if verify is True and cert is None:
-            return self._routes.get(url.origin) or self._remember(url.origin, url, self._usual_context())
-        # A path is looked at every time: a bundle that was renewed is another configuration.
-        return self._new_route(url, self._context(verify, cert))
-
-    def _proxy_for(self, url: Url, proxies: Any) -> Proxy | None:
-        if self._unix_socket is not None:
-            return None
-        chosen = choose_proxy(url, proxies, self.proxies, trust_env=self.trust_env)
-        return None if chosen is None else parse_proxy(chosen)
-
-    def _route_by(self, proxy: Proxy, request: PreparedRequest, verify: Verify, cert: Cert) -> Route:
-        """By way of a proxy: an http request is sent to it, an https one through a tunnel of its own origin."""
-        proxy = proxy.with_authorization(request.headers.get("Proxy-Authorization"))
-        if request.parsed.scheme == "http":
-            return Route("http", proxy.host, proxy.port, source_address=self._source_address, proxy=proxy)
-        return self._new_route(request.parsed, self._context(verify, cert))._replace(proxy=proxy)
-
-    def _context(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
-        from .wire import tls
-
-        if verify is None:
-            verify = True
-        said = snapshot().authorities if verify is True and self.trust_env else None
-        if said is None:
-            return tls.context_for(verify, cert)
-        try:
-            return tls.context_for(said.path, cert)
-        except OSError as error:
-            if error.filename != said.path:
-                raise
-            raise explain_authorities(error, said) from error
-
-    def _usual_context(self) -> ssl.SSLContext:
-        """For what is remembered: not what the environment says by now, which may be something else soon."""
-        from .wire import tls
-
-        return tls.context_for()
-
-    def _remember(self, origin: Any, url: Url, context: ssl.SSLContext | None) -> Route:
-        if len(self._routes) >= MAX_TEMPLATES:
-            self._routes.clear()
-        route = self._routes[origin] = self._new_route(url, context)
-        return route
-
-    def _new_route(self, url: Url, context: ssl.SSLContext | None) -> Route:
-        name = "" if context is None else (self._server_name or url.host.rstrip("."))
-        return Route(url.scheme, url.host, url.port, context, name, self._unix_socket, self._source_address)
 
     # -- the pool ------------------------------------------------------------------------------------------------------
 
@@ -517,7 +453,7 @@ class Client:
         request = PreparedRequest()
         request.prepare_url(self._absolute(url), None)
         request.headers = self._headers
-        route = self._route(request, self.verify, self.cert)
+        route = self._routes.find(request, self.verify, self.cert)
         return self._transport.pool.warm(route, n, connect=self._timeouts.connect)
 
     def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
@@ -553,8 +489,9 @@ class Client:
         state = {name: getattr(self, name) for name in _CONFIGURATION}
         state["base_url"] = None if self._base_url is None else self._base_url.text
         state["cookies"] = self._jar
-        for name in ("server_name", "unix_socket", "source_address", "keeper"):
-            state[name] = getattr(self, "_" + name)
+        for name in ("server_name", "unix_socket", "source_address"):
+            state[name] = getattr(self._routes, name)
+        state["keeper"] = self._keeper
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -264,7 +264,15 @@ class WrongType(InvalidRequest, TypeError):
 
 
 class ClientClosed(InvalidRequest, RuntimeError):
-    """This Client was closed; nothing was sent."""
+    """This Client was closed.
+
+    Attributes:
+        may_have_executed: False when nothing of the call was sent; True when it was closed while the call was under way.
+    """
+
+    def __init__(self, *args: Any, may_have_executed: bool = False, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.may_have_executed = may_have_executed
 
 
 class InvalidHeader(RequestException, ValueError):

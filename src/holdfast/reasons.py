@@ -1,4 +1,4 @@
-"""The names of what can happen to a connection and to an exchange: the vocabulary wire/ and its users share.
+"""The names of what can happen to a connection and to an exchange: the vocabulary that pool/, wire/ and the transport share.
 
 Every connection that leaves a pool leaves for one ``Discard``; every exchange that fails says how far it got with one
 ``Delivery``. The log line, the metric and the test use the same value.
@@ -32,6 +32,7 @@ class Delivery(Enum):
     NOT_DELIVERED = "not delivered"  # written, but the server had closed before any byte reached it: proven
     UNKNOWN = "unknown"  # written, no byte of a response: the server may have acted
     ANSWERED = "answered"  # part of a response arrived
+    WAITED_FOR = "waited for"  # a 408 arrived: the server says that it waited for a request and has not seen one
 
 
 class ExchangeFailed(Exception):

@@ -32,6 +32,7 @@ from .message.headers import Headers
 from .message.response import REDIRECT_STATUSES
 
 if TYPE_CHECKING:
+    from .message.cookies import CookieJar
     from .message.request import PreparedRequest
     from .message.response import Response
     from .message.url import Url
@@ -74,16 +75,19 @@ _CONTENT_HAS_NO_MEANING = frozenset(("DELETE", "OPTIONS", "TRACE"))
 
 
 def next_request(
-    request: PreparedRequest, response: Response, secret_headers: Collection[str] = SECRET_HEADERS
+    request: PreparedRequest,
+    response: Response,
+    secret_headers: Collection[str] = SECRET_HEADERS,
+    jar: CookieJar | None = None,
 ) -> PreparedRequest | None:
     """The request that follows ``response``, or None if it redirects nowhere.
-
-    Cookies the response set are to be put into ``request.jar`` before: the Cookie header is computed here.
 
     Args:
         request: the request that was answered.
         response: its answer.
         secret_headers: names, in any case, of the fields that must not leave the origin.
+        jar: the call's cookies, those that the response set among them: the Cookie header is computed from it. None: those of
+            the request's own jar.
 
     Raises:
         InvalidURL, InvalidSchema: the Location cannot be fetched, or there are two that differ.
@@ -93,7 +97,7 @@ def next_request(
         return None
     try:
         url = _target(request.parsed, response)
-        return None if url is None else _follow(request, response, url, secret_headers)
+        return None if url is None else _follow(request, response, url, jar, secret_headers)
     except RequestException as error:
         error.request = request
         error.response = response
@@ -129,8 +133,12 @@ def _locations(headers: Mapping[str, str]) -> list[str]:
     return headers.get_list("Location") if isinstance(headers, Headers) else [headers["location"]]
 
 
-def _follow(request: PreparedRequest, response: Response, url: Url, secret_headers: Collection[str]) -> PreparedRequest:
+def _follow(
+    request: PreparedRequest, response: Response, url: Url, jar: CookieJar | None, secret_headers: Collection[str]
+) -> PreparedRequest:
     following = request.copy()
+    if jar is not None:
+        following.jar = jar
     following.parsed = url
     _choose_method(following, response.status_code)
     _choose_body(following, response.status_code)

@@ -12,7 +12,7 @@ from .reasons import Delivery
 
 # RFC 9110, section 9.2.2, and QUERY (safe and idempotent by its own definition).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
-MAX_RESENDS = 2  # a reused connection that was gone, then a fresh one proven gone; after that it is the server
+MAX_RESENDS = 2  # a reused connection that was gone, then a fresh one; after that it is the server
 
 
 class Resend(Enum):
@@ -37,8 +37,25 @@ def may_resend(
     replayable: bool = True,
     timed_out: bool = False,
     resends: int = 0,
+    lost_fresh: int = 0,
 ) -> Resend | None:
     """The reason why this request may be sent again on a fresh connection, or None if it must not be.
+
+    ==================  =================================================  ====================  ================
+    connection          how far the exchange got                           idempotent, or a key  any other method
+    ==================  =================================================  ====================  ================
+    any                 the body cannot be given again                     no                    no
+    any                 ended by a timeout of the client                   no                    no
+    any                 part of the response has arrived                   no                    no
+    any                 written, proven not delivered                      yes                   yes
+    reused              nothing written                                    yes                   yes
+    reused              written, no byte of a response, no proof           yes                   no
+    reused              a 408 came (RFC 9110, section 15.5.9)              yes                   no
+    fresh               written, no byte of a response, no proof           yes, once             no
+    fresh               nothing written, or a 408 came                     no                    no
+    ==================  =================================================  ====================  ================
+
+    Every attempt after the first is made on a fresh connection, so the rows of reused ones hold once at most.
 
     Args:
         reused: the connection had carried a request before.
@@ -47,21 +64,25 @@ def may_resend(
         replayable: the body is untouched or can be given again.
         timed_out: the exchange ended by our own patience, not by the connection's end.
         resends: how often this request was sent again already.
+        lost_fresh: how often it was lost on a fresh connection before, without a byte of a response and without proof.
     """
     if not replayable:
         return None  # nothing to send: an iterator gives its bytes once
     if timed_out:
         return None  # the server may be at work on it; another one would only add to its load
     if resends >= MAX_RESENDS:
-        return None  # RFC 9110, section 9.2.2: do not repeat a failed automatic retry for ever
+        return None  # RFC 9110, section 9.2.2: a client should not automatically retry a failed automatic retry for ever
     if delivery is Delivery.ANSWERED:
         return None  # the server has acted
     if delivery is Delivery.NOT_DELIVERED:
         return Resend.NOT_DELIVERED  # the kernel says that no byte arrived, nor ever will
-    if not reused:
-        return None  # there is no reason for a server to hang up on a fresh connection: it is its answer
     if delivery is Delivery.NOT_WRITTEN:
-        return Resend.NOT_WRITTEN
-    if idempotent:
+        return Resend.NOT_WRITTEN if reused else None  # a server that hangs up on a fresh connection has answered
+    if not idempotent:
+        return None  # conservatively: it may have been executed
+    if delivery is Delivery.WAITED_FOR:
+        return Resend.REQUEST_TIMEOUT if reused else None
+    if reused:
         return Resend.IDEMPOTENT
-    return None  # conservatively: it may have been executed
+    # A server that is being stopped resets, or ends, the new connections it has accepted and will not serve.
+    return None if lost_fresh else Resend.IDEMPOTENT

@@ -76,7 +76,8 @@ class BodyStream:
         self._end.clear()
         lease.discard(Discard.BROKEN)
         if self._pool.closed and isinstance(error, RequestException):
-            raise ClientClosed("this client was closed while the response was being read") from error
+            message = "this client was closed while the response was being read"
+            raise ClientClosed(message, may_have_executed=True) from error
         if self._abandoned and isinstance(error, RequestException):
             raise StreamConsumedError("this response was closed while it was being read") from error
 

@@ -1,13 +1,25 @@
-"""Routes: over which connection a request goes. Route is the key of the pool."""
+"""Routes: over which connection a request goes, from what the program and the environment say of proxies and authorities.
+
+``Route`` is the key of the pool: two requests may use the same connection exactly if their routes are equal. ``Routes`` finds
+the route of a request, anew for every request and every hop of a redirect, because the environment may change at any time.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .wire.proxy import Proxy
+from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
+from .wire import tls
+from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
     import ssl
+
+    from .message.request import PreparedRequest
+    from .message.url import Url
+
+Verify = tls.Verify | None
+Cert = tls.Cert
 
 
 class Route(NamedTuple):
@@ -38,3 +50,78 @@ class Route(NamedTuple):
         if self.proxy is not None:
             return f"{where} through the proxy {self.proxy}" if self.context is not None else f"the proxy {where}"
         return f"{where} via {self.unix_socket}" if self.unix_socket else where
+
+
+class Routes:
+    """Finds routes. Its attributes may be changed at any time and count for the requests that are routed afterwards.
+
+    Args:
+        proxies: as in ``Client``; copied.
+        trust_env: as in ``Client``.
+        server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
+        unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
+        source_address: local (address, port) to connect from.
+    """
+
+    __slots__ = ("proxies", "server_name", "source_address", "trust_env", "unix_socket")
+
+    def __init__(
+        self,
+        proxies: Any = None,
+        trust_env: bool = True,
+        server_name: str | None = None,
+        unix_socket: str | None = None,
+        source_address: tuple[str, int] | None = None,
+    ) -> None:
+        self.proxies: dict[str, Any] = dict(proxies or {})
+        self.trust_env = trust_env
+        self.server_name = server_name
+        self.unix_socket = unix_socket
+        self.source_address = source_address
+
+    def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
+        """The route of a request. ``verify``, ``cert`` and ``proxies``: of its call.
+
+        Raises:
+            InvalidProxyURL, InvalidRequest: the proxy that was chosen cannot be understood.
+            SSLError, OSError, ValueError: ``verify`` or ``cert`` cannot be used.
+        """
+        url = request.parsed
+        is_plain = url.scheme == "http"
+        if (self.trust_env and (may_proxy_http() if is_plain else may_proxy_https())) or proxies or self.proxies:
+            proxy = self.proxy_for(url, proxies)
+            if proxy is not None:
+                return self._by_proxy(proxy, request, verify, cert)
+        return self._direct(url, None if is_plain else self._context(verify, cert))
+
+    def proxy_for(self, url: Url, proxies: Any = None) -> Proxy | None:
+        """The proxy on the way to a URL, None for none. ``proxies``: of the call."""
+        if self.unix_socket is not None:
+            return None
+        chosen = choose_proxy(url, proxies, self.proxies, trust_env=self.trust_env)
+        return None if chosen is None else parse_proxy(chosen)
+
+    def _direct(self, url: Url, context: ssl.SSLContext | None) -> Route:
+        name = "" if context is None else (self.server_name or url.host.rstrip("."))
+        return Route(url.scheme, url.host, url.port, context, name, self.unix_socket, self.source_address)
+
+    def _by_proxy(self, proxy: Proxy, request: PreparedRequest, verify: Verify, cert: Cert) -> Route:
+        """By way of a proxy: an http request is sent to it, an https one through a tunnel of its own origin."""
+        proxy = proxy.with_authorization(request.headers.get("Proxy-Authorization"))
+        if request.parsed.scheme == "http":
+            return Route("http", proxy.host, proxy.port, source_address=self.source_address, proxy=proxy)
+        return self._direct(request.parsed, self._context(verify, cert))._replace(proxy=proxy)
+
+    def _context(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
+        """The TLS configuration. An explicit ``verify`` goes before the environment's authorities."""
+        if verify is None:
+            verify = True
+        said = snapshot().authorities if verify is True and self.trust_env and may_name_authorities() else None
+        if said is None:
+            return tls.context_for(verify, cert)
+        try:
+            return tls.context_for(said.path, cert)
+        except OSError as error:
+            if error.filename != said.path:
+                raise
+            raise explain_authorities(error, said) from error

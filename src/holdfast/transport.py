@@ -1,8 +1,7 @@
 """Transport: one request to one response over a leased connection, sent again where that is safe.
 
-The only place where the pillars of wire/ meet: the pool knows no HTTP, Http1Connection knows no sockets, SocketStream knows
-neither. From the moment a lease is taken to the moment the body ends, exactly one object owns it: ``send``, then the
-``BodyStream`` of the response.
+Here the pool, which knows no HTTP, and the HTTP/1.1 connections, which know no pool, are brought together. From the moment a
+lease is taken to the moment the body ends exactly one object owns it: ``send``, then the ``BodyStream`` of the response.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .message.response import Response
 from .pool.keeper import keeper as the_keeper
 from .pool.pool import Lease, Limits, Pool
 from .reasons import Delivery, Discard, ExchangeFailed
-from .resend import Resend, is_idempotent, may_resend
+from .resend import is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire import tls
@@ -83,43 +82,42 @@ class Transport:
         """
         event = self._event(request, route)
         body = request.content
-        resends = 0
+        resends = lost_fresh = 0
         while True:
-            try:
-                lease = self.pool.acquire(
-                    route,
-                    wait=timeouts.pool,
-                    connect=timeouts.connect,
-                    until=deadline.at,
-                    fresh=resends > 0,
-                    purpose=request,
-                )
-            except RequestException as error:
-                better = _no_connection(error, request, deadline)
-                if better is error:
-                    raise
-                raise better from error
+            lease = self._acquire(request, route, timeouts, deadline, resends > 0)
             connection = lease.resource
             connection.on_informational = on_informational
             try:
                 head = connection.exchange(event, body, timeouts, deadline)
-                again = head.status_code == 408 and self._resend_after_408(request, lease, resends)
-                if not again:
+                if head.status_code != 408 or not self._resend_after_408(request, route, lease, resends):
                     return self._respond(request, route, lease, head, resends)
-                self._discard_408(route, lease)
             except ExchangeFailed as failure:
-                again = self._resend_or_raise(failure, request, route, lease, resends)
+                self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
+                lost_fresh += not lease.reused and failure.delivery is Delivery.UNKNOWN
             except h11.LocalProtocolError as error:
                 lease.discard(Discard.BROKEN)
-                raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
+                raise _inexpressible(error, request) from error
             except BaseException as error:
                 lease.discard(Discard.BROKEN)
                 if isinstance(error, RequestException) and error.request is None:
                     error.request = request
                 raise
-            if again and body is not None:
+            if body is not None:
                 body.rewind()
             resends += 1
+
+    def _acquire(
+        self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, fresh: bool
+    ) -> Lease[Route, Http1Connection]:
+        try:
+            return self.pool.acquire(
+                route, wait=timeouts.pool, connect=timeouts.connect, until=deadline.at, fresh=fresh, purpose=request
+            )
+        except RequestException as error:
+            better = _no_connection(error, request, deadline)
+            if better is error:
+                raise
+            raise better from error
 
     # -- the request ---------------------------------------------------------------------------------------------------
 
@@ -144,7 +142,7 @@ class Transport:
         try:
             event = h11.Request(method=key[1], target=key[2], headers=fields)
         except h11.LocalProtocolError as error:
-            raise InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request) from error
+            raise _inexpressible(error, request) from error
         if len(self._heads) >= MAX_HEADS:
             self._heads.clear()
         self._heads[key] = event
@@ -185,11 +183,13 @@ class Transport:
         route: Route,
         lease: Lease[Route, Http1Connection],
         resends: int,
-    ) -> bool:
-        gone = lease.reused and not failure.timed_out and failure.delivery is not Delivery.ANSWERED
-        lease.discard(Discard.STALE if gone else Discard.BROKEN)
+        lost_fresh: int,
+    ) -> None:
+        ended_by_server = lease.reused and not failure.timed_out and failure.delivery is not Delivery.ANSWERED
+        lease.discard(Discard.STALE if ended_by_server else Discard.BROKEN)
         if self.pool.closed:
-            raise ClientClosed("this client was closed while the request was under way", request=request) from failure.error
+            message = "this client was closed while the request was under way"
+            raise ClientClosed(message, may_have_executed=True, request=request) from failure.error
         reason = may_resend(
             reused=lease.reused,
             delivery=failure.delivery,
@@ -197,28 +197,36 @@ class Transport:
             replayable=_replayable(request),
             timed_out=failure.timed_out,
             resends=resends,
+            lost_fresh=lost_fresh,
         )
         if reason is None:
             raise _explained(failure, request, lease) from (failure.error.__cause__ or failure.__cause__)
         self.pool.count_resent(route, reason)
-        return True
 
     def _resend_after_408(
-        self, request: PreparedRequest, lease: Lease[Route, Http1Connection], resends: int
+        self, request: PreparedRequest, route: Route, lease: Lease[Route, Http1Connection], resends: int
     ) -> bool:
-        """A 408 on a kept connection says that the server grew tired of waiting, just as the request set out.
-
-        RFC 9110, section 15.5.9: the client may repeat the request on another connection.
-        """
-        return lease.reused and resends == 0 and _idempotent(request) and _replayable(request)
-
-    def _discard_408(self, route: Route, lease: Lease[Route, Http1Connection]) -> None:
+        """Whether the 408 on this connection is not the user's: the server had grown tired of waiting as the request set out."""
+        reason = may_resend(
+            reused=lease.reused,
+            delivery=Delivery.WAITED_FOR,
+            idempotent=_idempotent(request),
+            replayable=_replayable(request),
+            resends=resends,
+        )
+        if reason is None:
+            return False
         lease.discard(Discard.SERVER_CLOSE)
-        self.pool.count_resent(route, Resend.REQUEST_TIMEOUT)
+        self.pool.count_resent(route, reason)
+        return True
 
     def close(self) -> None:
         """Close every connection; idempotent."""
         self.pool.close()
+
+
+def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> InvalidRequest:
+    return InvalidRequest(f"this request cannot be expressed in HTTP/1.1: {error}", request=request)
 
 
 def _idempotent(request: PreparedRequest) -> bool:

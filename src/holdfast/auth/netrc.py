@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from ..environment import watch
 
 if TYPE_CHECKING:
     from ..message.url import Url
@@ -12,12 +15,29 @@ _Entries = dict[str, tuple[str, str]]
 _netrc_cache: tuple[Any, _Entries] | None = None
 
 
+class Netrc:
+    """The user's netrc, for one client.
+
+    Attributes:
+        seen: what ``netrc_stamp`` says, asked again once a second at most, or at once when ``NETRC`` has changed.
+    """
+
+    __slots__ = ("seen",)
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.seen: Callable[[], Any] = watch(netrc_stamp, "NETRC", clock)
+
+    def credentials(self, url: Url) -> tuple[str, str] | None:
+        """User name and password for the URL's host, or None; see ``netrc_auth``."""
+        return None if self.seen() is None else netrc_auth(url)
+
+
 def netrc_auth(url: Url) -> tuple[str, str] | None:
     """User name and password that netrc has for the URL's host, or None.
 
-    The file is ``$NETRC``, else ``~/.netrc``, else ``~/_netrc``; it is read again when it has changed. The host has to
-    be the very one, in any case; else the ``default`` entry counts. A file that cannot be read is as good as none. If
-    the URL names a user, only that user's password is given.
+    The file is ``$NETRC``, which may be empty to name none; else ``~/.netrc``, else ``~/_netrc``. It is read again when it has
+    changed. The host has to be the very one, in any case; else the ``default`` entry counts. A file that cannot be read is as
+    good as none. If the URL names a user, only that user's password is given.
     """
     entries = _netrc_entries()
     found = entries.get(url.host) or entries.get("")
@@ -52,7 +72,7 @@ def _netrc_entries() -> _Entries:
 
 def _netrc_path() -> str | None:
     given = os.environ.get("NETRC")
-    for name in (given,) if given else ("~/.netrc", "~/_netrc"):
+    for name in (given,) if given is not None else ("~/.netrc", "~/_netrc"):
         path = os.path.expanduser(name)
         if os.path.exists(path):
             return path

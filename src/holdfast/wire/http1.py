@@ -508,6 +508,8 @@ class Http1Connection:
         delivery = self._delivery()
         error: Exception
         if _is_tls_error(cause):
+            # An alert is what the server says to this request, and a damaged record is no reason to say it again.
+            delivery = Delivery.ANSWERED
             error = SSLError(f"TLS failed while the response was awaited: {_text(cause)}")
         elif delivery is Delivery.ANSWERED:
             error = ConnectionLost(f"the connection broke in the middle of the response head: {_text(cause)}")
