@@ -394,7 +394,8 @@ def version_of(peer: str) -> str | None:
     """The installed version; None if the peer is not installed (or, for one under development, has no Client yet)."""
     try:
         module = importlib.import_module(peer)
-        return importlib.metadata.version(peer) if peer != "holdfast" or hasattr(module, "Client") else None
+        distribution = "holdfast-http" if peer == "holdfast" else peer
+        return importlib.metadata.version(distribution) if peer != "holdfast" or hasattr(module, "Client") else None
     except ImportError:
         return None
 

@@ -27,7 +27,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 
 @pytest.mark.usefixtures("no_leaks")
 def test_a_registry_has_the_figures_of_stats_under_the_prefix_and_forgets_a_dropped_client() -> None:
-    prometheus = pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    prometheus = pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast-http[prometheus]'")
     from holdfast.contrib.prometheus import ClientCollector
 
     registry = prometheus.CollectorRegistry()
@@ -78,7 +78,7 @@ def histogram(name: str, figures: dict[str, Any], field: str) -> dict[tuple[str,
 
 @pytest.mark.usefixtures("no_leaks")
 def test_a_scrape_of_the_example_service_has_every_metric_and_its_figures_are_those_of_stats() -> None:
-    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast-http[prometheus]'")
 
     with Server(holding) as site, Client(timeout=QUICK) as scraper, service(site.url()) as (url, process):
         for target in ("/1", "/close", "/2"):

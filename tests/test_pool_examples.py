@@ -151,12 +151,12 @@ def test_without_its_library_an_example_says_what_to_install(script: str, librar
     done = run(f"import sys; sys.modules[{library!r}] = None; import {script}; sys.exit({script}.main([]))")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith(f"pip install 'holdfast[{extra}]'\n")
+    assert done.stderr.endswith(f"pip install 'holdfast-http[{extra}]'\n")
     assert done.stderr.count("\n") == 1
 
 
 def test_the_service_has_a_site_of_its_own_and_ends_when_it_is_told() -> None:
-    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast-http[prometheus]'")
     source = """
 import os, signal, sys, threading, service, holdfast
 def ask(url):
@@ -180,7 +180,7 @@ sys.exit(service.main([]))
 
 
 def test_the_service_says_that_it_is_too_busy_or_that_nobody_is_behind_it() -> None:
-    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast-http[prometheus]'")
     source = """
 import os, signal, sys, threading, service, holdfast
 def ask(url):
@@ -232,7 +232,7 @@ def service(upstream: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @pytest.mark.usefixtures("no_leaks")
 def test_the_example_service_answers_who_is_under_way_before_it_ends() -> None:
-    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast[prometheus]'")
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast-http[prometheus]'")
     go = threading.Event()
 
     def slow(conn: Conn) -> None:
@@ -268,7 +268,7 @@ def refused(url: str) -> bool:
     return False
 
 
-@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs Dask: pip install 'holdfast[dask]'")
+@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs Dask: pip install 'holdfast-http[dask]'")
 def test_each_dask_worker_has_a_client_of_its_own_and_the_calls_of_a_worker_share_its_connections() -> None:
     with Server() as server:
         done = subprocess.run(

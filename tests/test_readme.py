@@ -51,10 +51,10 @@ def test_there_are_two_commands_of_one_line_each() -> None:
 
 
 def test_the_extras_the_readme_installs_are_there() -> None:
-    named = {extra for group in re.findall(r"\.?'?(?:holdfast|\.)\[([a-z,]+)\]", README) for extra in group.split(",")}
+    named = {extra for group in re.findall(r"\.?'?(?:holdfast-http|\.)\[([a-z,]+)\]", README) for extra in group.split(",")}
 
     assert {"examples", "test", "lint"} <= named
-    assert named <= set(importlib.metadata.metadata("holdfast").get_all("Provides-Extra") or [])
+    assert named <= set(importlib.metadata.metadata("holdfast-http").get_all("Provides-Extra") or [])
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")

@@ -1,4 +1,4 @@
-"""A Prometheus collector over one or more clients (``pip install prometheus-client``).
+"""A Prometheus collector over one or more clients (``pip install 'holdfast-http[prometheus]'``).
 
 ::
 

@@ -432,7 +432,7 @@ def _a_label_2003(label: str) -> str:
     encoded = label.encode("idna")
     # The codec knows IDNA 2003, which maps what today's IDNA keeps (ß to ss). Better no host than another host.
     if encoded.decode("idna") != label:
-        raise UnicodeError("it needs today's IDNA: pip install holdfast[idna]")
+        raise UnicodeError("it needs today's IDNA: pip install 'holdfast-http[idna]'")
     return encoded.decode("ascii")
 
 
