@@ -1,35 +1,43 @@
-"""The README is true: its commands are the gate's, its Python prints what it says, its tables agree with the code."""
+"""README and docs/ are true: their commands are the gate's, their Python prints what it says, their tables agree with the code."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
 from holdfast.reasons import Delivery
-from holdfast.resend import IDEMPOTENT, MAX_RESENDS, may_resend
+from holdfast.resend import IDEMPOTENT, MAX_RESENDS, Resend, may_resend
 from tests.server import Conn, Received, Server, chunked, ok, response
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+README = PAGES["README.md"]
+RESENDING = PAGES["docs/resending.md"]
+CONNECTIONS = PAGES["docs/connections.md"]
+METRICS = PAGES["docs/metrics.md"]
 
 
-def blocks(language: str) -> list[tuple[int, str]]:
-    """(number of its first line, text) of every fenced block in ``language``."""
-    found = re.finditer(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    return [(README.count("\n", 0, each.start(1)) + 1, each.group(1)) for each in found]
+def blocks(language: str, page: str = README) -> list[tuple[int, str]]:
+    """(number of its first line, text) of every fenced block of ``page`` in ``language``."""
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [(page.count("\n", 0, each.start(1)) + 1, each.group(1)) for each in found]
 
 
-def table(heading: str) -> list[list[str]]:
-    """The cells of the table whose first row begins with ``heading``, without its heading rows."""
-    lines = README.splitlines()
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table of ``page`` whose first row begins with ``heading``, without its heading rows."""
+    lines = page.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading}"))
     rows = []
     for line in lines[start + 2 :]:
@@ -37,6 +45,16 @@ def table(heading: str) -> list[list[str]]:
             break
         rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return rows
+
+
+def first_column(page: str, heading: str) -> set[str]:
+    """Every name in `code` in the first column of a table."""
+    return {name for row in table(page, heading) for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def chapter(page: str, heading: str) -> str:
+    """The text below one heading of the second level, up to the next."""
+    return page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
@@ -48,13 +66,6 @@ def test_there_are_two_commands_of_one_line_each() -> None:
     assert [text.count("\n") for text in commands] == [1, 1]
     assert commands[0].endswith(" examples/quickstart.py\n")
     assert commands[1].endswith(" -m pytest -q\n")
-
-
-def test_the_extras_the_readme_installs_are_there() -> None:
-    named = {extra for group in re.findall(r"\.?'?(?:holdfast-http|\.)\[([a-z,]+)\]", README) for extra in group.split(",")}
-
-    assert {"examples", "test", "lint"} <= named
-    assert named <= set(importlib.metadata.metadata("holdfast-http").get_all("Provides-Extra") or [])
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
@@ -75,11 +86,38 @@ def test_the_gate_runs_the_very_commands_of_the_readme(number: int) -> None:
     assert done.stdout == blocks("sh")[number - 1][1]
 
 
+def project() -> tuple[str, set[str]]:
+    """(name, extras) of the distribution."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    name = re.search(r'^name = "(.+)"$', text, re.MULTILINE)
+    extras = re.search(r"^\[project\.optional-dependencies\]\n(.*?)^\[", text, re.MULTILINE | re.DOTALL)
+    assert name is not None
+    assert extras is not None
+    return name.group(1), set(re.findall(r"^(\w+) = \[", extras.group(1), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_extras_a_page_installs_are_there(page: str) -> None:
+    named = {extra for group in re.findall(r"'(?:holdfast-http|\.)\[([a-z,]+)\]'", PAGES[page]) for extra in group.split(",")}
+
+    assert named <= project()[1]
+    assert page != "README.md" or {"examples", "test", "lint", "dask"} <= named
+
+
+def test_every_line_that_installs_holdfast_has_the_name_of_the_distribution() -> None:
+    sources = [path for folder in ("src", "examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    texts = [*PAGES.values(), *(path.read_text(encoding="utf-8") for path in sources)]
+    named = [found for text in texts for found in re.findall(r"pip install(?: -\w+)* '?(holdfast[\w-]*)", text)]
+
+    assert len(named) > 5
+    assert set(named) == {project()[0]} == {"holdfast-http"}
+
+
 # -- the Python --------------------------------------------------------------------------------------------------------
 
 
 def api(conn: Conn) -> None:
-    """What https://api.example.com is in the README."""
+    """What https://api.example.com is in the pages."""
     for request in conn.read_requests():
         answer = answer_to(request, conn.server)
         if answer is None:
@@ -103,99 +141,232 @@ def answer_to(request: Received, server: Server) -> bytes | None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """The server that the README's examples talk to."""
+    """The server that the pages' examples talk to."""
     with Server(api) as running:
         yield running
     holdfast.close()
 
 
-@pytest.mark.parametrize(("line", "block"), [pytest.param(*each, id=f"line {each[0]}") for each in blocks("python")])
+@pytest.mark.parametrize(
+    ("page", "line", "block"),
+    [pytest.param(page, *each, id=f"{page}, line {each[0]}") for page in PAGES for each in blocks("python", PAGES[page])],
+)
 def test_every_python_block_runs_and_prints_what_its_comments_say(
-    line: int, block: str, server: Server, capsys: pytest.CaptureFixture[str]
+    page: str, line: int, block: str, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = block.replace("https://api.example.com", server.url("").rstrip("/"))
     holdfast.close()
-    exec(compile("\n" * (line - 1) + here, "README.md", "exec"), {"holdfast": holdfast})
+    exec(compile("\n" * (line - 1) + here, page, "exec"), {"holdfast": holdfast})
 
     expected = re.findall(r"print\(.*\)  # (.*)$", block, re.MULTILINE)
     assert capsys.readouterr().out.splitlines() == expected
     assert server.requests, "the block made no call"
 
 
+# -- the links and the form --------------------------------------------------------------------------------------------
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    prose = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_relative_link_leads_to_a_file_and_a_heading_that_are_there(page: str) -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]) if "://" not in link]
+    broken = []
+    for link in links:
+        target, _, anchor = link.partition("#")
+        path = ((ROOT / page).parent / target).resolve() if target else ROOT / page
+        name = path.relative_to(ROOT).as_posix()
+        if not path.exists() or (anchor and anchor not in anchors(PAGES[name])):
+            broken.append(link)
+
+    assert not broken
+
+
+def test_the_readme_leads_to_every_page_and_is_short() -> None:
+    pages = set(PAGES) - {"README.md"}
+
+    assert len(pages) >= 6
+    assert pages <= set(re.findall(r"\]\((docs/[\w-]+\.md)", README)), "a page that nobody finds"
+    assert README.count("\n") <= 260
+
+
+SOURCE = ROOT / "src" / "holdfast"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_folder_a_page_names_is_there(page: str) -> None:
+    named = set(re.findall(r"`([\w./]+(?:\.py|/))`", PAGES[page])) - {"docs/"}
+    modules = {path.name for path in SOURCE.rglob("*.py")}
+
+    assert not [name for name in named if name not in modules and not any((home / name).exists() for home in (ROOT, SOURCE))]
+
+
+def test_the_drawing_of_the_source_has_every_module_and_every_folder_of_its_root() -> None:
+    drawing = chapter(PAGES["docs/architecture.md"], "The folders")
+    drawn = re.findall(r"^  (\w+(?:\.py|/)) +\S", drawing, re.MULTILINE)
+    folders = {f"{path.parent.name}/" for path in SOURCE.glob("*/__init__.py")}
+
+    assert sorted(drawn) == sorted(folders | {path.name for path in SOURCE.glob("*.py")})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_benchmark_and_example_a_page_runs_is_there(page: str) -> None:
+    from benchmarks.__main__ import MEASUREMENTS
+
+    assert set(re.findall(r"python -m benchmarks (\w+)", PAGES[page])) <= set(MEASUREMENTS)
+    assert all((ROOT / path).exists() for path in re.findall(r"python (examples/\w+\.py)", PAGES[page]))
+
+
 # -- the tables --------------------------------------------------------------------------------------------------------
 
-CONNECTIONS = {"any": (False, True), "reused": (True,), "fresh": (False,)}
-HOW_FAR: dict[str, list[tuple[Delivery, bool, bool]]] = {  # delivery, replayable, timed out
-    "the body was consumed and cannot be given again": [(each, False, False) for each in Delivery],
-    "a byte of the response arrived": [(Delivery.ANSWERED, True, False)],
-    "a timeout of ours ended it": [(each, True, True) for each in Delivery],
+REUSED = {"any": (False, True), "reused": (True,), "fresh": (False,)}
+Case = tuple[Delivery, bool, bool]  # delivery, replayable, timed out
+CONSUMED: list[Case] = [(each, False, False) for each in Delivery]
+ANSWERED: list[Case] = [(Delivery.ANSWERED, True, False)]
+TIMED_OUT: list[Case] = [(each, True, True) for each in Delivery]
+HOW_FAR: dict[str, list[Case]] = {
+    "the body was consumed and cannot be given again": CONSUMED,
+    "a byte of the response arrived": ANSWERED,
+    "one of the call's timeouts ended it": TIMED_OUT,
+    "a byte of the response arrived, one of the call's timeouts ended it, or the body cannot be given again": [
+        *ANSWERED,
+        *TIMED_OUT,
+        *CONSUMED,
+    ],
     "nothing was written": [(Delivery.NOT_WRITTEN, True, False)],
     "written, and proven not delivered (Linux)": [(Delivery.NOT_DELIVERED, True, False)],
     "written, no answer, no proof": [(Delivery.UNKNOWN, True, False)],
-    "no answer, no proof": [(Delivery.UNKNOWN, True, False), (Delivery.NOT_WRITTEN, True, False)],
+    "the answer is a 408": [(Delivery.WAITED_FOR, True, False)],
+    "nothing was written, or the answer is a 408": [(Delivery.NOT_WRITTEN, True, False), (Delivery.WAITED_FOR, True, False)],
 }
 
 
-@pytest.mark.parametrize("row", table("the connection | how far"), ids=" | ".join)
-def test_the_table_of_resending_is_the_rule(row: list[str]) -> None:
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=" | ".join(row)) for page in (README, RESENDING) for row in table(page, "the connection | how far")],
+)
+def test_the_tables_of_resending_are_the_rule(row: list[str]) -> None:
     connection, how_far, idempotent, other = row
-    cases = [(reused, *case) for reused in CONNECTIONS[connection] for case in HOW_FAR[how_far]]
-    for verdict, is_idempotent in ((idempotent, True), (other, False)):
+    cases = [(reused, *case) for reused in REUSED[connection] for case in HOW_FAR[how_far]]
+    for cell, is_idempotent in ((idempotent, True), (other, False)):
+        verdict = cell.strip("*").partition(":")[0]
+        assert verdict in ("again", "again, once", "no")
         for reused, delivery, replayable, timed_out in cases:
-            reason = may_resend(
-                reused=reused,
-                delivery=delivery,
-                idempotent=is_idempotent,
-                replayable=replayable,
-                timed_out=timed_out,
-            )
+            for lost_before in (0, 1):
+                reason = may_resend(
+                    reused=reused,
+                    delivery=delivery,
+                    idempotent=is_idempotent,
+                    replayable=replayable,
+                    timed_out=timed_out,
+                    lost_fresh=lost_before,
+                )
+                allowed = verdict == "again" or (verdict == "again, once" and not lost_before)
 
-            assert (reason is not None) == (verdict == "again"), (reused, delivery, is_idempotent)
+                assert (reason is not None) == allowed, (reused, delivery, is_idempotent, lost_before)
 
 
-def test_the_prose_of_resending_names_the_methods_and_the_bound() -> None:
-    prose = README[README.index("## What is sent again") : README.index("## Timeouts")]
-
-    assert MAX_RESENDS == 2, "the README says twice"
+@pytest.mark.parametrize("prose", [chapter(README, "What is sent again"), RESENDING], ids=["README", "resending"])
+def test_the_prose_of_resending_names_the_methods_and_the_bound(prose: str) -> None:
+    assert MAX_RESENDS == 2
+    assert "at most twice" in prose
     assert all(method in prose for method in IDEMPOTENT)
 
 
-@pytest.mark.parametrize("kind", [holdfast.Timeouts, holdfast.Limits])
-def test_the_tables_of_settings_have_every_field_with_its_default(kind: type) -> None:
-    assert dataclasses.is_dataclass(kind)
-    rows = {row[0].strip("`"): row[1] for row in table(f"`{kind.__name__}(...)`")}
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}
-    shown = {name: "none" if value is None else f"{value:g}" for name, value in fields.items()}
+def test_the_reasons_for_resending_are_those_that_are_counted() -> None:
+    assert {row[0].strip("`") for row in table(RESENDING, "reason | the row")} == {reason.value for reason in Resend}
 
-    assert {name: value.removesuffix(" s") for name, value in rows.items()} == shown
+
+def defaults(kind: Any) -> dict[str, str]:
+    """The fields of a dataclass of settings with their defaults, as the tables write them."""
+    shown = {field.name: field.default for field in dataclasses.fields(kind)}
+    return {name: "none" if value is None else f"{value:g}" for name, value in shown.items()}
+
+
+def settings(page: str, kind: type) -> dict[str, str]:
+    """The names and defaults of a table of settings."""
+    return {row[0].strip("`"): row[1].removesuffix(" s") for row in table(page, f"`{kind.__name__}(...)`")}
+
+
+def test_the_tables_of_settings_have_every_field_with_its_default() -> None:
+    assert settings(README, holdfast.Timeouts) == defaults(holdfast.Timeouts)
+    assert settings(CONNECTIONS, holdfast.Limits) == defaults(holdfast.Limits)
+    assert settings(README, holdfast.Limits).items() <= defaults(holdfast.Limits).items()
+
+
+def test_the_table_of_retries_has_every_field_with_its_default() -> None:
+    shown = settings(RESENDING, holdfast.Retries)
+    retries = holdfast.Retries()
+    plain = {name: f"{getattr(retries, name):g}" for name in ("attempts", "backoff", "max_backoff")}
+
+    assert shown.keys() == {field.name for field in dataclasses.fields(holdfast.Retries)}
+    assert plain.items() <= shown.items()
+    assert shown["statuses"] == ", ".join(map(str, retries.statuses))
+    assert shown["respect_retry_after"] == str(retries.respect_retry_after)
 
 
 def test_the_table_of_metrics_has_every_field() -> None:
-    named = {name for row in table("field | meaning") for name in re.findall(r"`(\w+)`", row[0])}
     fields = {field.name for field in dataclasses.fields(holdfast.OriginStats)}
     derived = {name for name, value in vars(holdfast.OriginStats).items() if isinstance(value, property)}
 
-    assert named == fields | derived
+    assert first_column(METRICS, "field | meaning") == fields | derived
 
 
-def test_every_reason_for_closing_is_in_the_drawing() -> None:
-    drawing = README[README.index("(nothing)") : README.index("A connection has one owner")]
+def test_the_table_of_events_has_every_kind() -> None:
+    kinds = sys.modules[holdfast.PoolEvent.__module__].KINDS
 
-    assert not [reason.value for reason in holdfast.Discard if reason.value not in drawing]
+    assert first_column(METRICS, "kind | what happened") == set(kinds)
+
+
+def test_the_table_of_advice_has_every_field() -> None:
+    shown = {name for row in table(chapter(METRICS, "Advice"), "field") for name in re.findall(r"`(\w+)`", row[0])}
+
+    assert shown == {field.name for field in dataclasses.fields(holdfast.OriginAdvice)}
+
+
+def test_the_table_of_prometheus_has_every_metric() -> None:
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'holdfast-http[prometheus]'")
+    from holdfast.contrib.prometheus import ClientCollector
+
+    with holdfast.Client() as client:
+        families = ClientCollector(client).describe()
+    suffix = {"counter": "_total", "gauge": "", "histogram": ""}
+
+    assert first_column(METRICS, "metric | type") == {family.name + suffix[family.type] for family in families}
+
+
+def test_the_table_of_opentelemetry_has_every_name(server: Server) -> None:
+    with holdfast.Client() as client:
+        client.get(server.url("/items"))
+        names = {name for name, _, _ in client.stats().opentelemetry()}
+
+    assert {row[0].split("`")[1] for row in table(METRICS, "name | field")} == names
+
+
+def test_every_reason_for_closing_is_in_the_drawing_and_in_the_table() -> None:
+    drawing = CONNECTIONS[CONNECTIONS.index("(nothing)") : CONNECTIONS.index("A connection has one owner")]
+    reasons = {reason.value for reason in holdfast.Discard}
+
+    assert not [reason for reason in reasons if reason not in drawing]
+    assert first_column(CONNECTIONS, "`Discard`") == reasons
 
 
 def test_every_error_the_readme_names_exists() -> None:
-    chapter = README[README.index("## Errors") : README.index("## In production")]
-    names = set(re.findall(r"`([A-Z]\w+)`", chapter)) - {"ValueError"}
+    text = chapter(README, "Errors and timeouts")
+    names = set(re.findall(r"`([A-Z]\w+)`", text)) - {"ValueError", "None"}
 
     assert len(names) > 10
     assert not [name for name in names if not hasattr(holdfast, name)]
 
 
-def test_every_file_the_readme_names_is_there() -> None:
-    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
-    named = re.findall(r"`((?:wire|message)/(?:\w+\.py)?|\w+\.py|(?:tests|examples|benchmarks|\.ci)/[\w.]+)`", README)
-    homes = (ROOT, ROOT / "src" / "holdfast")
+def test_what_is_called_absent_is_absent() -> None:
+    rows = table(PAGES["docs/from-requests.md"], "absent")
+    absent = {name for row in rows for name in re.findall(r"`(?:holdfast\.)?(\w+)`", row[0])}
 
-    assert "wire/pool.py" in named
-    assert not [name for name in linked + named if not any((home / name).exists() for home in homes)]
+
+    assert not [name for name in absent if hasattr(holdfast, name) or hasattr(holdfast.Session, name)]
