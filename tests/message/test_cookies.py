@@ -18,6 +18,7 @@ import requests
 import requests.cookies
 
 from holdfast.exceptions import InvalidHeader
+from holdfast.message.cookie_rules import is_address, parse_set_cookie
 from holdfast.message.cookies import (
     MAX_DOMAINS,
     MAX_FIELDS,
@@ -30,10 +31,8 @@ from holdfast.message.cookies import (
     dict_from_cookiejar,
     elsewhere,
     extract_cookies,
-    is_address,
     merge_cookies,
     own_jar,
-    parse_set_cookie,
 )
 from holdfast.message.url import Url
 from tests.conftest import FakeClock

@@ -2,21 +2,18 @@
 
 ``http.cookiejar`` keeps the cookies, so that its file formats, its policies and everybody's code for it work. What it
 accepts and sends, though, is older than browsers' rules: it sends a host's own cookie to all subdomains, lets http
-overwrite a Secure cookie and knows no ``__Host-``. So the two decisions are taken here:
+overwrite a Secure cookie and knows no ``__Host-``. So the two decisions are taken by ``cookie_rules``, and asked for here:
 
 * ``extract_cookies``: which Set-Cookie fields of a response are kept (RFC 6265bis section 5.7);
 * ``cookie_header``: which cookies a request carries (section 5.8.3).
 
 A policy the user installed is asked as well, and may refuse more.
 
-Bounds: 50 fields in a response, 4096 bytes of name and value, 1024 of an attribute, 180 cookies of a domain, 3000
-domains; 150 cookies and 8190 bytes in a request. What exceeds them is left out; nothing is raised for what a server
-did. Everything is linear in what arrived.
+Bounds: 50 fields in a response, 180 cookies of a domain, 3000 domains, and those of ``cookie_rules``. What exceeds them
+is left out; nothing is raised for what a server did.
 
-There is no public suffix list here: what is refused as too wide is a domain of one label, and ``co.uk`` and the like.
-
-Importing this module imports http.cookiejar, which costs as much as the rest of holdfast; whoever can do without
-cookies imports it when there is one.
+Importing this module imports http.cookiejar, which costs as much as the rest of holdfast; a caller that has no cookies
+does without.
 """
 
 from __future__ import annotations
@@ -32,31 +29,15 @@ from http import cookiejar as stdlib
 from typing import Any, TypeVar, overload
 
 from ..exceptions import InvalidHeader
+from .cookie_rules import NOT_IN_NAME, NOT_SENT, covering, http2time, in_line, is_hidden_by, may_send, parse_set_cookie
 from .url import Url
 
 Cookie = stdlib.Cookie
 Jar = TypeVar("Jar", bound=stdlib.CookieJar)
-_http2time: Callable[[str], float | None] = stdlib.http2time  # type: ignore[attr-defined]
 
 MAX_FIELDS = 50
-MAX_COOKIE = 4096
-MAX_ATTRIBUTE = 1024
-MAX_LINE = 8190
 MAX_PER_DOMAIN = 180
 MAX_DOMAINS = 3000
-MAX_SENT = 150
-MAX_HEADER = 8190
-
-# RFC 6265bis section 5.6: a cookie with one of these is ignored altogether. A tab may stand around, not in, a value.
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
-_NOT_SENT = re.compile("[\x00-\x1f\x7f;]")
-_NOT_IN_NAME = re.compile("[\x00-\x1f\x7f;=]")
-_GENERIC = frozenset(("ac", "co", "com", "edu", "gov", "mil", "net", "org"))
-_NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
-_AGE = re.compile("-?[0-9]+")
-_LONGEST_AGE = 400 * 86400  # RFC 6265bis section 5.5: the upper limit of a lifetime SHOULD be 400 days
-_MAX_AGE_DIGITS = 12
-_LONGEST_DATE = 100
 
 
 class CookieConflictError(RuntimeError):
@@ -309,8 +290,8 @@ def create_cookie(name: str, value: Any, **kwargs: Any) -> Cookie:
         TypeError: there is another argument.
         InvalidHeader: name or value hold a control character or ``;``, or the name ``=`` (RFC 6265 section 4.1.1).
     """
-    _check(name, "name", _NOT_IN_NAME, name)
-    _check(name, "value", _NOT_SENT, value)
+    _check(name, "name", NOT_IN_NAME, name)
+    _check(name, "value", NOT_SENT, value)
     fields: dict[str, Any] = {
         "version": 0,
         "port": None,
@@ -358,7 +339,7 @@ def morsel_to_cookie(morsel: Any) -> Cookie:
         except ValueError as error:
             raise TypeError(f"max-age: {morsel['max-age']} must be integer") from error
     elif morsel["expires"]:
-        expires = _http2time(morsel["expires"])
+        expires = http2time(morsel["expires"])
     return create_cookie(
         morsel.key,
         morsel.value,
@@ -493,112 +474,6 @@ def _trim(jar: stdlib.CookieJar, domain: str) -> None:
             _forget(jar, cookie)
 
 
-def parse_set_cookie(line: bytes, url: Url, now: float) -> Cookie | None:
-    """The cookie of one Set-Cookie field received from ``url``, or None if it has to be ignored."""
-    text = line.decode("latin-1")
-    if len(text) > MAX_LINE or _CONTROLS.search(text):
-        return None
-    pair, *rest = text.split(";")
-    name, equals, value = pair.partition("=")
-    name, value = name.strip(" \t"), value.strip(" \t")
-    if not equals or not name or "\t" in name or "\t" in value or len(name) + len(value) > MAX_COOKIE:
-        return None
-    attributes = _attributes(rest)
-    domain = _domain(attributes.get("domain", ""), url.host)
-    if domain is None:
-        return None
-    path = attributes.get("path", "")
-    secure = "secure" in attributes
-    expires = _expires(attributes, now)
-    cookie = Cookie(
-        version=0,
-        name=name,
-        value=value,
-        port=None,
-        port_specified=False,
-        domain=domain,
-        domain_specified=domain.startswith("."),
-        domain_initial_dot=domain.startswith("."),
-        path=path if path.startswith("/") else _default_path(url.path),
-        path_specified=path.startswith("/"),
-        secure=secure,
-        expires=expires,
-        discard=expires is None,
-        comment=None,
-        comment_url=None,
-        rest=_others(attributes),
-        rfc2109=False,
-    )
-    return cookie if _keeps_promises(cookie, url, attributes) else None
-
-
-def _attributes(parts: list[str]) -> dict[str, str]:
-    attributes: dict[str, str] = {}
-    for part in parts:
-        name, _, value = part.partition("=")
-        value = value.strip(" \t")
-        if len(value) <= MAX_ATTRIBUTE:
-            attributes[name.strip(" \t").lower()] = value  # the last of a name counts: RFC 6265bis section 5.7
-    return attributes
-
-
-def _others(attributes: dict[str, str]) -> dict[str, Any]:
-    rest: dict[str, Any] = {}
-    if "httponly" in attributes:
-        rest["HttpOnly"] = None
-    if "samesite" in attributes:
-        rest["SameSite"] = attributes["samesite"]
-    return rest
-
-
-def _domain(attribute: str, host: str) -> str | None:
-    """The domain a cookie is kept under: ``host`` for the host only, ``.domain`` for it and below, None to refuse."""
-    wanted = attribute.removeprefix(".").lower()
-    if not wanted:
-        return host
-    if wanted == host:
-        return host if is_address(host) or _is_too_wide(host) else "." + host
-    if is_address(host) or not host.endswith("." + wanted) or _is_too_wide(wanted):
-        return None
-    return "." + wanted
-
-
-def _is_too_wide(domain: str) -> bool:
-    labels = domain.rstrip(".").split(".")
-    return len(labels) < 2 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _GENERIC)
-
-
-def is_address(host: str) -> bool:
-    """Whether ``host`` is an IP address, or would be taken for one: its last label is a number."""
-    return ":" in host or _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
-
-
-def _default_path(path: str) -> str:
-    return path[: path.rfind("/")] or "/"
-
-
-def _expires(attributes: dict[str, str], now: float) -> int | None:
-    age = attributes.get("max-age", "")
-    if _AGE.fullmatch(age):
-        if age.startswith("-"):
-            return 0
-        seconds = int(age) if len(age) <= _MAX_AGE_DIGITS else _LONGEST_AGE
-        return int(now) + min(seconds, _LONGEST_AGE) if seconds else 0
-    stated = attributes.get("expires", "")
-    when = _http2time(stated) if len(stated) < _LONGEST_DATE else None
-    return None if when is None else int(min(when, now + _LONGEST_AGE))
-
-
-def _keeps_promises(cookie: Cookie, url: Url, attributes: dict[str, str]) -> bool:
-    """RFC 6265bis section 5.7: what Secure and the name's prefix promise."""
-    name = cookie.name.lower()
-    if cookie.secure and url.scheme != "https":
-        return False
-    if name.startswith("__host-"):
-        return cookie.secure and not attributes.get("domain") and attributes.get("path") == "/"
-    return cookie.secure or not name.startswith("__secure-")
-
-
 def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> bool:
     if url.scheme != "https" and _hides_a_secure_one(jar, cookie, url):
         return False
@@ -607,9 +482,7 @@ def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> boo
 
 
 def _hides_a_secure_one(jar: stdlib.CookieJar, cookie: Cookie, url: Url) -> bool:
-    return any(
-        known.secure and known.name == cookie.name and _path_matches(cookie.path, known.path) for known in _of_host(jar, url.host)
-    )
+    return any(is_hidden_by(known, cookie) for known in _of_host(jar, url.host))
 
 
 # -------------------------------------------------------------------------------------------------- what is sent
@@ -625,37 +498,14 @@ def cookie_header(jar: stdlib.CookieJar | None, url: Url, own: stdlib.CookieJar 
     """
     chosen = _to_send(own, url)
     names = {cookie.name for cookie in chosen}
-    chosen += [cookie for cookie in _to_send(jar, url) if cookie.name not in names]
-    # RFC 6265 section 5.4: longer paths first. sort() is stable, so older cookies stay before newer ones.
-    chosen.sort(key=_path_length, reverse=True)
-    pairs: list[str] = []
-    size = 0
-    for cookie in chosen[:MAX_SENT]:
-        pair = _pair(cookie)
-        if size + len(pair) <= MAX_HEADER:
-            pairs.append(pair)
-            size += len(pair) + 2
-    return "; ".join(pairs) or None
-
-
-def _path_length(cookie: Cookie) -> int:
-    return len(cookie.path or "/")
-
-
-def _pair(cookie: Cookie) -> str:
-    text = f"{cookie.name}={cookie.value}"
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode("latin-1")
-    return text
+    return in_line(chosen + [cookie for cookie in _to_send(jar, url) if cookie.name not in names])
 
 
 def _to_send(jar: stdlib.CookieJar | None, url: Url) -> list[Cookie]:
     if jar is None:
         return []
     now = getattr(jar, "clock", time.time)()
-    chosen = [cookie for cookie in _of_host(jar, url.host) if _fits(cookie, url, now)]
+    chosen = [cookie for cookie in _of_host(jar, url.host) if may_send(cookie, url, now)]
     policy = _foreign_policy(jar, now) if chosen else None
     if policy is None:
         return chosen
@@ -663,47 +513,15 @@ def _to_send(jar: stdlib.CookieJar | None, url: Url) -> list[Cookie]:
     return [cookie for cookie in chosen if _policy_sends(policy, cookie, request)]
 
 
-def _fits(cookie: Cookie, url: Url, now: float) -> bool:
-    if cookie.value is None or _NOT_IN_NAME.search(str(cookie.name)) or _NOT_SENT.search(str(cookie.value)):
-        return False
-    if cookie.secure and url.scheme != "https":
-        return False
-    if cookie.port and str(url.port) not in cookie.port.split(","):
-        return False
-    return not cookie.is_expired(int(now)) and _path_matches(url.path, cookie.path)
-
-
-def _path_matches(path: str, allowed: str | None) -> bool:
-    """RFC 6265 section 5.1.4: /any covers /any and /any/thing, not /anything."""
-    if not allowed or path == allowed:
-        return True
-    return path.startswith(allowed) and (allowed.endswith("/") or path[len(allowed)] == "/")
-
-
 def _of_host(jar: stdlib.CookieJar, host: str) -> list[Cookie]:
     """All cookies whose domain covers ``host``, found by its suffixes and not by looking at every domain."""
     store: Any = jar
     found: list[Cookie] = []
     with store._cookies_lock:
-        for domain, is_exact in _covering(host):
+        for domain, is_exact in covering(host):
             for names in store._cookies.get(domain, {}).values():
                 found += [cookie for cookie in names.values() if is_exact or cookie.domain_specified]
     return found
-
-
-def _covering(host: str) -> Iterator[tuple[str, bool]]:
-    yield "", True
-    yield host, True
-    if is_address(host):
-        return
-    yield "." + host, True
-    if "." not in host:
-        yield host + ".local", True  # how http.cookiejar itself keeps cookies of a host without a dot
-    parent = host.partition(".")[2]
-    while parent:
-        yield "." + parent, True
-        yield parent, False  # set by the user, who may leave the dot out
-        parent = parent.partition(".")[2]
 
 
 # ---------------------------------------------------------------------------------------- http.cookiejar's policies
