@@ -18,7 +18,7 @@ import requests
 import requests.cookies
 
 from holdfast.exceptions import InvalidHeader
-from holdfast.message.cookie_rules import is_address, parse_set_cookie
+from holdfast.message.cookie_rules import parse_set_cookie
 from holdfast.message.cookies import (
     MAX_DOMAINS,
     MAX_FIELDS,
@@ -67,6 +67,8 @@ def sent(jar: Any, url: str = "http://www.example.com/", own: Any = None) -> str
         ("a=1; expires=Wed, 21 Oct 2099 07:28:00 GMT", "a=1"),
         ("a=1; expires=Wednesday, 21-Oct-99 07:28:00 GMT", None),
         ("a=1; expires=Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("a=1; expires=Wed, 31 Dec 1969 23:59:59 GMT", None),
+        ("a=1; expires=Thu, 01-Jan-70 00:00:00 GMT", None),
         ("a=1; expires=garbage", "a=1"),
         ("a=1; expires=0", "a=1"),
         ("a=1; expires=Wed, 21 Oct 99999 07:28:00 GMT", "a=1"),
@@ -217,12 +219,6 @@ def test_attributes_are_kept_beside_the_cookie() -> None:
     assert cookie.get_nonstandard_attr("SameSite") == "Lax"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "2130706433", "0x7f.1", "1.2.3.4.", "a.0x"])
-def test_what_ends_in_a_number_is_an_address(host: str) -> None:
-    assert is_address(host)
-    assert not is_address(host.replace(":", "") + ".example")
-
-
 # -- time ------------------------------------------------------------------------------------------------------
 
 
@@ -254,11 +250,11 @@ def test_a_cookie_of_more_than_4096_bytes_is_ignored() -> None:
     assert len(received("a=1; x=" + "y" * 8190)) == 0
 
 
-@pytest.mark.parametrize("unit", ["\\", '"', ";", "=", "a=b;", " ", "Expires=1;", "1 Jan ", "-", ":", "1-", "a" * 1024])
+@pytest.mark.parametrize("unit", ["\\", '"', ";", "=", "a=b;", " ", "Expires=1;", "1 Jan ", "-", ":", "1-", "1:1:1", "a" * 1024])
 def test_a_megabyte_of_malice_is_read_in_no_time(unit: str) -> None:
     started = time.thread_time()
     received("a=" + unit * (1_000_000 // len(unit)), "a=" + unit * (8000 // len(unit)))
-    received("a=b; expires=" + (unit * 99)[:99])
+    received("a=b; expires=" + (unit * 1024)[:1024])
     assert time.thread_time() - started < 0.5
 
 

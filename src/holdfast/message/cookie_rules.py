@@ -15,14 +15,14 @@ There is no public suffix list here: what is refused as too wide is a domain of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from calendar import monthrange, timegm
+from collections.abc import Iterator
 from http import cookiejar as stdlib
 from typing import Any
 
 from .url import Url
 
 Cookie = stdlib.Cookie
-http2time: Callable[[str], float | None] = stdlib.http2time  # type: ignore[attr-defined]
 
 MAX_COOKIE = 4096
 MAX_ATTRIBUTE = 1024
@@ -39,7 +39,16 @@ _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _AGE = re.compile("-?[0-9]+")
 _LONGEST_AGE = 400 * 86400  # RFC 6265bis section 5.5: the upper limit of a lifetime SHOULD be 400 days
 _MAX_AGE_DIGITS = 12
-_LONGEST_DATE = 100
+
+# RFC 6265 section 5.1.1: what stands between the tokens of a date, and what a token may be, in the order of asking.
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE_DELIMITERS = re.compile("[\t\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
+_DATE_PARTS = (
+    ("time", re.compile("([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")),
+    ("day", re.compile("([0-9]{1,2})(?![0-9])")),
+    ("month", re.compile(f"({'|'.join(_MONTHS)})", re.ASCII | re.IGNORECASE)),
+    ("year", re.compile("([0-9]{2,4})(?![0-9])")),
+)
 
 
 # ----------------------------------------------------------------------------------------------------- what is received
@@ -55,13 +64,14 @@ def parse_set_cookie(line: bytes, url: Url, now: float) -> Cookie | None:
     name, value = name.strip(" \t"), value.strip(" \t")
     if not equals or not name or "\t" in name or "\t" in value or len(name) + len(value) > MAX_COOKIE:
         return None
-    attributes = _attributes(rest)
+    pairs = _attributes(rest)
+    attributes = dict(pairs)  # the last of a name counts: section 5.7
     domain = _domain(attributes.get("domain", ""), url.host)
     if domain is None:
         return None
     path = attributes.get("path", "")
     secure = "secure" in attributes
-    expires = _expires(attributes, now)
+    expires = _expires(pairs, now)
     cookie = Cookie(
         version=0,
         name=name,
@@ -84,14 +94,14 @@ def parse_set_cookie(line: bytes, url: Url, now: float) -> Cookie | None:
     return cookie if _keeps_promises(cookie, url, attributes) else None
 
 
-def _attributes(parts: list[str]) -> dict[str, str]:
-    attributes: dict[str, str] = {}
+def _attributes(parts: list[str]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
     for part in parts:
         name, _, value = part.partition("=")
         value = value.strip(" \t")
         if len(value) <= MAX_ATTRIBUTE:
-            attributes[name.strip(" \t").lower()] = value  # the last of a name counts: RFC 6265bis section 5.7
-    return attributes
+            pairs.append((name.strip(" \t").lower(), value))
+    return pairs
 
 
 def _others(attributes: dict[str, str]) -> dict[str, Any]:
@@ -129,16 +139,56 @@ def _default_path(path: str) -> str:
     return path[: path.rfind("/")] or "/"
 
 
-def _expires(attributes: dict[str, str], now: float) -> int | None:
-    age = attributes.get("max-age", "")
-    if _AGE.fullmatch(age):
-        if age.startswith("-"):
-            return 0
-        seconds = int(age) if len(age) <= _MAX_AGE_DIGITS else _LONGEST_AGE
-        return int(now) + min(seconds, _LONGEST_AGE) if seconds else 0
-    stated = attributes.get("expires", "")
-    when = http2time(stated) if len(stated) < _LONGEST_DATE else None
-    return None if when is None else int(min(when, now + _LONGEST_AGE))
+def _expires(pairs: list[tuple[str, str]], now: float) -> int | None:
+    """When a cookie with these attributes ends, 400 days from now at most (section 5.5); None for the end of the session.
+
+    Max-Age counts before Expires, and of either the last that can be read: a Max-Age in quotes, or a 29 February 2022, is
+    as if it were not there (sections 5.6.1 and 5.6.2).
+    """
+    ages = [value for name, value in pairs if name == "max-age" and _AGE.fullmatch(value)]
+    if ages:
+        seconds = min(_seconds(ages[-1]), _LONGEST_AGE)
+        return int(now) + seconds if seconds else 0
+    dates = [parse_date(value) for name, value in pairs if name == "expires"]
+    known = [date for date in dates if date is not None]
+    return min(known[-1], int(now) + _LONGEST_AGE) if known else None
+
+
+def _seconds(age: str) -> int:
+    digits = age.lstrip("0")
+    if not digits or age.startswith("-"):
+        return 0
+    return int(digits) if len(digits) <= _MAX_AGE_DIGITS else _LONGEST_AGE
+
+
+def parse_date(text: str) -> int | None:
+    """The seconds since 1970 of a cookie's date, negative before; None if it is no date (RFC 6265 section 5.1.1).
+
+    The text is cut into tokens. The first that can be the time is the time, the first of the others that can be the day
+    of the month is that, and so on; whatever else stands there is passed over, the name of a zone too: the time is UTC.
+    So every order of a day, an English month, a year and a time is read, such as ``asctime()`` and the date types of
+    Java and JavaScript print; ISO 8601, which has no month's name, is not.
+
+    Browsers read dates by the same tokens, and so agree on whether a cookie is deleted. Two things are known of
+    Chromium that this does not share: it takes years of five digits, and digits with letters behind them for a year.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for token in _DATE_DELIMITERS.split(text):
+        for part, pattern in _DATE_PARTS:
+            match = None if part in found else pattern.match(token)
+            if match is not None:
+                found[part] = match.groups()
+                break
+    if len(found) < len(_DATE_PARTS):
+        return None
+    hour, minute, second = map(int, found["time"])
+    day, year = int(found["day"][0]), int(found["year"][0])
+    month = 1 + _MONTHS.index(found["month"][0].lower())
+    if year < 100:
+        year += 1900 if year >= 70 else 2000
+    if year < 1601 or hour > 23 or minute > 59 or second > 59 or not 1 <= day <= monthrange(year, month)[1]:
+        return None
+    return timegm((year, month, day, hour, minute, second))
 
 
 def _keeps_promises(cookie: Cookie, url: Url, attributes: dict[str, str]) -> bool:

@@ -29,7 +29,7 @@ from http import cookiejar as stdlib
 from typing import Any, TypeVar, overload
 
 from ..exceptions import InvalidHeader
-from .cookie_rules import NOT_IN_NAME, NOT_SENT, covering, http2time, in_line, is_hidden_by, may_send, parse_set_cookie
+from .cookie_rules import NOT_IN_NAME, NOT_SENT, covering, in_line, is_hidden_by, may_send, parse_date, parse_set_cookie
 from .url import Url
 
 Cookie = stdlib.Cookie
@@ -331,7 +331,7 @@ def _check(name: str, what: str, not_allowed: re.Pattern[str], text: Any) -> Non
 
 
 def morsel_to_cookie(morsel: Any) -> Cookie:
-    """The Cookie of an ``http.cookies.Morsel``. TypeError if its max-age is no number."""
+    """The Cookie of an ``http.cookies.Morsel``; its date is read as a server's is. TypeError if its max-age is no number."""
     expires: float | None = None
     if morsel["max-age"]:
         try:
@@ -339,7 +339,7 @@ def morsel_to_cookie(morsel: Any) -> Cookie:
         except ValueError as error:
             raise TypeError(f"max-age: {morsel['max-age']} must be integer") from error
     elif morsel["expires"]:
-        expires = http2time(morsel["expires"])
+        expires = parse_date(morsel["expires"])
     return create_cookie(
         morsel.key,
         morsel.value,
