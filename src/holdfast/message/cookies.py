@@ -210,13 +210,6 @@ class CookieJar(stdlib.CookieJar):
         # The base class walks its dictionaries while others change them.
         return iter(_all_cookies(self))
 
-    def set_cookie(self, cookie: Cookie) -> None:
-        """Add a cookie, replacing one of the same name, domain and path."""
-        value = cookie.value
-        if isinstance(value, str) and value.startswith('"') and value.endswith('"'):
-            cookie.value = value.replace('\\"', "")
-        super().set_cookie(cookie)
-
     def get_policy(self) -> stdlib.CookiePolicy:
         """The policy that may refuse cookies."""
         return self._policy
