@@ -185,6 +185,54 @@ def test_secure_cookies_never_go_over_http_and_http_sets_none() -> None:
     assert len(received("a=1; Secure", url="http://h.example/")) == 0
 
 
+LOOPBACK = [
+    "localhost", "LOCALHOST", "localhost.", "app.localhost", "a.b.localhost", "127.0.0.1", "127.8.9.255", "[::1]", "[0:0::0001]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_secure_cookie_of_a_loopback_host_is_kept_and_goes_back_over_http(host: str, scheme: str) -> None:
+    jar = received("a=1; Secure", url=f"{scheme}://{host}:8000/")
+    assert jar.get_dict() == {"a": "1"}
+    assert sent(jar, f"http://{host}:8000/") == "a=1"
+    assert sent(jar, f"https://{host}/") == "a=1"
+    assert sent(jar, "http://h.example/") is None
+    # What http on loopback has set it may replace and remove, as a development server does when one logs out.
+    received("a=2", url=f"http://{host}/", jar=jar)
+    assert [(cookie.value, cookie.secure) for cookie in jar] == [("2", False)]
+    received("a=3; Secure", "a=; Max-Age=0", url=f"http://{host}/", jar=jar)
+    assert len(jar) == 0
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.example", "notlocalhost", "localhost.localdomain", "local", "127.0.0.1.example", "127.1", "128.0.0.1", "0.0.0.0",
+        "10.0.0.1", "192.168.0.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "127.0.0.256", "127.0.0.01", "127.0.0.1.", "[::]",
+        "[::2]", "[::1:1]", "[1::1]", "[::10]", "[::11]", "[fe80::1]", "[::ffff:127.0.0.1]",
+    ],
+)  # fmt: skip
+def test_no_secure_cookie_goes_over_http_to_what_only_looks_like_loopback(host: str) -> None:
+    assert len(received("a=1; Secure", url=f"http://{host}/")) == 0
+    jar = received("a=1; Secure", url=f"https://{host}/")
+    jar.set("own", "1", secure=True)
+    assert sent(jar, f"https://{host}/") == "own=1; a=1"
+    assert sent(jar, f"http://{host}/") is None
+    received("a=evil", "a=; Max-Age=0", url=f"http://{host}/", jar=jar)
+    assert jar["a"] == "1"
+
+
+def test_a_secure_cookie_that_the_user_set_goes_over_http_only_to_the_loopback_host_it_names() -> None:
+    jar = CookieJar()
+    jar.set("all", "1", secure=True)
+    jar.set("own", "2", secure=True, domain="localhost")
+    assert sent(jar, "http://localhost/") == "own=2"
+    assert sent(jar, "https://localhost/") == "all=1; own=2"
+    assert sent(jar, "http://127.0.0.1/") is None
+    assert sent(jar, "http://h.example/") is None
+
+
 @pytest.mark.parametrize("line", ["a=evil", "a=evil; Domain=example.com", "a=; max-age=0", "a=evil; Path=/login/deep"])
 def test_http_neither_overwrites_hides_nor_removes_a_secure_cookie(line: str) -> None:
     jar = received("a=1; Secure; Path=/login", url="https://www.example.com/")
@@ -207,6 +255,9 @@ def test_http_neither_overwrites_hides_nor_removes_a_secure_cookie(line: str) ->
         ("__Host-a=1; Secure; Path=/; Domain=h.example", "https://h.example/", False),
         ("__Host-a=1; Secure; Path=/; Domain=127.0.0.1", "https://127.0.0.1/", False),
         ("__Host-a=1; Secure; Path=/x", "https://h.example/", False),
+        ("__Host-a=1; Secure; Path=/", "https://localhost/", True),
+        ("__Host-a=1; Secure; Path=/", "http://localhost/", False),
+        ("__Secure-a=1; Secure", "http://127.0.0.1/", False),
     ],
 )
 def test_prefixes_promise_what_they_say(line: str, url: str, kept: bool) -> None:

@@ -36,6 +36,9 @@ NOT_SENT = re.compile("[\x00-\x1f\x7f;]")
 NOT_IN_NAME = re.compile("[\x00-\x1f\x7f;=]")
 _GENERIC = frozenset(("ac", "co", "com", "edu", "gov", "mil", "net", "org"))
 _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# Url.host has no brackets and has been checked: of the IPv6 addresses made of zeros and a final 1 there is but one.
+_LOOPBACK = re.compile(rf"(?:.+\.)?localhost\.?|127(?:\.{_BYTE}){{3}}|[0:]*:0*1")
 _AGE = re.compile("-?[0-9]+")
 _LONGEST_AGE = 400 * 86400  # RFC 6265bis section 5.5: the upper limit of a lifetime SHOULD be 400 days
 _MAX_AGE_DIGITS = 12
@@ -194,11 +197,21 @@ def parse_date(text: str) -> int | None:
 def _keeps_promises(cookie: Cookie, url: Url, attributes: dict[str, str]) -> bool:
     """RFC 6265bis section 5.7: what Secure and the name's prefix promise."""
     name = cookie.name.lower()
-    if cookie.secure and url.scheme != "https":
+    if cookie.secure and not is_trustworthy(url):
         return False
-    if name.startswith("__host-"):
-        return cookie.secure and not attributes.get("domain") and attributes.get("path") == "/"
-    return cookie.secure or not name.startswith("__secure-")
+    if name.startswith(("__host-", "__secure-")) and not (cookie.secure and url.scheme == "https"):
+        return False  # Chromium's rule: what the prefix says of https, loopback cannot keep
+    return not name.startswith("__host-") or (not attributes.get("domain") and attributes.get("path") == "/")
+
+
+def is_trustworthy(url: Url) -> bool:
+    """Whether Secure cookies may come from ``url`` and go to it: by https; by http only if its host is loopback itself.
+
+    Loopback are ``localhost`` and the names below it (RFC 6761 section 6.3), 127.0.0.0/8 as four decimal numbers, and
+    ``[::1]``: without a proxy, what is sent there stays on the machine. Browsers and curl treat the Secure cookies of
+    development servers so. Other spellings of these addresses, such as ``127.1``, count as any other host.
+    """
+    return url.scheme == "https" or _LOOPBACK.fullmatch(url.host) is not None
 
 
 def is_hidden_by(known: Cookie, cookie: Cookie) -> bool:
@@ -229,7 +242,8 @@ def may_send(cookie: Cookie, url: Url, now: float) -> bool:
     """Whether a request to ``url`` carries this cookie of a domain that covers its host (section 5.8.3)."""
     if cookie.value is None or NOT_IN_NAME.search(str(cookie.name)) or NOT_SENT.search(str(cookie.value)):
         return False
-    if cookie.secure and url.scheme != "https":
+    # What the user set for every server is not loopback's own: as in requests it waits for https.
+    if cookie.secure and not (is_trustworthy(url) if cookie.domain else url.scheme == "https"):
         return False
     if cookie.port and str(url.port) not in cookie.port.split(","):
         return False

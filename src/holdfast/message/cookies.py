@@ -29,7 +29,17 @@ from http import cookiejar as stdlib
 from typing import Any, TypeVar, overload
 
 from ..exceptions import InvalidHeader
-from .cookie_rules import NOT_IN_NAME, NOT_SENT, covering, in_line, is_hidden_by, may_send, parse_date, parse_set_cookie
+from .cookie_rules import (
+    NOT_IN_NAME,
+    NOT_SENT,
+    covering,
+    in_line,
+    is_hidden_by,
+    is_trustworthy,
+    may_send,
+    parse_date,
+    parse_set_cookie,
+)
 from .url import Url
 
 Cookie = stdlib.Cookie
@@ -468,7 +478,7 @@ def _trim(jar: stdlib.CookieJar, domain: str) -> None:
 
 
 def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> bool:
-    if url.scheme != "https" and _hides_a_secure_one(jar, cookie, url):
+    if not is_trustworthy(url) and _hides_a_secure_one(jar, cookie, url):
         return False
     policy = _foreign_policy(jar, now)
     return policy is None or bool(policy.set_ok(cookie, _as_urllib(url)))
