@@ -128,6 +128,16 @@ def test_a_cookie_with_a_control_character_is_ignored_wherever_it_stands(byte: i
         ("localhost", "localhost", True),
         ("localhost", "local", False),
         ("co.uk", "co.uk", True),
+        ("com", "com", True),
+        ("com", ".com", True),
+        ("local", "local", True),
+        ("printer.local", "local", False),
+        ("printer.local", "printer.local", True),
+        ("app.localhost", "localhost", False),
+        ("app.localhost", "app.localhost", True),
+        ("printer", "printer.local", False),
+        ("intranet", "local", False),
+        ("com.", "com.", True),
     ],
 )
 def test_a_domain_has_to_cover_the_host_and_be_no_suffix_of_all(host: str, domain: str, kept: bool) -> None:
@@ -136,7 +146,7 @@ def test_a_domain_has_to_cover_the_host_and_be_no_suffix_of_all(host: str, domai
     assert len(jar) == kept
 
 
-@pytest.mark.parametrize("host", ["co.uk", "localhost", "127.0.0.1"])
+@pytest.mark.parametrize("host", ["co.uk", "com", "local", "localhost", "com.", "127.0.0.1"])
 def test_a_domain_as_wide_as_a_suffix_is_for_the_host_only(host: str) -> None:
     jar = received(f"a=1; Domain={host}", url=f"http://{host}/")
     assert sent(jar, f"http://sub.{host}/") is None
@@ -217,7 +227,7 @@ def test_no_secure_cookie_goes_over_http_to_what_only_looks_like_loopback(host: 
     assert len(received("a=1; Secure", url=f"http://{host}/")) == 0
     jar = received("a=1; Secure", url=f"https://{host}/")
     jar.set("own", "1", secure=True)
-    assert sent(jar, f"https://{host}/") == "own=1; a=1"
+    assert sent(jar, f"https://{host}/") == "a=1; own=1"
     assert sent(jar, f"http://{host}/") is None
     received("a=evil", "a=; Max-Age=0", url=f"http://{host}/", jar=jar)
     assert jar["a"] == "1"
@@ -351,6 +361,51 @@ def test_many_domains_do_not_slow_down_a_request() -> None:
 def test_longer_paths_and_older_cookies_go_first() -> None:
     jar = received("a=1; Path=/", "b=2; Path=/x/y", "c=3; Path=/x", "d=4; Path=/", url="http://h.example/x/y")
     assert sent(jar, "http://h.example/x/y") == "b=2; c=3; a=1; d=4"
+
+
+def test_of_cookies_with_equally_long_paths_the_older_goes_first_whatever_their_domains(clock: FakeClock) -> None:
+    url = "http://www.example.com/ab/cd"
+    jar = CookieJar(clock=clock)
+    for line in ("a=1; Domain=example.com; Path=/ab", "b=2; Path=/", "c=3; Path=/ab", "d=4; Domain=example.com; Path=/"):
+        received(line, url=url, jar=jar)
+        clock.advance(1)
+    jar.set("e", "5")
+    assert sent(jar, url) == "a=1; c=3; b=2; d=4; e=5"
+    received("f=6; Path=/", url=url, jar=jar)
+    assert sent(jar, url) == "a=1; c=3; b=2; d=4; e=5; f=6"
+
+
+def test_cookies_of_one_response_go_back_in_its_order() -> None:
+    lines = ("a=1; Domain=example.com", "b=2", "c=3; Domain=example.com", "d=4", "e=5; Domain=www.example.com")
+    for jar in (CookieJar(), cookiejar.CookieJar(), requests.cookies.RequestsCookieJar()):
+        assert sent(received(*lines, jar=jar)) == "a=1; b=2; c=3; d=4; e=5"
+
+
+def test_a_cookie_that_is_replaced_keeps_its_age_and_one_that_is_removed_loses_it() -> None:
+    jar = received("a=1; Domain=example.com", "b=2", "a=3; Domain=example.com")
+    assert sent(jar) == "a=3; b=2"
+    jar.set("a", "4", domain=".example.com")
+    assert sent(jar) == "a=4; b=2"
+    received("a=; Domain=example.com; Max-Age=0", "a=5; Domain=example.com", jar=jar)
+    assert sent(jar) == "b=2; a=5"
+
+
+def test_copies_and_pickles_of_a_jar_keep_the_order() -> None:
+    jar = received("a=1; Domain=example.com", "b=2")
+    for twin in (jar.copy(), own_jar(jar), pickle.loads(pickle.dumps(jar)), merge_cookies(CookieJar(), jar)):
+        received("c=3; Domain=example.com", jar=twin)
+        assert sent(twin) == "a=1; b=2; c=3"
+
+
+def test_the_oldest_cookies_of_a_domain_make_room_whatever_their_paths() -> None:
+    jar = CookieJar()
+    for number in range(MAX_PER_DOMAIN):
+        received(f"c{number}=1; Path=/{number % 2}", url="http://h.example/", jar=jar)
+    received("new=1; Path=/1", url="http://h.example/", jar=jar)
+    assert "c0" not in jar
+    received("newer=1; Path=/0", url="http://h.example/", jar=jar)
+    assert "c1" not in jar
+    assert len(jar) == MAX_PER_DOMAIN
 
 
 def test_a_calls_own_cookies_take_the_place_of_equally_named_ones() -> None:

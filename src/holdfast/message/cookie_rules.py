@@ -4,7 +4,8 @@ The sections are those of RFC 6265bis, which is how browsers read RFC 6265; wher
 jar, no lock and no clock here: ``cookies`` has the jar, and asks.
 
 * Kept: ``parse_set_cookie`` is one field's cookie, or None; ``is_hidden_by`` what http must not touch.
-* Sent: ``covering`` are the domains whose cookies a host gets, ``may_send`` picks among them, ``in_line`` writes them.
+* Sent: ``covering`` are the domains whose cookies a host gets, ``may_send`` picks among them, ``created`` orders them,
+  ``in_line`` writes them.
 
 Bounds: 4096 bytes of name and value, 1024 of an attribute; 150 cookies and 8190 bytes in a request. What exceeds them is
 left out; nothing is raised for what a server did. Everything is linear in what arrived.
@@ -29,6 +30,9 @@ MAX_ATTRIBUTE = 1024
 MAX_LINE = 8190
 MAX_SENT = 150
 MAX_HEADER = 8190
+
+CREATED = "_created"
+_BEFORE_ALL_OTHERS = (float("-inf"), 0)
 
 # RFC 6265bis section 5.6: a cookie with one of these is ignored altogether. A tab may stand around, not in, a value.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
@@ -208,8 +212,8 @@ def is_trustworthy(url: Url) -> bool:
     """Whether Secure cookies may come from ``url`` and go to it: by https; by http only if its host is loopback itself.
 
     Loopback are ``localhost`` and the names below it (RFC 6761 section 6.3), 127.0.0.0/8 as four decimal numbers, and
-    ``[::1]``: without a proxy, what is sent there stays on the machine. Browsers and curl treat the Secure cookies of
-    development servers so. Other spellings of these addresses, such as ``127.1``, count as any other host.
+    ``[::1]``: without a proxy, what is sent there stays on the machine. Browsers treat development servers' Secure
+    cookies so, and curl those of ``localhost``, 127.0.0.1 and ``[::1]``. Other spellings, ``127.1``, are any other host.
     """
     return url.scheme == "https" or _LOOPBACK.fullmatch(url.host) is not None
 
@@ -257,10 +261,20 @@ def path_matches(path: str, allowed: str | None) -> bool:
     return path.startswith(allowed) and (allowed.endswith("/") or path[len(allowed)] == "/")
 
 
+def created(cookie: Cookie) -> tuple[float, int]:
+    """When a jar first got this cookie, and its number among those of one moment; before all others if no jar has said so.
+
+    http.cookiejar keeps no creation-time (section 5.7), so a jar writes it in an attribute of its own, ``CREATED``. Copies
+    and pickles of a cookie have it too, files have not.
+    """
+    moment: tuple[float, int] = getattr(cookie, CREATED, _BEFORE_ALL_OTHERS)
+    return moment
+
+
 def in_line(cookies: list[Cookie]) -> str | None:
     """The value of a Cookie field with these cookies, or with those that there is room for; None without any.
 
-    Longer paths come first (section 5.8.3); among equally long ones the order is that of ``cookies``.
+    Longer paths come first; among equally long ones the order is that of ``cookies``, which is by age (section 5.8.3).
     """
     pairs: list[str] = []
     size = 0

@@ -19,6 +19,7 @@ does without.
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import re
 import threading
@@ -30,9 +31,11 @@ from typing import Any, TypeVar, overload
 
 from ..exceptions import InvalidHeader
 from .cookie_rules import (
+    CREATED,
     NOT_IN_NAME,
     NOT_SENT,
     covering,
+    created,
     in_line,
     is_hidden_by,
     is_trustworthy,
@@ -48,6 +51,8 @@ Jar = TypeVar("Jar", bound=stdlib.CookieJar)
 MAX_FIELDS = 50
 MAX_PER_DOMAIN = 180
 MAX_DOMAINS = 3000
+
+_numbers = itertools.count(1)
 
 
 class CookieConflictError(RuntimeError):
@@ -220,6 +225,12 @@ class CookieJar(stdlib.CookieJar):
         # The base class walks its dictionaries while others change them.
         return iter(_all_cookies(self))
 
+    def set_cookie(self, cookie: Cookie) -> None:
+        """Add a cookie, replacing one of the same name, domain and path; its place among the others is then that one's."""
+        with self._cookies_lock:
+            _set_creation(self, cookie, self.clock())
+            super().set_cookie(cookie)
+
     def get_policy(self) -> stdlib.CookiePolicy:
         """The policy that may refuse cookies."""
         return self._policy
@@ -274,6 +285,16 @@ def _forget(jar: stdlib.CookieJar, cookie: Cookie) -> None:
             paths.pop(cookie.path, None)
         if not paths:
             store._cookies.pop(cookie.domain, None)
+
+
+def _set_creation(jar: stdlib.CookieJar, cookie: Cookie, now: float) -> None:
+    """Note when ``jar`` got this cookie: as old as the one it replaces (RFC 6265bis section 5.7), or as it was in another jar.
+
+    The jar's lock is held.
+    """
+    store: Any = jar
+    replaced = store._cookies.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name, cookie)
+    setattr(cookie, CREATED, getattr(replaced, CREATED, None) or getattr(cookie, CREATED, None) or (now, next(_numbers)))
 
 
 # ------------------------------------------------------------------------------------------ making and merging
@@ -461,20 +482,22 @@ def _store(jar: stdlib.CookieJar, cookie: Cookie, now: float) -> None:
     if cookie.is_expired(int(now)):
         _forget(jar, cookie)
         return
+    _set_creation(jar, cookie, now)  # for jars that are not ours
     jar.set_cookie(cookie)
     _trim(jar, cookie.domain)
 
 
 def _trim(jar: stdlib.CookieJar, domain: str) -> None:
-    """Forget the first cookies of a domain, and the first domains, beyond the bounds."""
+    """Forget the oldest cookies of a domain, and the first domains, beyond the bounds."""
     store: Any = jar
     with store._cookies_lock:
         domains: dict[str, dict[str, dict[str, Cookie]]] = store._cookies
         while len(domains) > MAX_DOMAINS:
             del domains[next(name for name in domains if name not in ("", domain))]
         cookies = [cookie for names in domains.get(domain, {}).values() for cookie in names.values()]
-        for cookie in cookies[: max(len(cookies) - MAX_PER_DOMAIN, 0)]:
-            _forget(jar, cookie)
+        if len(cookies) > MAX_PER_DOMAIN:
+            for cookie in sorted(cookies, key=created)[:-MAX_PER_DOMAIN]:
+                _forget(jar, cookie)
 
 
 def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> bool:
@@ -505,10 +528,11 @@ def cookie_header(jar: stdlib.CookieJar | None, url: Url, own: stdlib.CookieJar 
 
 
 def _to_send(jar: stdlib.CookieJar | None, url: Url) -> list[Cookie]:
+    """The jar's cookies for a request to ``url``, the oldest first."""
     if jar is None:
         return []
     now = getattr(jar, "clock", time.time)()
-    chosen = [cookie for cookie in _of_host(jar, url.host) if may_send(cookie, url, now)]
+    chosen = sorted((cookie for cookie in _of_host(jar, url.host) if may_send(cookie, url, now)), key=created)
     policy = _foreign_policy(jar, now) if chosen else None
     if policy is None:
         return chosen
