@@ -304,6 +304,10 @@ calls("cookies", {
     "set, expired": lambda w: w.r.get(w.at("/set?a=1;%20Max-Age=0")),
     "set, an attribute nobody knows": lambda w: w.r.get(w.at("/set?a=1;%20Foo=bar;%20HttpOnly")),
     "set, without a value": lambda w: w.r.get(w.at("/set?a=")),
+    "set, without an equals sign": lambda w: w.r.get(w.at("/set?a;%20Path=/&b=2&c%20d&%22e%22")),
+    "set, without a name": lambda w: w.r.get(w.at("/set?=a&=&;%20Path=/&%20=b=1")),
+    "set, without an equals sign, expired": lambda w: w.r.get(w.at("/set?a;%20Max-Age=0")),
+    "of a call, None": lambda w: w.r.get(w.at(), cookies={"a": None, "b": "", "c": "3"}),
     "set, secure, over http from loopback": lambda w: w.r.get(w.at("/set?a=1;%20Secure")),
     "set, quoted, with a comma": lambda w: w.r.get(w.at('/set?a="1,%202"')).cookies.get_dict(),
     "set, quoted, with quotes inside": lambda w: w.r.get(w.at('/set?a="%5C"1%5C""')).cookies.get_dict(),
@@ -352,6 +356,16 @@ def _(w: World) -> Any:
         s.get(w.at("/set?a=;%20Max-Age=0"))
         s.get(w.at())
         return s.cookies
+
+
+@call("cookies: without an equals sign, sent again, replaced and removed")
+def _(w: World) -> Any:
+    with w.r.Session() as s:
+        s.get(w.at("/set?a;%20Path=/&b"))
+        s.get(w.at("/set?a=1;%20Path=/"))
+        s.get(w.at())
+        s.get(w.at("/set?a;%20Path=/;%20Max-Age=0&c"))
+        return s.get(w.at()), s.cookies
 
 
 @call("cookies: of one path")

@@ -80,14 +80,51 @@ def sent(jar: Any, url: str = "http://www.example.com/", own: Any = None) -> str
         ("a=1; max-age=x; expires=Thu, 01 Jan 1970 00:00:00 GMT", None),
         ("a=1; max-age=10; expires=Thu, 01 Jan 1970 00:00:00 GMT", "a=1"),
         ("a=1; max-age=" + "9" * 1000, "a=1"),
-        ("a", None),
+        ("a", "a"),
+        (" a b\t; Path=/", "a b"),
+        ('"a"; Secured', '"a"'),
+        ("a; Max-Age=0", None),
+        ("a; Secure", None),
+        ("a; Domain=other.example", None),
+        ("a\tb", None),
+        ("__Host-a", None),
+        ("__secure-a; Secure", None),
         ("=a", None),
+        ("=", None),
+        (" =__Host-a=1", None),
         ("", None),
         (";", None),
+        ("; a=1", None),
     ],
 )
 def test_a_set_cookie_field_is_read_as_by_browsers(line: str | bytes, header: str | None) -> None:
     assert sent(received(line)) == header
+
+
+def test_a_field_without_an_equals_sign_is_a_name_without_a_value_as_in_requests() -> None:
+    jar = received("a; Path=/", "b", "b=1", "c=")
+    assert jar.get_dict() == {"a": None, "b": "1", "c": ""}
+    assert "a" in jar
+    assert sent(jar) == "a; b=1; c="
+    for same in (jar.copy(), own_jar(dict(jar)), pickle.loads(pickle.dumps(jar)), merge_cookies(CookieJar(), jar)):
+        assert sent(same) == "a; b=1; c="
+    assert sent(received("b", "a; Max-Age=0", jar=jar)) == "b; c="
+
+
+def test_a_name_without_a_value_is_a_value_without_a_name_in_files(tmp_path: Path) -> None:
+    path = tmp_path / "cookies.txt"
+    jar = received("a; Max-Age=1000", jar=cookiejar.MozillaCookieJar(str(path)))
+    jar.save()
+    assert path.read_text().endswith("\t\ta\n")
+    again = cookiejar.MozillaCookieJar(str(path))
+    again.load()
+    assert sent(again) == "a"
+
+
+def test_a_secure_cookie_is_not_overwritten_by_http_without_an_equals_sign() -> None:
+    jar = received("sid=1; Secure", url="https://h.example/")
+    received("sid", "sid; Max-Age=0", url="http://h.example/", jar=jar)
+    assert jar["sid"] == "1"
 
 
 @pytest.mark.parametrize("byte", [*range(0x20), 0x7F])
@@ -449,7 +486,7 @@ def test_a_cookie_for_a_port_goes_to_that_port() -> None:
 
 def test_values_that_latin1_has_no_characters_for_go_out_as_utf8() -> None:
     jar = cookiejar_from_dict({"a": "é", "b": "€", "n": 5, "none": None})
-    assert sent(jar) == "a=é; b=" + "€".encode().decode("latin-1") + "; n=5"
+    assert sent(jar) == "a=é; b=" + "€".encode().decode("latin-1") + "; n=5; none"
 
 
 @pytest.mark.parametrize("byte", [*range(0x20), 0x7F, ord(";")])

@@ -62,14 +62,20 @@ _DATE_PARTS = (
 
 
 def parse_set_cookie(line: bytes, url: Url, now: float) -> Cookie | None:
-    """The cookie of one Set-Cookie field received from ``url``, or None if it has to be ignored."""
+    """The cookie of one Set-Cookie field received from ``url``, or None if it has to be ignored.
+
+    A field without ``=``, such as ``Set-Cookie: a; Path=/``, is a cookie named ``a`` with the value None, as in requests
+    and http.cookiejar, and is sent as ``a``. In browsers it is a value without a name (section 5.6), which goes out in the
+    same way, only that a host has room for one of it. RFC 6265 ignores such a field. One that begins with ``=`` is
+    ignored, as in requests and RFC 6265: in browsers it is a value without a name, too, and might read like any cookie.
+    """
     text = line.decode("latin-1")
     if len(text) > MAX_LINE or _CONTROLS.search(text):
         return None
     pair, *rest = text.split(";")
     name, equals, value = pair.partition("=")
     name, value = name.strip(" \t"), value.strip(" \t")
-    if not equals or not name or "\t" in name or "\t" in value or len(name) + len(value) > MAX_COOKIE:
+    if not name or "\t" in name or "\t" in value or len(name) + len(value) > MAX_COOKIE:
         return None
     pairs = _attributes(rest)
     attributes = dict(pairs)  # the last of a name counts: section 5.7
@@ -82,7 +88,7 @@ def parse_set_cookie(line: bytes, url: Url, now: float) -> Cookie | None:
     cookie = Cookie(
         version=0,
         name=name,
-        value=value,
+        value=value if equals else None,
         port=None,
         port_specified=False,
         domain=domain,
@@ -244,7 +250,7 @@ def covering(host: str) -> Iterator[tuple[str, bool]]:
 
 def may_send(cookie: Cookie, url: Url, now: float) -> bool:
     """Whether a request to ``url`` carries this cookie of a domain that covers its host (section 5.8.3)."""
-    if cookie.value is None or NOT_IN_NAME.search(str(cookie.name)) or NOT_SENT.search(str(cookie.value)):
+    if NOT_IN_NAME.search(str(cookie.name)) or NOT_SENT.search(str(cookie.value)):
         return False
     # What the user set for every server is not loopback's own: as in requests it waits for https.
     if cookie.secure and not (is_trustworthy(url) if cookie.domain else url.scheme == "https"):
@@ -291,7 +297,7 @@ def _path_length(cookie: Cookie) -> int:
 
 
 def _pair(cookie: Cookie) -> str:
-    text = f"{cookie.name}={cookie.value}"
+    text = str(cookie.name) if cookie.value is None else f"{cookie.name}={cookie.value}"
     try:
         text.encode("latin-1")
     except UnicodeEncodeError:

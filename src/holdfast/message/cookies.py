@@ -305,7 +305,7 @@ def create_cookie(name: str, value: Any, **kwargs: Any) -> Cookie:
 
     Args:
         name: its name.
-        value: its value; None or what ``str()`` makes of it is sent.
+        value: its value, of which the ``str()`` is sent; with None the name is sent alone, as in requests.
         kwargs: ``domain`` (default ``""``: every server), ``path`` (``"/"``), ``secure`` (False), ``expires`` (seconds
             since 1970, or None), ``port``, ``version``, ``discard``, ``comment``, ``comment_url``, ``rest``,
             ``rfc2109``.
