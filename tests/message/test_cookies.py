@@ -289,6 +289,19 @@ def test_http_neither_overwrites_hides_nor_removes_a_secure_cookie(line: str) ->
     assert len(jar) == 2
 
 
+def test_http_does_not_hide_the_secure_cookie_of_a_host_below_it() -> None:
+    jar = received("a=1; Secure", url="https://www.example.com/")
+    received("a=2; Secure; Domain=deep.example.com", url="https://x.deep.example.com/", jar=jar)
+    received("a=evil; Domain=example.com", url="http://example.com/", jar=jar)
+    received("a=evil; Domain=example.com", url="http://other.example.com/", jar=jar)
+    assert sent(jar, "http://www.example.com/") is None
+    assert sorted(jar.values()) == ["1", "2"]
+    received("a=3", url="http://example.com/", jar=jar)
+    received("b=4; Domain=example.com", "a=5; Domain=other.example.com", url="http://other.example.com/", jar=jar)
+    received("a=6; Domain=anexample.com", url="http://anexample.com/", jar=jar)
+    assert sorted(jar.values()) == ["1", "2", "3", "4", "5", "6"]
+
+
 @pytest.mark.parametrize(
     ("line", "url", "kept"),
     [

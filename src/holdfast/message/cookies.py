@@ -508,7 +508,19 @@ def _may_set(jar: stdlib.CookieJar, cookie: Cookie, url: Url, now: float) -> boo
 
 
 def _hides_a_secure_one(jar: stdlib.CookieJar, cookie: Cookie, url: Url) -> bool:
-    return any(is_hidden_by(known, cookie) for known in _of_host(jar, url.host))
+    """Whether a host would get ``cookie`` in place of, or beside, a Secure one of that name (RFC 6265bis section 5.7)."""
+    known = _of_host(jar, url.host)
+    if cookie.domain_specified:
+        known += _below(jar, cookie.domain, cookie.name)
+    return any(is_hidden_by(each, cookie) for each in known)
+
+
+def _below(jar: stdlib.CookieJar, dotted: str, name: str) -> list[Cookie]:
+    """The cookies of this name of all domains that end with ``dotted``: only for http is every domain looked at."""
+    store: Any = jar
+    with store._cookies_lock:
+        of_paths = [paths for domain, paths in store._cookies.items() if domain.endswith(dotted)]
+        return [names[name] for paths in of_paths for names in paths.values() if name in names]
 
 
 # -------------------------------------------------------------------------------------------------- what is sent
