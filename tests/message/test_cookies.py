@@ -440,11 +440,32 @@ def test_a_cookie_that_is_replaced_keeps_its_age_and_one_that_is_removed_loses_i
     assert sent(jar) == "b=2; a=5"
 
 
+def test_what_was_in_a_plain_jar_before_goes_first_and_so_does_what_replaces_it() -> None:
+    jar = cookiejar.CookieJar()
+    jar.set_cookie(create_cookie("a", "1"))
+    jar.set_cookie(create_cookie("b", "2", domain=".example.com"))
+    received("c=3", jar=jar)
+    assert sent(jar) == "a=1; b=2; c=3"
+    received("b=4; Domain=example.com", jar=jar)
+    assert sent(jar) == "a=1; b=4; c=3"
+
+
 def test_copies_and_pickles_of_a_jar_keep_the_order() -> None:
-    jar = received("a=1; Domain=example.com", "b=2")
+    jar = received("a=1; Domain=example.com", "b=2", "c=3; Domain=example.com")
     for twin in (jar.copy(), own_jar(jar), pickle.loads(pickle.dumps(jar)), merge_cookies(CookieJar(), jar)):
-        received("c=3; Domain=example.com", jar=twin)
-        assert sent(twin) == "a=1; b=2; c=3"
+        received("d=4; Domain=example.com", jar=twin)
+        assert sent(twin) == "a=1; b=2; c=3; d=4"
+
+
+def test_of_two_jars_cookies_the_older_goes_first_whichever_was_read_before(clock: FakeClock) -> None:
+    early = clock()
+    new = received("new=1", jar=CookieJar(clock=lambda: early + 1))
+    old = received("old=1; Domain=example.com", jar=CookieJar(clock=lambda: early))
+    for jars in ((new, old), (old, new)):
+        merged: Any = CookieJar(clock=clock)
+        for jar in jars:
+            merged.update(jar)
+        assert sent(merged) == "old=1; new=1"
 
 
 def test_the_oldest_cookies_of_a_domain_make_room_whatever_their_paths() -> None:

@@ -293,8 +293,9 @@ def _set_creation(jar: stdlib.CookieJar, cookie: Cookie, now: float) -> None:
     The jar's lock is held.
     """
     store: Any = jar
-    replaced = store._cookies.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name, cookie)
-    setattr(cookie, CREATED, getattr(replaced, CREATED, None) or getattr(cookie, CREATED, None) or (now, next(_numbers)))
+    replaced = store._cookies.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name)
+    moment = getattr(cookie, CREATED, None) if replaced is None else created(replaced)
+    setattr(cookie, CREATED, moment or (now, next(_numbers)))
 
 
 # ------------------------------------------------------------------------------------------ making and merging
