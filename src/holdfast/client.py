@@ -294,11 +294,15 @@ class Client:
             RequestException: one of those drawn in ``holdfast.exceptions``.
             ValueError: an argument makes no sense. Nothing was sent.
         """
-        if self._is_overridden:
+        plain = not (params or data or headers or cookies or files or auth or hooks) and json is None
+        prepared = self._plain(method, url) if plain and not self._is_overridden else None
+        if prepared is None:
             asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
+            prepared = self.prepare_request(asked)
+        if self._is_overridden:
             own = {"retries": retries, "on_informational": on_informational}  # requests has no such thing to pass on
             return self.send(
-                self.prepare_request(asked),
+                prepared,
                 timeout=self._timeouts if timeout is UNSET else timeout,
                 allow_redirects=allow_redirects,
                 proxies=proxies,
@@ -307,23 +311,7 @@ class Client:
                 cert=cert,
                 **{name: value for name, value in own.items() if value is not UNSET and value is not None},
             )
-        plain = not (params or data or headers or cookies or files or auth or hooks) and json is None
-        prepared = self._plain(method, url) if plain else None
-        if prepared is None:
-            asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
-            prepared = self.prepare_request(asked)
-        settings = CallSettings(
-            self._timeouts if timeout is UNSET else Timeouts.of(timeout),  # type: ignore[arg-type]
-            self.verify if verify is None else verify,
-            self.cert if cert is None else cert,
-            self.stream if stream is None else stream,
-            self.retries if retries is UNSET else Retries.of(retries),  # type: ignore[arg-type]
-            on_informational,
-            proxies,
-            self.max_redirects,
-            self.secret_headers,
-            self.max_decoded,
-        )
+        settings = self._settings(timeout, verify, cert, stream, retries, on_informational, proxies)
         return Call(self._services, settings, self._jar_for_call).run(prepared, allow_redirects)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
@@ -336,21 +324,33 @@ class Client:
         """
         if not isinstance(request, PreparedRequest):
             raise ValueError("You can only send PreparedRequests.")
-        timeout = kwargs.get("timeout", UNSET)
-        verify, cert, stream = (kwargs.get(name) for name in ("verify", "cert", "stream"))
-        settings = CallSettings(
+        settings = self._settings(
+            kwargs.get("timeout", UNSET),
+            kwargs.get("verify"),
+            kwargs.get("cert"),
+            kwargs.get("stream"),
+            kwargs.get("retries", UNSET),
+            kwargs.get("on_informational"),
+            kwargs.get("proxies", self.proxies),  # over the environment's, in requests too
+        )
+        return Call(self._services, settings, self._jar_for_call).run(request, kwargs.get("allow_redirects", True))
+
+    def _settings(
+        self, timeout: Any, verify: Verify, cert: Cert, stream: bool | None, retries: Any, on_informational: Any, proxies: Any
+    ) -> CallSettings:
+        """The settings of a call: its own, and the client's where it says nothing."""
+        return CallSettings(
             self._timeouts if timeout is UNSET else Timeouts.of(timeout),
             self.verify if verify is None else verify,
             self.cert if cert is None else cert,
             self.stream if stream is None else stream,
-            Retries.of(kwargs["retries"]) if "retries" in kwargs else self.retries,
-            kwargs.get("on_informational"),
-            kwargs.get("proxies", self.proxies),  # over the environment's, in requests too
+            self.retries if retries is UNSET else Retries.of(retries),
+            on_informational,
+            proxies,
             self.max_redirects,
             self.secret_headers,
             self.max_decoded,
         )
-        return Call(self._services, settings, self._jar_for_call).run(request, kwargs.get("allow_redirects", True))
 
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: bool | None, verify: Verify, cert: Cert
