@@ -20,6 +20,7 @@ from tests.server import Server, echo, ok, redirect, replies
 def server(no_leaks: None) -> Iterator[Server]:
     with Server(echo) as running:
         yield running
+        holdfast.configure()
         holdfast.close()
 
 
@@ -86,13 +87,69 @@ def test_close_closes_and_the_next_call_opens_again(server: Server) -> None:
 
 def test_configure_sets_what_the_module_level_calls_use(server: Server) -> None:
     holdfast.configure(limits=holdfast.Limits(max_connections_per_origin=3), timeout=7)
-    try:
-        holdfast.get(server.url("/"))
+    holdfast.get(server.url("/"))
 
-        assert api.shared_client().limits.max_connections_per_origin == 3
-        assert api.shared_client().timeout.read == 7
-    finally:
+    assert api.shared_client().limits.max_connections_per_origin == 3
+    assert api.shared_client().timeout.read == 7
+
+
+def test_what_was_configured_holds_after_close(server: Server) -> None:
+    holdfast.configure(headers={"X-Mine": "1"}, max_decoded=10, secret_headers=["X-Mine"])
+    holdfast.close()
+    holdfast.get(server.url("/"))
+
+    client = api.shared_client()
+    assert server.requests[0].get("X-Mine") == "1"
+    assert (client.max_decoded, client.secret_headers) == (10, frozenset({"x-mine"}))
+
+
+def test_configuring_nothing_is_the_way_back(server: Server) -> None:
+    holdfast.configure(headers={"X-Mine": "1"})
+    holdfast.configure()
+    holdfast.get(server.url("/"))
+
+    assert server.requests[0].get("X-Mine") == ""
+
+
+def test_cookies_that_were_configured_go_with_every_call_and_what_servers_set_lives_for_one(no_leaks: None) -> None:
+    with Server(replies(*[ok(b"", "Set-Cookie: theirs=1")] * 2)) as server:
+        holdfast.configure(cookies={"ours": "1"})
+        holdfast.get(server.url("/"))
+        holdfast.get(server.url("/"))
+        holdfast.configure()
         holdfast.close()
+
+        assert [request.get("Cookie") for request in server.requests] == ["ours=1", "ours=1"]
+
+
+def test_a_call_that_has_sent_nothing_begins_again_when_another_thread_closes_the_client_it_took(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = api.shared_client()
+
+    def close_once() -> holdfast.Client:
+        monkeypatch.undo()
+        holdfast.close()  # as another thread would, between taking the client and asking it
+        return taken
+
+    monkeypatch.setattr(api, "shared_client", close_once)
+
+    assert holdfast.post(server.url("/"), b"x").ok
+    assert len(server.requests) == 1
+
+
+def test_a_call_that_was_answered_once_does_not_begin_again(no_leaks: None) -> None:
+    """The POST was redirected, and the client closed on the way: a second POST would be executed twice."""
+
+    def closing(response: holdfast.Response, **_: object) -> None:
+        holdfast.close()
+
+    with Server(replies(redirect("/next", status=307))) as server:
+        with pytest.raises(holdfast.ClientClosed) as caught:
+            holdfast.post(server.url("/"), b"x", hooks={"response": closing})
+
+        assert caught.value.may_have_executed
+        assert len(server.requests) == 1
 
 
 def test_configure_with_a_mistake_leaves_everything_as_it_was(server: Server) -> None:

@@ -290,12 +290,14 @@ def test_proxies_and_params_may_be_changed_in_place_while_a_request_is_prepared(
 
 def test_what_is_configured_counts_whoever_calls_meanwhile(no_leaks: None) -> None:
     """The old client was taken away and the new one put there in two steps: a call in between put one with usual settings there."""
-    for meanwhile in at_every_step(holdfast.stats, "api.py:configure", "api.py:_share", "api.py:close"):
+    for meanwhile in at_every_step(holdfast.stats, "api.py:configure", "api.py:_make", "api.py:close"):
+        holdfast.configure()
         holdfast.close()
         with meanwhile:
             holdfast.configure(timeout=7)
 
         assert shared_client().timeout.read == 7
+    holdfast.configure()
     holdfast.close()
 
 

@@ -104,6 +104,8 @@ def test_the_environment_says_where_netrc_is(home: Path, monkeypatch: pytest.Mon
     assert found("http://a.example/") == ("other", "p")
     monkeypatch.setenv("NETRC", str(home / "missing"))
     assert found("http://a.example/") is None
+    monkeypatch.setenv("NETRC", "")
+    assert found("http://a.example/") is None, "an empty name is no file: ~/.netrc is not asked"
 
 
 def test_netrc_is_read_again_when_it_changed_and_only_then(home: Path) -> None:
