@@ -106,7 +106,7 @@ def test_a_post_that_becomes_a_get_keeps_nothing_of_its_body() -> None:
     for data in (b"abc", generator(), {"a": "1"}):
         following = follow(asked("POST", data=data, headers=headers), "/x", 303)
         assert following.headers.multi_items() == [("Accept", "a/b")]
-        assert (following.method, following.body, following.content) == ("GET", None, None)
+        assert (following.method, following.body, following.payload) == ("GET", None, None)
 
 
 def test_a_chunked_body_named_by_the_user_goes_along_or_leaves_nothing() -> None:
@@ -120,18 +120,18 @@ def test_a_body_is_sent_again_from_its_start(status: int) -> None:
     file = io.BytesIO(b"skipped-whole body")
     file.seek(8)
     request = asked("PUT", data=file)
-    assert request.content is not None
-    assert b"".join(request.content.chunks()) == b"whole body"
+    assert request.payload is not None
+    assert b"".join(request.payload.chunks()) == b"whole body"
     following = follow(request, "/x", status)
-    assert following.content is request.content
+    assert following.payload is request.payload
     assert file.tell() == 8
-    assert b"".join(request.content.chunks()) == b"whole body"
+    assert b"".join(request.payload.chunks()) == b"whole body"
 
 
 def test_a_body_that_was_consumed_and_gives_its_bytes_once_is_an_error() -> None:
     request = asked("POST", data=generator())
-    assert request.content is not None
-    next(request.content.chunks())
+    assert request.payload is not None
+    next(request.payload.chunks())
     response = moved(request, "/x", status=307)
     with pytest.raises(UnrewindableBodyError) as caught:
         next_request(request, response, SECRET_HEADERS)

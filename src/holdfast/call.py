@@ -208,7 +208,7 @@ class Call:
         return self._rewound(request)
 
     def _rewound(self, request: PreparedRequest) -> bool:
-        body: Body | None = request.content
+        body: Body | None = request.payload
         if body is None or not body.consumed:
             return True
         if body.replayable:

@@ -164,8 +164,8 @@ def _choose_body(following: PreparedRequest, status: int) -> None:
         following.set_body(None)
         if following.method in _CONTENT_HAS_NO_MEANING:
             following.headers["Content-Length"] = None
-    elif following.content is not None:
-        following.content.rewind()
+    elif following.payload is not None:
+        following.payload.rewind()
 
 
 def _drop(following: PreparedRequest, names: Collection[str]) -> None:

@@ -81,7 +81,7 @@ class Transport:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
         """
         event = self._event(request, route)
-        body = request.content
+        body = request.payload
         resends = lost_fresh = 0
         while True:
             lease = self._acquire(request, route, timeouts, deadline, resends > 0)
@@ -237,7 +237,7 @@ def _idempotent(request: PreparedRequest) -> bool:
 
 
 def _replayable(request: PreparedRequest) -> bool:
-    body = request.content
+    body = request.payload
     return body is None or not body.consumed or body.replayable
 
 

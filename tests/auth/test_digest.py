@@ -162,7 +162,7 @@ class DigestServer:
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         self.seen.append(request)
         self.kwargs.append(kwargs)
-        body = b"".join(request.content.chunks()) if request.content is not None else b""
+        body = b"".join(request.payload.chunks()) if request.payload is not None else b""
         self.bodies.append(body)
         given = request.headers.get("Authorization")
         if given is None or not self.is_right(request, given, body):

@@ -89,7 +89,7 @@ def test_a_stream_is_shown_as_the_object_the_user_gave() -> None:
 
 def test_a_streamed_form_is_shown_as_the_body_that_holds_it() -> None:
     request = prepared("POST", files={"f": io.BytesIO(b"x")})
-    assert request.body is request.content
+    assert request.body is request.payload
 
 
 def test_preparing_takes_nothing_of_a_generator() -> None:
@@ -209,9 +209,9 @@ def test_a_user_may_ask_for_chunks() -> None:
 def test_a_users_content_length_holds_a_generator_to_it() -> None:
     request = prepared("POST", headers={"Content-Length": "99"}, data=generator())
     assert request.headers.multi_items() == [("Content-Length", "99")]
-    assert request.content is not None
+    assert request.payload is not None
     with pytest.raises(InvalidRequest, match="99"):
-        list(request.content.chunks())
+        list(request.payload.chunks())
 
 
 def test_framing_spoilt_after_preparing_is_found_before_sending() -> None:
@@ -370,7 +370,7 @@ def test_a_copy_shares_nothing_that_changes_but_the_body() -> None:
     request = prepared("POST", data=b"abc", cookies={"a": "1"}, hooks={"response": one}, headers={"A": "1"})
     twin = request.copy()
     assert shown(twin) == shown(request)
-    assert twin.content is request.content
+    assert twin.payload is request.payload
     twin.headers["A"] = "2"
     twin.register_hook("response", two)
     assert twin.cookies is not None

@@ -128,8 +128,8 @@ class HTTPDigestAuth(AuthBase):
     def _answer(self, request: PreparedRequest, challenged: Response, kwargs: dict[str, Any]) -> Response:
         again = request.copy()
         try:
-            if again.content is not None:
-                again.content.rewind()
+            if again.payload is not None:
+                again.payload.rewind()
         except RequestException as error:
             error.request, error.response = request, challenged
             raise
@@ -355,14 +355,14 @@ def _hashed(algorithm: str, pieces: Iterable[bytes]) -> str:
 
 
 def _can_hash_body(challenge: Challenge, request: PreparedRequest) -> bool:
-    content = request.content
-    return challenge.qop != "auth-int" or content is None or content.data is not None or content.replayable
+    payload = request.payload
+    return challenge.qop != "auth-int" or payload is None or payload.data is not None or payload.replayable
 
 
 def _body_pieces(request: PreparedRequest) -> Iterator[bytes]:
-    if request.content is not None:
-        yield from request.content.chunks()
-        request.content.rewind()
+    if request.payload is not None:
+        yield from request.payload.chunks()
+        request.payload.rewind()
 
 
 def _settle(response: Response) -> None:

@@ -166,7 +166,7 @@ class PreparedRequest(_Hooked):
         method: the verb, upper case.
         parsed: the URL; ``url`` is its text, and setting ``url`` parses again.
         headers: the fields that go out. Host is added when sending, unless the user gave one.
-        content: the body, or None. ``body`` shows it as requests does.
+        payload: the body, or None. ``body`` shows it as requests does.
         cookies: the jar of this one call's ``cookies=``, or None.
         jar: the client's cookie jar, or None. Read whenever the Cookie header is computed.
         auth_origin: the (scheme, host, port) that challenges may be answered for; None: no challenge is answered.
@@ -181,12 +181,12 @@ class PreparedRequest(_Hooked):
         "_framing",
         "_stream",
         "auth_origin",
-        "content",
         "cookies",
         "headers",
         "jar",
         "method",
         "parsed",
+        "payload",
         "signer",
     )
 
@@ -195,7 +195,7 @@ class PreparedRequest(_Hooked):
     def __init__(self) -> None:
         self.method = ""
         self.headers = Headers()
-        self.content: Body | None = None
+        self.payload: Body | None = None
         self.cookies: OwnJar | None = None
         self.jar: CookieJar | None = None
         self.auth_origin: tuple[str, str, int] | None = None
@@ -306,38 +306,38 @@ class PreparedRequest(_Hooked):
         self.set_body(None if nothing else make_body(data, json, files))
         self._remember(None if files else data)
 
-    def set_body(self, content: Body | None) -> None:
-        """Send ``content``; set Content-Type unless there is one, and Content-Length or Transfer-Encoding.
+    def set_body(self, payload: Body | None) -> None:
+        """Send ``payload``; set Content-Type unless there is one, and Content-Length or Transfer-Encoding.
 
         Raises:
             InvalidRequest: the user's framing fields contradict the body or each other.
         """
-        self.content = content
+        self.payload = payload
         self._set_framing()
-        if content is not None and content.content_type is not None and "Content-Type" not in self.headers:
-            self.headers["Content-Type"] = content.content_type
+        if payload is not None and payload.content_type is not None and "Content-Type" not in self.headers:
+            self.headers["Content-Type"] = payload.content_type
 
     @property
     def body(self) -> Any:
         """The body as requests shows it: bytes, text of a form, the user's own stream object, or None."""
-        content = self.content
-        if content is None:
+        payload = self.payload
+        if payload is None:
             return None
-        if self._stream is not None or content.data is None:
-            return content if self._stream is None else self._stream
-        is_text = self._body_was_text or content.content_type == FORM
-        return content.data.decode() if is_text else content.data
+        if self._stream is not None or payload.data is None:
+            return payload if self._stream is None else self._stream
+        is_text = self._body_was_text or payload.content_type == FORM
+        return payload.data.decode() if is_text else payload.data
 
     @body.setter
     def body(self, value: Any) -> None:
-        self.content = value if isinstance(value, Body) else make_body(value)
+        self.payload = value if isinstance(value, Body) else make_body(value)
         self._remember(value)
         self._set_framing()
 
     def _remember(self, given: Any) -> None:
         self._body_was_text = isinstance(given, str)
         # The stream itself, for whoever asks for it; not what was encoded into bytes already.
-        is_stream = self.content is not None and (self.content.data is None or hasattr(given, "read"))
+        is_stream = self.payload is not None and (self.payload.data is None or hasattr(given, "read"))
         self._stream = given if is_stream else None
 
     def prepare_content_length(self, body: Any = None) -> None:
@@ -359,10 +359,10 @@ class PreparedRequest(_Hooked):
 
     def _true_framing(self) -> tuple[str, str]:
         """The field that frames the body, and its value; empty if none is needed."""
-        if self.content is not None:
+        if self.payload is not None:
             # As requests: a body that was given and turns out empty goes out chunked, like one of unknown length. Only
             # where nothing was given is it Content-Length: 0.
-            length = self.content.length
+            length = self.payload.length
             return ("Content-Length", str(length)) if length else ("Transfer-Encoding", "chunked")
         # RFC 9110 section 8.6: a user agent SHOULD send Content-Length when the method anticipates content.
         return ("", "") if self.method in _NO_BODY_EXPECTED else ("Content-Length", "0")
@@ -389,10 +389,10 @@ class PreparedRequest(_Hooked):
         # isdigit() alone takes digits of other scripts, and int() takes '+5', ' 5' and '5_0'.
         if not (given.isascii() and given.isdigit() and len(given) <= 19):
             raise InvalidRequest("Content-Length must be a decimal number of bytes; leave the header out")
-        content = self.content
-        length = 0 if content is None else content.length
-        if length is None and content is not None:
-            content.length = int(given)  # the user knows better; the body keeps count and holds them to it
+        payload = self.payload
+        length = 0 if payload is None else payload.length
+        if length is None and payload is not None:
+            payload.length = int(given)  # the user knows better; the body keeps count and holds them to it
         elif length != int(given):
             raise InvalidRequest(f"Content-Length says {int(given)} bytes, the body has {length}; leave the header out")
 
@@ -443,7 +443,7 @@ class PreparedRequest(_Hooked):
         twin = PreparedRequest.__new__(PreparedRequest)
         twin.method = self.method
         twin.headers = self.headers.copy()
-        twin.content = self.content
+        twin.payload = self.payload
         twin.cookies = None if self.cookies is None else self.cookies.copy()
         twin.jar = self.jar
         twin.auth_origin = self.auth_origin
@@ -461,7 +461,7 @@ class PreparedRequest(_Hooked):
 
     def __getstate__(self) -> dict[str, Any]:
         # For the record, not for sending again: hooks, signers and open files do not travel between processes.
-        body = None if self.content is None else self.content.data
+        body = None if self.payload is None else self.payload.data
         return {"method": self.method, "url": self.url, "headers": self.headers, "body": body}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -470,7 +470,7 @@ class PreparedRequest(_Hooked):
         if state["url"] is not None:
             self.url = state["url"]
         self.headers = state["headers"]
-        self.content = make_body(state["body"])
+        self.payload = make_body(state["body"])
 
     def __repr__(self) -> str:
         return f"<PreparedRequest [{self.method}]>"
