@@ -22,7 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.exceptions import InvalidJSONError, InvalidRequest, UnrewindableBodyError
-from holdfast.message.body import FORM, PIECE, Body, BytesBody, FileBody, make_body
+from holdfast.message.body import Body, BytesBody, FileBody
+from holdfast.message.content import FORM, make_body
+from holdfast.message.pieces import PIECE
 
 
 def made(data: Any = None, **kw: Any) -> Body:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from holdfast.exceptions import InvalidHeader
-from holdfast.message.headers import SECRET_VALUES, Headers
+from holdfast.message.fields import SECRET_VALUES
+from holdfast.message.headers import Headers
 
 RAW = [(b"Set-Cookie", b"a=1"), (b"Date", b"now"), (b"set-cookie", b"b=2"), (b"X-Latin", b"\xe9")]
 

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.exceptions import InvalidHeader, InvalidRequest, UnrewindableBodyError
-from holdfast.message.body import PIECE, make_body
+from holdfast.message.content import make_body
 from holdfast.message.multipart import MultipartBody, guess_filename
+from holdfast.message.pieces import PIECE
 
 
 def sent(body: MultipartBody) -> bytes:

@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from holdfast.exceptions import InvalidHeader, InvalidRequest, MissingSchema
-from holdfast.message.body import BytesBody, make_body
+from holdfast.message.body import BytesBody
+from holdfast.message.content import make_body
 from holdfast.message.cookies import CookieJar
 from holdfast.message.request import PreparedRequest, Request, basic_authorization
 

@@ -14,21 +14,14 @@ from __future__ import annotations
 
 import codecs
 import io
-import json as _json
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
-from urllib.parse import urlencode
 
-from ..exceptions import InvalidJSONError, InvalidRequest, UnrewindableBodyError, WrongType
-
-PIECE = 64 * 1024
-FORM = "application/x-www-form-urlencoded"
-
-# One encoder for all: json.dumps() builds a new one at every call that changes a default.
-_dump_json = _json.JSONEncoder(allow_nan=False).encode
+from ..exceptions import InvalidRequest, UnrewindableBodyError, WrongType
+from .pieces import PIECE, as_bytes, counted
 
 
 class Body(ABC):
@@ -68,7 +61,7 @@ class Body(ABC):
         """
         self.rewind()
         self.consumed = True
-        yield from _counted(self._pieces(), self.length)
+        yield from counted(self._pieces(), self.length)
 
     def rewind(self) -> None:
         """Go back to where the body stood when it was made.
@@ -199,71 +192,7 @@ class FileBody(Body):
         return f"FileBody of {_describe(self._file)}"
 
 
-# ---------------------------------------------------------------------------------------- what the user meant
-
-
-def make_body(data: Any = None, json: Any = None, files: Any = None) -> Body | None:
-    """The Body that requests' ``data=``, ``json=`` and ``files=`` mean together, or None for no body.
-
-    ``files`` makes a multipart form, with ``data`` as its fields; ``json`` counts only if there is neither a file
-    nor any data; everything else is ``data``: bytes and str as they are (str in UTF-8), a dict or a list of pairs
-    as a form, a list of bytes, a file, or an iterable of bytes.
-
-    Raises:
-        InvalidRequest: ``data`` is of a kind that has no bytes, is str together with ``files``, or a closed file.
-        InvalidJSONError: ``json`` holds NaN, Infinity or a circle.
-        TypeError: ``json`` holds an object that the json module cannot write.
-        NotImplementedError: ``files`` together with a streamed ``data``.
-        UnrewindableBodyError: ``data`` is a generator that has ended.
-    """
-    if files:
-        from .multipart import MultipartBody
-
-        return MultipartBody(_form_fields_only(data), files)
-    if _is_nothing(data):
-        return None if json is None else _json_body(json)
-    return _data_body(data)
-
-
-def _is_nothing(data: Any) -> bool:
-    # Not just `not data`: the truth of an array is an error, that of a file or an empty-looking stream means nothing.
-    return data is None or (isinstance(data, (str, bytes, bytearray, list, tuple, Mapping)) and not data)
-
-
-def _form_fields_only(data: Any) -> Any:
-    if isinstance(data, (str, bytes)):
-        raise InvalidRequest("Data must not be a string. With files=, data= is the form's fields: a dict or pairs")
-    if data is None or isinstance(data, (list, tuple, Mapping)):
-        return data
-    raise NotImplementedError("Streamed bodies and files are mutually exclusive.")
-
-
-def _json_body(value: Any) -> Body:
-    try:
-        text = _dump_json(value)
-    except ValueError as error:
-        raise InvalidJSONError(f"json= has no JSON form: {error}") from error
-    return BytesBody(text.encode("ascii"), "application/json")
-
-
-def _data_body(data: Any) -> Body:
-    if isinstance(data, (str, bytes, bytearray, memoryview)):
-        return BytesBody(as_bytes(data))
-    if isinstance(data, Mapping):
-        return _form_body(data.items())
-    if isinstance(data, (list, tuple)):
-        return _list_body(data)
-    return stream_body(data)
-
-
-def _list_body(data: list[Any] | tuple[Any, ...]) -> Body:
-    if isinstance(data[0], (bytes, bytearray, memoryview)):
-        return PiecesBody(data)
-    return _form_body(data)
-
-
-def _form_body(pairs: Iterable[Any]) -> Body:
-    return BytesBody(urlencode(list(form_pairs(pairs)), doseq=True).encode("ascii"), FORM)
+# ---------------------------------------------------------------------------------------- what the user gave
 
 
 def form_pairs(pairs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -339,47 +268,6 @@ def _text_file_body(file: Any) -> Body:
             "are meant; open it with mode 'rb'"
         )
     return FileBody(file.buffer, start)
-
-
-# ---------------------------------------------------------------------------------------- pieces
-
-
-def as_bytes(piece: Any) -> bytes:
-    """The bytes of one piece of a body: bytes-like as it is, str in UTF-8.
-
-    Raises:
-        InvalidRequest: neither, or a str that UTF-8 cannot hold.
-    """
-    if isinstance(piece, bytes):
-        return piece
-    if isinstance(piece, str):
-        try:
-            return piece.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InvalidRequest(
-                f"text of the body cannot be encoded: lone surrogate U+{ord(piece[error.start]):04X} at character "
-                f"{error.start} of {len(piece)}; encode it to bytes yourself"
-            ) from error
-    if isinstance(piece, (bytearray, memoryview)):
-        return bytes(piece)
-    raise InvalidRequest(f"a body is made of bytes or str, but a piece of it is of type {type(piece).__name__}")
-
-
-def _counted(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
-    """``pieces`` as bytes, cut to at most 64 KiB, as long as they keep the promise that ``length`` is."""
-    sent = 0
-    for raw in pieces:
-        piece = as_bytes(raw)
-        sent += len(piece)
-        if length is not None and sent > length:
-            raise InvalidRequest(f"the body is longer than its length: {sent} bytes or more, {length} were announced")
-        if 0 < len(piece) <= PIECE:
-            yield piece
-        else:
-            for start in range(0, len(piece), PIECE):
-                yield piece[start : start + PIECE]
-    if length is not None and sent < length:
-        raise InvalidRequest(f"the body is shorter than its length: it ended after {sent} of {length} announced bytes")
 
 
 # ---------------------------------------------------------------------------------------- lengths and places

@@ -21,12 +21,12 @@ came off the wire are not even decoded before somebody looks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import count
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from ..exceptions import InvalidHeader
+from .fields import SECRET_VALUES, cut, encode_name, encode_value
 
 Text = str | bytes
 HeaderTypes = Mapping[str, Any] | Mapping[bytes, Any] | Iterable[tuple[Text, Any]] | None
@@ -34,29 +34,7 @@ _Field = tuple[int, str, str]
 Kind = TypeVar("Kind", bound="Headers")
 _Store = dict[str, tuple[_Field, ...]]
 
-SECRET_VALUES = frozenset(
-    (
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "cookie2",
-        "set-cookie",
-        "set-cookie2",
-        "api-key",
-        "x-api-key",
-        "x-auth-token",
-        "x-csrf-token",
-        "x-amz-security-token",
-    )
-)
-"""Lower-case names whose values ``repr()`` does not show."""
-
 _ticks = count(1)
-# RFC 9110 section 5.6.2: token = 1*tchar.
-_NOT_TCHAR = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-# RFC 9110 section 5.5: field-value = *field-content of VCHAR and obs-text, with SP and HTAB between them.
-_NOT_IN_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-_BLANK = (" ", "\t")
 
 
 class Headers(MutableMapping[str, str]):
@@ -244,7 +222,7 @@ class Headers(MutableMapping[str, str]):
             InvalidHeader: a name is not a token (RFC 9110 section 5.1); a value holds a control character other than
                 a tab, begins or ends with whitespace, or is not ISO-8859-1 (section 5.5).
         """
-        return [(_encode_name(name), _encode_value(name, value)) for _, name, value in self._fields()]
+        return [(encode_name(name), encode_value(name, value)) for _, name, value in self._fields()]
 
 
 def _snapshot(store: _Store) -> list[tuple[_Field, ...]]:
@@ -296,7 +274,7 @@ def _value(name: Text, given: Text) -> str:
     if isinstance(given, (str, bytes)):
         return _text(given, "value")
     raise InvalidHeader(
-        f"header {_cut(_text(name, 'name'))}: the value must be str or bytes, not {type(given).__name__};"
+        f"header {cut(_text(name, 'name'))}: the value must be str or bytes, not {type(given).__name__};"
         " to repeat a field use add()"
     )
 
@@ -308,52 +286,3 @@ def _pairs(source: Any) -> Iterator[tuple[Text, Any]]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise InvalidHeader(f"headers must be (name, value) pairs, one of them is {type(pair).__name__}")
         yield pair[0], pair[1]
-
-
-def _encode_name(name: str) -> bytes:
-    wrong = _NOT_TCHAR.search(name)
-    if wrong is not None:
-        raise InvalidHeader(
-            f"header name {_cut(name)}: {wrong[0]!r} at position {wrong.start()} is not allowed in a name"
-        )
-    if not name:
-        raise InvalidHeader("a header's name is empty")
-    return name.encode("ascii")
-
-
-def _encode_value(name: str, value: str) -> bytes:
-    if _NOT_IN_VALUE.search(value) is not None or value[:1] in _BLANK or value[-1:] in _BLANK:
-        _refuse_value(name, value)
-    return value.encode("latin-1")
-
-
-def _refuse_value(name: str, value: str) -> NoReturn:
-    wrong = _NOT_IN_VALUE.search(value)
-    if wrong is None:
-        position = 0 if value[0] in " \t" else len(value) - 1
-        raise InvalidHeader(
-            f"header {_cut(name)}: whitespace at position {position}, at an end of the value; strip it"
-        )
-    what = "control character" if wrong[0] <= "\xff" else "not ISO-8859-1 (for another encoding give bytes):"
-    raise InvalidHeader(f"header {_cut(name)}: {what} {wrong[0]!r} at position {wrong.start()} of the value")
-
-
-def _cut(name: str) -> str:
-    shown = repr(name)
-    return shown if len(shown) <= 100 else shown[:97] + "..."
-
-
-# -- of fields as they came off the wire, where a whole Headers would be too much
-
-
-def has_field(raw: list[tuple[bytes, bytes]], name: bytes) -> bool:
-    """Whether there is a field of that name, which is given in lower case."""
-    size = len(name)
-    return any(len(key) == size and key.lower() == name for key, _ in raw)
-
-
-def field_of(raw: list[tuple[bytes, bytes]], name: bytes) -> str:
-    """The joined values of a field, "" if there is none. ``name`` in lower case."""
-    size = len(name)
-    values = [value for key, value in raw if len(key) == size and key.lower() == name]
-    return b", ".join(values).decode("latin-1") if values else ""

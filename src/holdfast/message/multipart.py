@@ -19,12 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..exceptions import InvalidHeader, InvalidRequest
-from .body import PIECE, Body, BytesBody, as_bytes, form_pairs, stream_body
+from .body import Body, BytesBody, form_pairs, stream_body
+from .fields import is_token
+from .pieces import PIECE, as_bytes
 
 # RFC 2046 section 5.1.1: 1 to 70 of these, and no space at the end.
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-# RFC 9110 section 5.6.2. Any other boundary has to be quoted in Content-Type.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # The HTML standard, "Multipart form data", escapes these three. The other controls (which it lets through) are
 # escaped alike: a NUL in a file name must not end somebody's header either.
@@ -87,7 +87,7 @@ class MultipartBody(Body):
         return f"MultipartBody with {parts}" if parts else "MultipartBody"
 
     def _content_type(self) -> str:
-        boundary = self.boundary if _TOKEN.fullmatch(self.boundary) else f'"{self.boundary}"'
+        boundary = self.boundary if is_token(self.boundary) else f'"{self.boundary}"'
         return f"multipart/form-data; boundary={boundary}"
 
     def _total_length(self) -> int | None:
@@ -218,7 +218,7 @@ def _headers(headers: Any) -> list[tuple[bytes, bytes]]:
 
 def _field_name(name: Any) -> bytes:
     text = name.decode("latin-1") if isinstance(name, bytes) else name
-    if not isinstance(text, str) or not _TOKEN.fullmatch(text):
+    if not isinstance(text, str) or not is_token(text):
         raise InvalidHeader(f"{name!r:.100} is no name for a header of a part: RFC 9110 wants a token")
     return text.encode("ascii")
 

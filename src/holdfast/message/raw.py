@@ -12,11 +12,10 @@ from typing import Any, NoReturn, Protocol
 
 from ..exceptions import StreamConsumedError
 from .decoding import Decoder, make_decoder
-from .headers import Headers, field_of
+from .fields import RawHeaders, field_of
+from .headers import Headers
+from .pieces import PIECE
 
-RawHeaders = list[tuple[bytes, bytes]]
-
-PIECE = 64 * 1024
 NO_FIELDS: RawHeaders = []
 """The fields of a response that did not come from a server; never changed."""
 

@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import InvalidRequest, WrongType
-from .body import FORM, Body, make_body
+from .body import Body
+from .content import FORM, make_body
+from .fields import NOT_TCHAR
 from .headers import Headers
 from .url import Url
 
@@ -34,7 +36,6 @@ Hooks = dict[str, list[Hook]]
 HOOK_EVENTS = ("response",)
 
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
-_TOKEN_CHARS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _NO_BODY_EXPECTED = frozenset(("GET", "HEAD"))
 
 
@@ -483,12 +484,12 @@ def _checked_method(method: Any) -> str:
     text = method.decode("latin-1") if isinstance(method, bytes) else method
     if not isinstance(text, str) or not text:
         raise InvalidRequest(f"a method such as 'GET' is needed, not {type(method).__name__} {str(method)[:20]!r}")
-    for position, char in enumerate(text):
-        if char not in _TOKEN_CHARS:
-            raise InvalidRequest(
-                f"method {text[:40]!a}: character {char!a} at position {position} is not allowed in a token "
-                "(RFC 9110 section 9.1)"
-            )
+    wrong = NOT_TCHAR.search(text)
+    if wrong is not None:
+        raise InvalidRequest(
+            f"method {text[:40]!a}: character {wrong[0]!a} at position {wrong.start()} is not allowed in a token "
+            "(RFC 9110 section 9.1)"
+        )
     text = text.upper()
     if text == "CONNECT":
         raise InvalidRequest("CONNECT has no URL; give proxies= and holdfast opens the tunnel itself")

@@ -9,21 +9,20 @@ Laws:
    rest is cut short, was closed, or if iterating has given everything out already.
 3. **Nothing is looked at before somebody asks.** Header fields are indexed, cookies parsed and a decoder built at
    first use; reading ``content`` of a body without content coding is one scan of the raw names and one join.
-
-Everything a server can write is parsed in linear time here: charset, Link, lines.
 """
 
 from __future__ import annotations
 
-import codecs
 import json as _json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import HTTPError, JSONDecodeError, RequestException, StreamConsumedError
 from .decoding import make_decoder
-from .headers import Headers, field_of, has_field
-from .raw import NO_FIELDS, BodySource, GivenBody, RawBody, RawHeaders
+from .fields import RawHeaders, declared_encoding, field_of, has_field, parse_links
+from .headers import Headers
+from .pieces import check_chunk_size, decoded, lines, slices, split_at, text_codec
+from .raw import NO_FIELDS, BodySource, GivenBody, RawBody
 from .request import PreparedRequest
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 _ITER_CHUNK = 128  # requests' size of a piece in ``for piece in response``
 _LINES_CHUNK = 512
 _SHOWN = 100  # bytes of a server's own words in a message
-_MAX_CHARSET = 40
-# They are no charsets of text on the web, and they are slow (quadratic) or warn about what they meet.
-_NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"))
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CLOSED = "this response was closed before its body was read"
 _CONSUMED = StreamConsumedError("the body of this response was consumed already, by iter_content() or iter_lines()")
@@ -212,7 +208,7 @@ class Response:
     def links(self) -> dict[str, dict[str, str]]:
         """The Link fields (RFC 8288) by relation type, or by URL where there is none."""
         found: dict[str, dict[str, str]] = {}
-        for link in _parse_links(self.headers.get("link") or ""):
+        for link in parse_links(self.headers.get("link") or ""):
             for key in (link.get("rel") or link["url"], *link.get("rel", "").split()):
                 found[key] = link
         return found
@@ -317,7 +313,7 @@ class Response:
         ISO-8859-1 if it is not.
         """
         content = self.content or b""
-        encoding = _usable(self.encoding)
+        encoding = text_codec(self.encoding)
         if encoding is not None:
             return content.decode(encoding, "replace")
         for mark, name in _BOMS:
@@ -332,7 +328,7 @@ class Response:
     def encoding(self) -> str | None:
         """The charset that Content-Type declares, UTF-8 for JSON, else None; may be set."""
         if self._encoding is _UNSET:
-            self._encoding = _declared_encoding(field_of(self.raw_headers, b"content-type"))
+            self._encoding = declared_encoding(field_of(self.raw_headers, b"content-type"))
         encoding: str | None = self._encoding
         return encoding
 
@@ -395,12 +391,12 @@ class Response:
             TypeError, ValueError: ``chunk_size`` is not a positive int or None.
             As ``content``, while iterating.
         """
-        _check_chunk_size(chunk_size)
+        check_chunk_size(chunk_size)
         if self._content is not None:
-            pieces = _slices(self._content, chunk_size)
+            pieces = slices(self._content, chunk_size)
         else:
             pieces = self._stream(self._open(), chunk_size)
-        return _decoded(pieces, _usable(self.encoding) or "utf-8") if decode_unicode else pieces
+        return decoded(pieces, text_codec(self.encoding) or "utf-8") if decode_unicode else pieces
 
     def _open(self) -> RawBody:
         if self._failure is not None:
@@ -433,11 +429,12 @@ class Response:
 
         Args:
             chunk_size: as in ``iter_content``.
-            decode_unicode: give str instead of bytes.
+            decode_unicode: give str instead of bytes. Text ends its lines at U+0085, U+2028, U+2029, VT and FF too, as
+                ``str.splitlines()`` does: of event streams and JSON lines take bytes.
             delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
         """
         pieces = self.iter_content(chunk_size, decode_unicode)
-        return _lines(pieces) if delimiter is None else _split(pieces, delimiter)
+        return lines(pieces) if delimiter is None else split_at(pieces, delimiter)
 
     @property
     def raw(self) -> Any:
@@ -557,80 +554,7 @@ def _again(error: RequestException) -> RequestException:
     return twin
 
 
-def _check_chunk_size(chunk_size: Any) -> None:
-    if chunk_size is None:
-        return
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int):
-        raise TypeError(f"chunk_size must be an int, it is instead a {type(chunk_size)}.")
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1 byte, not {chunk_size}; None gives pieces as they arrive")
-
-
-def _slices(data: bytes, size: int | None) -> Iterator[bytes]:
-    size = size or len(data) or 1
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    for piece in pieces:
-        if text := decoder.decode(piece):
-            yield text
-    if text := decoder.decode(b"", True):
-        yield text
-
-
-def _lines(pieces: Iterator[Any]) -> Iterator[Any]:
-    """Lines as ``splitlines()`` finds them in the whole, wherever it was cut into pieces."""
-    pending: list[Any] = []
-    after_cr = False
-    for piece in pieces:
-        newline, carriage_return = ("\n", "\r") if isinstance(piece, str) else (b"\n", b"\r")
-        if after_cr and piece[:1] == newline:
-            piece = piece[1:]  # the second half of a CR LF whose line was given out already
-        after_cr = False
-        lines = piece.splitlines()
-        if not lines:
-            continue
-        # No line holds a line end, so the last line is open if it ends with the piece's last character.
-        is_open = lines[-1][-1:] == piece[-1:]
-        after_cr = piece[-1:] == carriage_return
-        for line in lines[:-1] if is_open else lines:
-            yield _close_line(pending, line)
-        if is_open:
-            pending.append(lines[-1])
-    if pending:
-        yield _close_line(pending)
-
-
-def _close_line(pending: list[Any], *last: Any) -> Any:
-    if not pending:
-        return last[0]
-    line = pending[0][:0].join((*pending, *last))
-    pending.clear()
-    return line
-
-
-def _split(pieces: Iterator[Any], delimiter: Any) -> Iterator[Any]:
-    """What ``split(delimiter)`` makes of the whole, wherever it was cut into pieces."""
-    keep = len(delimiter) - 1
-    pending: list[Any] = []
-    tail = delimiter[:0]
-    for piece in pieces:
-        parts = (tail + piece).split(delimiter)
-        for part in parts[:-1]:
-            yield _close_line(pending, part)
-        # What may be the first half of a delimiter is looked at again; what comes before it never is.
-        rest = parts[-1]
-        cut = max(len(rest) - keep, 0)
-        pending.append(rest[:cut])
-        tail = rest[cut:]
-    if pending:
-        yield _close_line(pending, tail)
-
-
-# ----------------------------------------------------------------------------------------------- fields of a head
+# ------------------------------------------------------------------------------------------------ a server's words
 
 
 def _as_text(words: bytes) -> str:
@@ -644,66 +568,3 @@ def _shown(words: str) -> str:
     """A server's own words for a message: escaped and cut."""
     text = words[:_SHOWN]
     return text if text.isprintable() else repr(text)[1:-1][:_SHOWN]
-
-
-def _declared_encoding(content_type: str) -> str | None:
-    """The charset parameter of a Content-Type, UTF-8 for application/json, or None."""
-    kind, parameters = _parameters(content_type)
-    charset = parameters.get("charset")
-    if charset:
-        return charset
-    return "utf-8" if kind.strip().lower() == "application/json" else None
-
-
-def _usable(encoding: str | None) -> str | None:
-    """``encoding`` if Python has a text codec of that name, else None."""
-    # Python remembers every name it was asked for, so names no codec can have are not asked for.
-    if not encoding or len(encoding) > _MAX_CHARSET or not encoding.isascii() or not encoding.isprintable():
-        return None
-    try:
-        found = codecs.lookup(encoding)
-    except LookupError:
-        return None
-    is_text = getattr(found, "_is_text_encoding", True)
-    return found.name if is_text and found.name.replace("_", "-") not in _NOT_CHARSETS else None
-
-
-def _parse_links(value: str) -> Iterator[dict[str, str]]:
-    for member in _outside_quotes(value, ","):
-        target, parameters = _parameters(member)
-        target = target.strip()
-        if target.startswith("<") and target.endswith(">"):
-            yield {**parameters, "url": target[1:-1]}
-
-
-def _parameters(text: str) -> tuple[str, dict[str, str]]:
-    """``value; name=token; name="quoted"``: the value, and the parameters; the first of a name counts."""
-    value, *rest = _outside_quotes(text, ";")
-    parameters: dict[str, str] = {}
-    for part in rest:
-        name, equals, content = part.partition("=")
-        if equals:
-            parameters.setdefault(name.strip().lower(), content.strip().strip("'\""))
-    return value, parameters
-
-
-def _outside_quotes(text: str, separator: str) -> list[str]:
-    """Split at separators that are neither in a quoted string nor in ``<>``, in one pass."""
-    parts: list[str] = []
-    start = position = 0
-    end_of_quote = ""
-    while position < len(text):
-        char = text[position]
-        if end_of_quote:
-            if char == "\\" and end_of_quote == '"':
-                position += 1
-            elif char == end_of_quote:
-                end_of_quote = ""
-        elif char == '"' or char == "<":
-            end_of_quote = '"' if char == '"' else ">"
-        elif char == separator:
-            parts.append(text[start:position])
-            start = position + 1
-        position += 1
-    parts.append(text[start:])
-    return parts
