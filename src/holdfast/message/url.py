@@ -2,8 +2,9 @@
 
 Law. The host that is looked up, named in the Host field, sent as SNI, and compared for credentials, cookies and
 proxies is the same string, ``Url.host``, made here and nowhere else. Whatever two parsers are known to read
-differently (a second ``@``, a backslash before the path, a tab, ``%2f`` in a host, full-width letters) is refused, so
-that a check made with another parser cannot be walked around.
+differently (a backslash before the path, a tab, ``%2f`` in a host, full-width letters) is refused, so that a check
+made with another parser cannot be walked around. Of several ``@`` the last one ends the userinfo, as in requests, Go
+and browsers; in the normal form the others are ``%40``, and it has one.
 
 Theory. RFC 3986, in the normal form requests gives a URL: lower-case scheme and host, no dot segments, characters
 that are not allowed percent-encoded as UTF-8, valid escapes kept, escapes of unreserved characters decoded. The
@@ -52,6 +53,8 @@ _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _UNRESERVED_ESCAPE = re.compile("%(?:2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
 _STRIPPED_BY_BROWSERS = re.compile("[\t\r\n]")
 _HEX_AND_COLONS = re.compile("[0-9A-Fa-f:.]+")
+_HEX_AND_DOTS = re.compile("[0-9A-Fa-fXx.]+")
+_NUMBER = re.compile("[0-9]+|0[Xx][0-9A-Fa-f]*")
 _ZONE = re.compile(f"[{re.escape(_UNRESERVED)}]+")
 _DIGITS = re.compile("[0-9]+")
 
@@ -265,6 +268,56 @@ class _Authority:
         self.safe_prefix = f"{scheme}://[secret]@{netloc}" if userinfo else self.prefix
 
 
+# -- addresses
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether sockets take ``host`` for an IP address, so that nobody is asked for it: what connecting has to know.
+
+    Args:
+        host: as in ``Url.host``: IPv6 without brackets, perhaps with a ``%zone``; IPv4 in any form of inet_aton (``127.1``,
+            ``0x7f000001``).
+    """
+    if ":" not in host:
+        return _is_ipv4(host)
+    address, percent, zone = host.partition("%")
+    return _is_ipv6(address) and (zone != "" or not percent)
+
+
+def may_be_ip_address(host: str) -> bool:
+    """Whether ``host`` is an IP address, or one that some parser takes for one: what policies about names have to know.
+
+    No name of the DNS ends in a number (RFC 3696 section 2), so what does is an address, right or wrong ("ends in a number",
+    URL standard section 3.5). A final dot does not matter.
+    """
+    return ":" in host or _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+
+
+def _is_ipv4(address: str) -> bool:
+    # Not any text: inet_aton does not mind what follows a space.
+    if not _HEX_AND_DOTS.fullmatch(address):
+        return False
+    import socket
+
+    try:
+        socket.inet_aton(address)
+    except OSError:
+        return False
+    return True
+
+
+def _is_ipv6(address: str) -> bool:
+    if not _HEX_AND_COLONS.fullmatch(address):
+        return False
+    import socket
+
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except OSError:
+        return False
+    return True
+
+
 # -- parsing
 
 
@@ -321,8 +374,6 @@ def _parse_authority(text: str, scheme: str, authority: str) -> _Authority:
     if "\\" in authority:
         _refuse(text, "a backslash before the path; browsers read it as /, others as part of the user name")
     userinfo, _, netloc = authority.rpartition("@")
-    if "@" in userinfo:
-        _refuse(text, "more than one @ before the path; write %40 for one that belongs to the user name or password")
     host, port = _split_port(text, netloc)
     return _Authority(scheme, _quoted(userinfo, _IN_USERINFO), host, port)
 
@@ -351,7 +402,7 @@ def _parse_port(text: str, port: str) -> int | None:
 
 def _parse_ipv6(text: str, address: str) -> str:
     address, percent, zone = address.partition("%")
-    if not _HEX_AND_COLONS.fullmatch(address) or not _is_ipv6(address):
+    if not _is_ipv6(address):
         _refuse(text, "what stands in brackets is not an IPv6 address")
     if not percent:
         return address.lower()
@@ -360,16 +411,6 @@ def _parse_ipv6(text: str, address: str) -> str:
     if len(zone) > _MAX_LABEL or not _ZONE.fullmatch(zone):
         _refuse(text, "the zone of the IPv6 address is not a plain interface name or number")
     return f"{address.lower()}%{zone}"
-
-
-def _is_ipv6(address: str) -> bool:
-    import socket
-
-    try:
-        socket.inet_pton(socket.AF_INET6, address)
-    except OSError:
-        return False
-    return True
 
 
 def _parse_name(text: str, host: str) -> str:
