@@ -485,6 +485,15 @@ def test_statuses_are_retried_as_the_policy_says(no_leaks: None) -> None:
     assert slept == [2.0, 1.0]
 
 
+def test_of_several_retry_after_fields_the_longest_is_waited_and_a_fraction_is_rounded_up(no_leaks: None) -> None:
+    slept: list[float] = []
+    script = replies(response(503, b"", "Retry-After: 2", "Retry-After: 3.1"), ok(b"done"))
+    with Server(script) as server, Client(retries=Retries(attempts=1), sleep=slept.append) as client:
+        assert client.get(server.url("/")).text == "done"
+
+    assert slept == [4.0]
+
+
 def test_a_policy_that_is_used_up_returns_the_last_answer(no_leaks: None) -> None:
     with Server(replies(response(503), response(503))) as server:
         with Client(retries=1, sleep=lambda _: None) as client:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from math import ceil
 
 from .resend import IDEMPOTENT
+
+MAX_RETRY_AFTER = 256  # characters of Retry-After that are read
+
+# One value: seconds or a date, whose comma is behind the name of a day.
+_RETRY_AFTER = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -70,16 +78,24 @@ NO_RETRIES = Retries()
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds asked for by a Retry-After field (RFC 9110, section 10.2.3), None if it is absent or makes no sense.
+    """Seconds asked for by Retry-After (RFC 9110, section 10.2.3), None if it is absent or makes no sense.
+
+    A fraction, which the RFC does not have and gateways send, counts as the next whole second. Of several values, which are
+    as little allowed, the longest wait counts: the server that named it is not asked too soon.
 
     Args:
+        value: the field's; of several fields, their values joined with commas.
         now: seconds since the epoch, for the form that is a date.
     """
     if value is None:
         return None
-    text = value.strip()[:64]
-    if text.isascii() and text.isdigit():
-        return float(text)
+    waits = [_asked_wait(one.strip(), now) for one in _RETRY_AFTER.findall(value[:MAX_RETRY_AFTER])]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _asked_wait(text: str, now: float) -> float | None:
+    if _SECONDS.fullmatch(text):
+        return float(ceil(float(text)))
     from datetime import timezone  # these two are 10 ms of import that few programs ever need
     from email.utils import parsedate_to_datetime
 
