@@ -188,7 +188,7 @@ def test_only_http_and_https_are_followed(location: str) -> None:
     assert caught.value.response is response
 
 
-@pytest.mark.parametrize("location", ["https:///x", "https://", "http://a b/", "http://a@b@c/", "http://a:99999/"])
+@pytest.mark.parametrize("location", ["https:///x", "https://", "http://a b/", "http://a@b@/", "http://a:99999/"])
 def test_a_location_without_a_sound_host_is_an_error(location: str) -> None:
     request = asked()
     with pytest.raises(RequestException) as caught:
@@ -296,6 +296,32 @@ def test_the_set_of_secret_headers_is_the_callers() -> None:
     following = next_request(request, moved(request, "http://b.example/"), ["X-MINE"])
     assert following is not None
     assert following.headers.multi_items() == [("X-Api-Key", "k")]
+
+
+@pytest.mark.parametrize("name", ["X-Goog-Api-Key", "PRIVATE-TOKEN", "X-Vault-Token", "Ocp-Apim-Subscription-Key"])
+def test_what_is_named_like_a_secret_stays_with_its_origin_too(name: str) -> None:
+    request = asked(headers=[(name, "s3cret"), (name.lower(), "s3cret too"), ("Accept", "a/b")])
+    assert follow(request, "http://b.example/").headers.multi_items() == [("Accept", "a/b")]
+    assert follow(request, "/x").headers == request.headers
+
+
+def test_an_idempotency_key_is_no_secret_and_goes_along() -> None:
+    request = asked("POST", headers={"Idempotency-Key": "7"}, data=b"x")
+    assert follow(request, "http://b.example/", 307).headers["Idempotency-Key"] == "7"
+
+
+def test_names_may_be_added_to_the_secret_ones_or_take_their_place() -> None:
+    request = asked(headers={"X-Mine": "s3cret", "X-Vault-Token": "t", "Authorization": "Bearer b"})
+    names = [name for name in SECRET_HEADERS if name != "x-csrf-token"]
+    for secret_headers, kept in (
+        ({*SECRET_HEADERS, "X-Mine"}, []),
+        (SECRET_HEADERS, ["X-Mine"]),
+        (names, ["X-Mine", "X-Vault-Token"]),
+        ((), ["X-Mine", "X-Vault-Token", "Authorization"]),
+    ):
+        following = next_request(request, moved(request, "http://b.example/"), secret_headers)
+        assert following is not None
+        assert list(following.headers) == kept
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ class Client:
             ``client.proxies`` may be changed later.
         trust_env: use what the environment says of proxies and, where the program is silent, of CAs and netrc. Default
             True.
-        secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``.
+        secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``, and whatever is named
+            like these (``X-Goog-Api-Key``, ``Private-Token``). ``{*SECRET_HEADERS, "X-Mine"}`` adds to them, any other set
+            takes their place.
         max_decoded: most bytes that a compressed body may decode to; None for no bound. Default None.
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.

@@ -28,6 +28,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from .exceptions import InvalidURL, RequestException
+from .message.fields import SECRET_HEADERS, is_secret
 from .message.headers import Headers
 from .message.response import REDIRECT_STATUSES
 
@@ -37,18 +38,7 @@ if TYPE_CHECKING:
     from .message.response import Response
     from .message.url import Url
 
-SECRET_HEADERS = frozenset(
-    (
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "x-api-key",
-        "api-key",
-        "x-auth-token",
-        "x-amz-security-token",
-    )
-)
-"""The header fields that do not leave the origin they were meant for, in lower case."""
+__all__ = ["SECRET_HEADERS", "leaves_origin", "next_request"]
 
 # RFC 9110 section 15.4, step 4 of the redirection of requests: "Content-specific header fields", and what announces
 # or frames content.
@@ -85,7 +75,9 @@ def next_request(
     Args:
         request: the request that was answered.
         response: its answer.
-        secret_headers: names, in any case, of the fields that must not leave the origin.
+        secret_headers: names, in any case, of the fields that must not leave the origin. As long as all of
+            ``SECRET_HEADERS`` are among them, whatever is named alike (``fields.is_secret``) stays behind too; a set without
+            one of these is taken as it is.
         jar: the call's cookies, those that the response set among them: the Cookie header is computed from it. None: those of
             the request's own jar.
 
@@ -146,7 +138,7 @@ def _follow(
         del following.headers["Host"]
     leaves = leaves_origin(request.parsed, url)
     if leaves:
-        _drop(following, secret_headers)
+        _drop_secrets(following, secret_headers)
     _keep_cookies(following, response, leaves)
     _sign_again(following)
     return following
@@ -171,6 +163,14 @@ def _choose_body(following: PreparedRequest, status: int) -> None:
 def _drop(following: PreparedRequest, names: Collection[str]) -> None:
     for name in names:
         following.headers[name] = None
+
+
+def _drop_secrets(following: PreparedRequest, secret_headers: Collection[str]) -> None:
+    names = {name.lower() for name in secret_headers}
+    by_rule = names >= SECRET_HEADERS  # whoever names others instead means just these
+    for name in list(following.headers):
+        if name.lower() in names or (by_rule and is_secret(name)):
+            following.headers[name] = None
 
 
 def _keep_cookies(following: PreparedRequest, response: Response, leaves: bool) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from holdfast.exceptions import InvalidHeader
-from holdfast.message.fields import SECRET_VALUES
+from holdfast.message.fields import SECRET_HEADERS
 from holdfast.message.headers import Headers
 
 RAW = [(b"Set-Cookie", b"a=1"), (b"Date", b"now"), (b"set-cookie", b"b=2"), (b"X-Latin", b"\xe9")]
@@ -454,7 +454,7 @@ def test_repr_hides_secret_values_and_shows_the_rest() -> None:
     assert repr(headers) == "{'Accept': '*/*', 'AUTHORIZATION': '[secret]', 'Set-Cookie': '[secret]'}"
     for view in (headers.items(), headers.values(), headers.keys()):
         assert "hunter2" not in repr(view)
-    for name in SECRET_VALUES:
+    for name in SECRET_HEADERS:
         assert "hunter2" not in repr(Headers({name.title(): "hunter2"}))
 
 

@@ -15,23 +15,6 @@ from ..exceptions import InvalidHeader
 RawHeaders = list[tuple[bytes, bytes]]
 """Fields as they came off the wire: names in any case, in order, repeated ones apart."""
 
-SECRET_VALUES = frozenset(
-    (
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "cookie2",
-        "set-cookie",
-        "set-cookie2",
-        "api-key",
-        "x-api-key",
-        "x-auth-token",
-        "x-csrf-token",
-        "x-amz-security-token",
-    )
-)
-"""Lower-case names whose values ``repr()`` does not show."""
-
 # RFC 9110 section 5.6.2: token = 1*tchar.
 NOT_TCHAR = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 """A character that is in no token: in no method and no field's name."""
@@ -82,6 +65,62 @@ def cut(name: str) -> str:
     """A name for a message: quoted, at most 100 characters."""
     shown = repr(name)
     return shown if len(shown) <= 100 else shown[:97] + "..."
+
+
+# -- what is secret
+
+SECRET_HEADERS = frozenset(
+    (
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "cookie2",
+        "set-cookie",
+        "set-cookie2",
+        "api-key",
+        "x-api-key",
+        "x-auth",
+        "x-auth-token",
+        "x-csrf-token",
+        "x-amz-security-token",
+    )
+)
+"""Fields that hold a credential, in lower case. ``is_secret`` knows these, and the names that are made like them."""
+
+# No list of services is complete, but their names are made alike: X-Goog-Api-Key, Private-Token, X-MBX-APIKEY,
+# X-Hub-Signature-256. The last word counts; it may be joined to the one before it, and a number or a hash may follow.
+_SECRET_ENDING = re.compile(
+    r"(?:^|[-_])(?:api|access|auth|client|csrf|private|secret|session|xsrf)?"
+    r"(?:keys?|tokens?|secrets?|signature|password|passwd|passphrase|credentials?)(?:[-_]?(?:sha)?[-_]?[0-9]{1,3})?$"
+)
+_NOT_SECRET = frozenset(
+    (
+        # They name an operation, so that it is done once, wherever a redirect leads it.
+        "idempotency-key",
+        "x-idempotency-key",
+        # A nonce that shows that the server speaks WebSocket, not who asks (RFC 6455 section 1.3).
+        "sec-websocket-key",
+        # They say under which names caches keep a response.
+        "surrogate-key",
+        "x-surrogate-key",
+        "cache-key",
+        "x-cache-key",
+        # Where in a distributed store something is.
+        "partition-key",
+        "x-partition-key",
+        # It names a lock, which whoever may see the resource is told; the right to use it comes from Authorization
+        # (RFC 4918 sections 6.4 and 6.5).
+        "lock-token",
+    )
+)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of that name, in any case, holds what proves who is asking: not for reprs, nor for other origins."""
+    name = name.lower()
+    if name in SECRET_HEADERS:
+        return True
+    return name not in _NOT_SECRET and ("authorization" in name or _SECRET_ENDING.search(name) is not None)
 
 
 # -- of fields as they came off the wire, where a whole Headers would be too much

@@ -26,7 +26,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from ..exceptions import InvalidHeader
-from .fields import SECRET_VALUES, cut, encode_name, encode_value
+from .fields import cut, encode_name, encode_value, is_secret
 
 Text = str | bytes
 HeaderTypes = Mapping[str, Any] | Mapping[bytes, Any] | Iterable[tuple[Text, Any]] | None
@@ -211,7 +211,7 @@ class Headers(MutableMapping[str, str]):
         return repr({name: self._shown(name) for name in self})
 
     def _shown(self, name: str) -> str:
-        return "[secret]" if name.lower() in SECRET_VALUES else self.get(name, "")
+        return "[secret]" if is_secret(name) else self.get(name, "")
 
     # -- to the wire
 
