@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .auth.netrc import Netrc
 from .exceptions import ClientClosed, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .exceptions import ConnectionError as HoldfastConnectionError
-from .message.body import Body
 from .message.request import PreparedRequest
 from .message.response import Response
 from .message.url import Url
@@ -190,12 +189,13 @@ class Call:
                     raise
                 asked = None
             else:
-                if not retries.after_response(request.method, response.status_code, has_key(request), made):
+                if not retries.after_response(request.method, response.status_code, request.has_idempotency_key, made):
                     return response
                 asked = response.headers.get("Retry-After")
-                if not self._rewound(request):
+                if not request.can_be_sent:
                     return response
                 response.close()
+            request.rewind()
             self._pause(retries.wait(made, asked, time.time()))
             made += 1
 
@@ -203,17 +203,8 @@ class Call:
         if isinstance(error, (PoolTimeout, TotalTimeout)):
             return False
         connected = not getattr(error, "never_connected", False)
-        if not self.settings.retries.after_failure(request.method, has_key(request), made, connected=connected):
-            return False
-        return self._rewound(request)
-
-    def _rewound(self, request: PreparedRequest) -> bool:
-        body: Body | None = request.payload
-        if body is None or not body.consumed:
-            return True
-        if body.replayable:
-            body.rewind()
-        return body.replayable
+        key = request.has_idempotency_key
+        return self.settings.retries.after_failure(request.method, key, made, connected=connected) and request.can_be_sent
 
     def _pause(self, seconds: float) -> None:
         left = self.deadline.within(seconds)
@@ -292,8 +283,3 @@ def note_borrower(source: Any) -> None:
     """Remember the user's line that has asked for this body, for the warning should nobody read it."""
     if hasattr(source, "note_borrower"):
         source.note_borrower()
-
-
-def has_key(request: PreparedRequest) -> bool:
-    """Whether the request carries an Idempotency-Key."""
-    return "Idempotency-Key" in request.headers or "X-Idempotency-Key" in request.headers

@@ -156,8 +156,8 @@ def _choose_body(following: PreparedRequest, status: int) -> None:
         following.set_body(None)
         if following.method in _CONTENT_HAS_NO_MEANING:
             following.headers["Content-Length"] = None
-    elif following.payload is not None:
-        following.payload.rewind()
+    else:
+        following.rewind()
 
 
 def _drop(following: PreparedRequest, names: Collection[str]) -> None:

@@ -102,8 +102,7 @@ class Transport:
                 if isinstance(error, RequestException) and error.request is None:
                     error.request = request
                 raise
-            if body is not None:
-                body.rewind()
+            request.rewind()
             resends += 1
 
     def _acquire(
@@ -194,7 +193,7 @@ class Transport:
             reused=lease.reused,
             delivery=failure.delivery,
             idempotent=_idempotent(request),
-            replayable=_replayable(request),
+            replayable=request.can_be_sent,
             timed_out=failure.timed_out,
             resends=resends,
             lost_fresh=lost_fresh,
@@ -211,7 +210,7 @@ class Transport:
             reused=lease.reused,
             delivery=Delivery.WAITED_FOR,
             idempotent=_idempotent(request),
-            replayable=_replayable(request),
+            replayable=request.can_be_sent,
             resends=resends,
         )
         if reason is None:
@@ -230,15 +229,7 @@ def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> I
 
 
 def _idempotent(request: PreparedRequest) -> bool:
-    method = request.method
-    return is_idempotent(method) or is_idempotent(
-        method, "Idempotency-Key" in request.headers or "X-Idempotency-Key" in request.headers
-    )
-
-
-def _replayable(request: PreparedRequest) -> bool:
-    body = request.payload
-    return body is None or not body.consumed or body.replayable
+    return is_idempotent(request.method, request.has_idempotency_key)
 
 
 def _no_connection(error: RequestException, request: PreparedRequest, deadline: Deadline) -> RequestException:
@@ -273,7 +264,7 @@ def _advice(error: ConnectionLost, request: PreparedRequest) -> str:
     if not error.may_have_executed:
         return ". The server has not seen the request."
     advice = ". The server may have executed the request"
-    if not _replayable(request):
+    if not request.can_be_sent:
         return advice + "; its body was consumed and cannot be sent again."
     if not _idempotent(request):
         return advice + "; give it an Idempotency-Key header if the server knows it, and it is sent again by itself."

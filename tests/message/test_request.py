@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from holdfast.exceptions import InvalidHeader, InvalidRequest, MissingSchema
+from holdfast.exceptions import InvalidHeader, InvalidRequest, MissingSchema, UnrewindableBodyError
 from holdfast.message.body import BytesBody
 from holdfast.message.content import make_body
 from holdfast.message.cookies import CookieJar
@@ -362,6 +362,35 @@ def test_a_cookie_header_of_the_users_own_stays() -> None:
     request = prepared(headers={"cookie": "mine=1"}, cookies={"a": "2"})
     request.refresh_cookies()
     assert request.headers.multi_items() == [("cookie", "mine=1")]
+
+
+# -- sending again -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [None, b"abc", [b"a", b"bc"], io.BytesIO(b"abc"), {"a": "1"}])
+def test_what_is_in_memory_or_can_be_sought_can_be_sent_again(data: Any) -> None:
+    request = prepared("POST", data=data)
+    for _ in range(2):
+        assert request.can_be_sent
+        request.rewind()
+        whole = b"".join(request.payload.chunks()) if request.payload is not None else b""
+        assert whole in (b"", b"abc", b"a=1")
+
+
+def test_a_generator_can_be_sent_until_something_of_it_was_taken() -> None:
+    request = prepared("POST", data=generator())
+    request.rewind()
+    assert request.can_be_sent
+    assert request.payload is not None
+    next(request.payload.chunks())
+    assert not request.can_be_sent
+    with pytest.raises(UnrewindableBodyError, match="gives its bytes only once"):
+        request.rewind()
+
+
+@pytest.mark.parametrize(("name", "has"), [("idempotency-key", True), ("X-IDEMPOTENCY-KEY", True), ("Idempotency", False)])
+def test_an_idempotency_key_is_known_by_two_names_in_any_case(name: str, has: bool) -> None:
+    assert prepared("POST", headers={name: "7"}).has_idempotency_key is has
 
 
 # -- copies ----------------------------------------------------------------------------------------------------

@@ -128,8 +128,7 @@ class HTTPDigestAuth(AuthBase):
     def _answer(self, request: PreparedRequest, challenged: Response, kwargs: dict[str, Any]) -> Response:
         again = request.copy()
         try:
-            if again.payload is not None:
-                again.payload.rewind()
+            again.rewind()
         except RequestException as error:
             error.request, error.response = request, challenged
             raise
@@ -355,14 +354,14 @@ def _hashed(algorithm: str, pieces: Iterable[bytes]) -> str:
 
 
 def _can_hash_body(challenge: Challenge, request: PreparedRequest) -> bool:
-    payload = request.payload
-    return challenge.qop != "auth-int" or payload is None or payload.data is not None or payload.replayable
+    # Hashing takes the body once, and sending it once more.
+    return challenge.qop != "auth-int" or request.payload is None or request.payload.replayable
 
 
 def _body_pieces(request: PreparedRequest) -> Iterator[bytes]:
     if request.payload is not None:
         yield from request.payload.chunks()
-        request.payload.rewind()
+        request.rewind()
 
 
 def _settle(response: Response) -> None:

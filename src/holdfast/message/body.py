@@ -63,6 +63,11 @@ class Body(ABC):
         self.consumed = True
         yield from counted(self._pieces(), self.length)
 
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether ``chunks()`` gives all of it: nothing was taken yet, or what was can be had again."""
+        return self.replayable or not self.consumed
+
     def rewind(self) -> None:
         """Go back to where the body stood when it was made.
 
@@ -71,7 +76,7 @@ class Body(ABC):
         """
         if not self.consumed:
             return
-        if not self.replayable:
+        if not self.can_be_sent:
             raise UnrewindableBodyError(
                 f"the body ({self._name()}) was consumed and gives its bytes only once, so it cannot be sent again; "
                 "give bytes, a list of bytes or a seekable file instead"

@@ -299,6 +299,11 @@ class PreparedRequest(_Hooked):
             self.headers["Cookie"] = value
             self._cookie_is_computed = True
 
+    @property
+    def has_idempotency_key(self) -> bool:
+        """Whether the server is told which operation this is, so that executing it twice is as good as once."""
+        return "Idempotency-Key" in self.headers or "X-Idempotency-Key" in self.headers
+
     # -- body and framing ---------------------------------------------------------------------------------------
 
     def prepare_body(self, data: Any, files: Any = None, json: Any = None) -> None:
@@ -340,6 +345,20 @@ class PreparedRequest(_Hooked):
         # The stream itself, for whoever asks for it; not what was encoded into bytes already.
         is_stream = self.payload is not None and (self.payload.data is None or hasattr(given, "read"))
         self._stream = given if is_stream else None
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether the whole body can be sent, again if need be; True if there is none."""
+        return self.payload is None or self.payload.can_be_sent
+
+    def rewind(self) -> None:
+        """Make the body ready to be sent from its first byte; nothing if there is none.
+
+        Raises:
+            UnrewindableBodyError: it was consumed and gives its bytes only once.
+        """
+        if self.payload is not None:
+            self.payload.rewind()
 
     def prepare_content_length(self, body: Any = None) -> None:
         """Set the framing fields again. ``body`` is accepted for requests' sake; the body itself is asked."""
