@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import io
 import json
 import pickle
 import ssl
@@ -660,6 +662,24 @@ def test_a_post_with_an_idempotency_key_is_sent_again_with_its_file_rewound(no_l
 
     assert answer.json()["body"] == "payload"
     assert [r.body for r in server.requests[1:]] == [b"payload", b"payload"]
+
+
+def test_a_copy_of_a_prepared_request_sends_the_whole_body_or_nothing_at_all(no_leaks: None) -> None:
+    with Server(echo) as server, Client() as client:
+
+        def post(data: Any) -> holdfast.PreparedRequest:
+            return client.prepare_request(holdfast.Request("POST", server.url("/"), data=data))
+
+        for data in (iter([b"one", b"two"]), io.BytesIO(b"onetwo"), b"onetwo", [b"one", b"two"]):
+            assert client.send(copy.copy(post(data))).json()["body"] == "onetwo"
+        seen = len(server.requests)
+        for data in (iter([b"one", b"two"]), io.BytesIO(b"onetwo")):
+            for twin in (copy.deepcopy(post(data)), pickle.loads(pickle.dumps(post(data)))):
+                with pytest.raises(holdfast.UnrewindableBodyError, match="did not come along"):
+                    client.send(twin)
+        assert len(server.requests) == seen
+        assert client.stats().total.active == 0
+        assert client.send(pickle.loads(pickle.dumps(post(b"onetwo")))).json()["body"] == "onetwo"
 
 
 def test_a_408_on_a_kept_connection_is_answered_by_another_connection(no_leaks: None) -> None:

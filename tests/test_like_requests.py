@@ -496,6 +496,7 @@ calls("auth", {
     "digest with a choice of qop": lambda w: w.r.get(w.at("/digest/both"), auth=digest_auth(w)),
     "digest of a post": lambda w: w.r.post(w.at("/digest/md5"), data={"a": "1"}, auth=digest_auth(w)),
     "digest of a file": lambda w: w.r.post(w.at("/digest/md5"), data=w.file(), auth=digest_auth(w)),
+    "digest, numbers": lambda w: w.r.get(w.at("/digest/md5"), auth=w.r.auth.HTTPDigestAuth(7, 12345)),
     "digest, wrong password": lambda w: w.r.get(w.at("/digest/md5"), auth=digest_auth(w, "no")),
     "digest, not asked for": lambda w: w.r.get(w.at(), auth=digest_auth(w)),
     "digest, basic asked for": lambda w: w.r.get(w.at("/basic"), auth=digest_auth(w)),

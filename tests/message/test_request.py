@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from holdfast.auth import HTTPDigestAuth
 from holdfast.exceptions import InvalidHeader, InvalidRequest, MissingSchema, UnrewindableBodyError
 from holdfast.message.body import BytesBody
 from holdfast.message.content import make_body
@@ -287,7 +289,7 @@ def test_what_is_no_authentication_is_refused(auth: Any) -> None:
         ("a\r\nX: 1", "c", "user name .* control character"),
         ("a", "secret\n", "password .* control character"),
         ("a", "\x7f", "password .* control character"),
-        ("a", 5, "password .* not int"),
+        ("a", 5.5, "password .* not float"),
         (None, "b", "user name .* not NoneType"),
     ],
 )
@@ -393,6 +395,23 @@ def test_an_idempotency_key_is_known_by_two_names_in_any_case(name: str, has: bo
     assert prepared("POST", headers={name: "7"}).has_idempotency_key is has
 
 
+# -- authentication --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pair", [("user", 12345), (7, "pass"), (7, 0)])
+def test_numbers_as_user_name_or_password_are_sent_as_text_with_requests_warning(pair: tuple[Any, Any]) -> None:
+    with pytest.warns(DeprecationWarning, match="Non-string (usernames|passwords)"):
+        theirs = requests.Request("GET", URL, auth=pair).prepare().headers["Authorization"]
+    with pytest.warns(DeprecationWarning, match="is given as int"):
+        assert prepared(auth=pair).headers["Authorization"] == theirs
+
+
+@pytest.mark.parametrize("pair", [(None, "pass"), ("user", None), ("user", True), ("user", object()), ("user", [1])])
+def test_what_is_neither_text_nor_a_number_is_no_credential(pair: tuple[Any, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="must be str or bytes"):
+        prepared(auth=pair)
+
+
 # -- copies ----------------------------------------------------------------------------------------------------
 
 
@@ -413,11 +432,128 @@ def test_a_copy_shares_nothing_that_changes_but_the_body() -> None:
     assert request.body == b"abc"
 
 
-def test_a_pickled_request_is_a_record_of_what_was_sent() -> None:
-    request = prepared("POST", data=b"abc", hooks={"response": lambda r, **kw: r}, headers={"A": "1"})
-    assert shown(pickle.loads(pickle.dumps(request))) == shown(request)
-    streamed = pickle.loads(pickle.dumps(prepared("POST", data=generator())))
-    assert (streamed.body, streamed.headers["Transfer-Encoding"]) == (None, "chunked")
+def pickled(request: PreparedRequest) -> PreparedRequest:
+    twin: PreparedRequest = pickle.loads(pickle.dumps(request))
+    return twin
+
+
+TRAVELS: list[dict[str, Any]] = [
+    {},
+    {"data": b"abc"},
+    {"data": "text \xe9"},
+    {"data": {"a": "1"}},
+    {"data": [b"a", bytearray(b"bc")]},
+    {"json": [1]},
+    {"data": io.StringIO("abc")},
+    {"files": {"f": b"x"}},
+    {"files": {"f": b"x" * 200_000, "g": "y"}},
+]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize("given", TRAVELS)
+def test_a_body_in_memory_goes_with_every_copy(given: dict[str, Any], copied: Callable[[Any], PreparedRequest]) -> None:
+    request = prepared("POST", **given)
+    twin = copied(request)
+    twin.check_framing()
+    assert (twin.method, twin.url, twin.headers) == (request.method, request.url, request.headers)
+    for one in (request, twin) * 2:
+        one.rewind()
+    sent = [b"" if one.payload is None else b"".join(one.payload.chunks()) for one in (request, twin)]
+    assert sent[0] == sent[1]
+
+
+STAYS: list[Callable[[], dict[str, Any]]] = [
+    lambda: {"data": generator()},
+    lambda: {"data": io.BytesIO(b"abcdef")},
+    lambda: {"data": iter([b"one", b"two"]), "headers": {"Content-Length": "6"}},
+    lambda: {"data": open(__file__, "rb")},  # noqa: SIM115 - closed when the test lets go of it
+    lambda: {"files": {"f": io.BytesIO(b"abc"), "g": b"in memory"}},
+    lambda: {"files": {"f": generator()}},
+]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file")
+@pytest.mark.parametrize("given", STAYS)
+def test_a_copy_shares_a_body_that_there_is_once(given: Callable[[], dict[str, Any]]) -> None:
+    request = prepared("POST", **given())
+    twin = copy.copy(request)
+    assert twin.payload is request.payload
+    assert twin.body is request.body
+    assert twin.headers is not request.headers
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file")
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled, lambda request: copy.deepcopy(pickled(request))])
+@pytest.mark.parametrize("given", STAYS)
+def test_a_body_that_there_is_once_stays_with_its_request_and_its_copy_is_never_empty(
+    given: Callable[[], dict[str, Any]], copied: Callable[[Any], PreparedRequest]
+) -> None:
+    request = prepared("POST", **given())
+    twin = copied(request)
+    assert twin.headers == request.headers
+    assert not twin.can_be_sent
+    assert "left behind" in repr(twin.body)
+    for act in (twin.check_framing, twin.rewind, lambda: list(twin.payload.chunks()), twin.copy().check_framing):  # type: ignore[union-attr]  # it is there
+        with pytest.raises(UnrewindableBodyError, match="did not come along"):
+            act()
+    assert request.can_be_sent
+    twin.body = b"sixsix"
+    twin.check_framing()
+    assert twin.headers.get_list("Transfer-Encoding") == []
+    assert twin.headers["Content-Length"] == "6"
+
+
+def test_a_pickle_is_a_record_of_what_was_sent_and_knows_its_own_cookies() -> None:
+    request = prepared("POST", data="abc", headers={"A": "1"}, cookies={"a": "1"})
+    twin = pickled(request)
+    assert shown(twin) == shown(request)
+    assert twin.cookies is not None
+    twin.cookies.set("a", "2")
+    twin.refresh_cookies()
+    assert twin.headers["Cookie"] == "a=2"
+    assert request.headers["Cookie"] == "a=1"
+
+
+def test_a_deep_copy_keeps_hooks_and_what_signs_it() -> None:
+    request = prepared("POST", hooks={"response": one}, auth=HTTPDigestAuth("user", "pass"), cookies={"a": "1"})
+    twin = copy.deepcopy(request)
+    assert twin.hooks == request.hooks
+    assert (twin.signer, twin.auth_origin) == (request.signer, request.auth_origin)
+    assert twin.cookies is not request.cookies
+    twin.check_framing()
+
+
+def test_a_pickle_without_its_hooks_is_not_sent_until_they_are_given_again() -> None:
+    request = prepared(hooks={"response": lambda r, **kw: r})
+    for hooks in ({"response": one}, {}):
+        for twin in (pickled(request), pickled(pickled(request)), pickled(request).copy()):
+            with pytest.raises(InvalidRequest, match="its hooks did not come along"):
+                twin.check_framing()
+            twin.hooks = hooks
+            twin.check_framing()
+
+
+def test_a_pickle_without_what_signs_it_is_not_sent_until_that_is_given_again() -> None:
+    request = prepared(auth=HTTPDigestAuth("user", "s3cret"))
+    assert b"s3cret" not in pickle.dumps(request)
+    for auth in (HTTPDigestAuth("user", "s3cret"), ("user", "s3cret")):
+        twin = pickled(request)
+        with pytest.raises(InvalidRequest, match="its authentication did not come along"):
+            twin.check_framing()
+        twin.prepare_auth(auth)
+        twin.check_framing()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_chunks_without_a_body_are_refused(method: str) -> None:
+    request = prepared(method)
+    request.headers["Content-Length"] = None
+    request.headers["Transfer-Encoding"] = "chunked"
+    with pytest.raises(InvalidRequest, match="there is no body"):
+        request.check_framing()
+    with pytest.raises(InvalidRequest, match="there is no body"):
+        prepared(method, headers={"Transfer-Encoding": "chunked"})
 
 
 def test_reprs_tell_the_method() -> None:

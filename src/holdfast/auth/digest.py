@@ -69,13 +69,14 @@ class HTTPDigestAuth(AuthBase):
     to ``auth-int``.
 
     Args:
-        username: without control characters.
-        password: any text.
+        username: without control characters; an int is its digits.
+        password: any text; an int is its digits.
     """
 
-    def __init__(self, username: str, password: str) -> None:
-        self.username = username
-        self.password = password
+    def __init__(self, username: str | int, password: str | int) -> None:
+        # A number is as good as its digits, as in requests.
+        self.username = str(username) if isinstance(username, int) else username
+        self.password = str(password) if isinstance(password, int) else password
         self._local = threading.local()
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:

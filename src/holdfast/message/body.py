@@ -34,9 +34,12 @@ class Body(ABC):
         replayable: whether ``rewind()`` works after bytes were taken.
         data: the whole body when it is in memory anyway, so that it can leave together with the head; else None.
         consumed: whether anything was taken since the start or the last ``rewind()``.
+        travels: whether a copy in another process is as good: all of it is in memory.
     """
 
     __slots__ = ("consumed", "content_type", "data", "length", "replayable")
+
+    travels = False
 
     def __init__(
         self, length: int | None, replayable: bool, content_type: str | None = None, data: bytes | None = None
@@ -100,6 +103,7 @@ class BytesBody(Body):
 
     __slots__ = ()
     data: bytes
+    travels = True
 
     def __init__(self, data: bytes, content_type: str | None = None) -> None:
         super().__init__(len(data), True, content_type, data)
@@ -112,6 +116,7 @@ class PiecesBody(Body):
     """A list or tuple of bytes: as good as one bytes object, without joining it."""
 
     __slots__ = ("_parts",)
+    travels = True
 
     def __init__(self, parts: Iterable[Any]) -> None:
         self._parts = tuple(as_bytes(part) for part in parts)
@@ -195,6 +200,36 @@ class FileBody(Body):
 
     def _name(self) -> str:
         return f"FileBody of {_describe(self._file)}"
+
+
+class LostBody(Body):
+    """What a copy has in the place of a body that there is only once: it has its length, and raises when it is to be sent.
+
+    Args:
+        lost: the body that stayed with the request it was given to.
+    """
+
+    __slots__ = ("_lost",)
+
+    def __init__(self, lost: Body) -> None:
+        super().__init__(lost.length, False, lost.content_type)
+        self._lost = lost._name()
+        self.consumed = True
+
+    travels = True
+
+    def rewind(self) -> None:
+        """Raise UnrewindableBodyError."""
+        raise UnrewindableBodyError(
+            f"the body ({self._lost}) did not come along: a copy made by pickle or deepcopy has one only if it is in memory; "
+            "set request.body again, or send the request that was copied"
+        )
+
+    def _pieces(self) -> Iterator[Any]:
+        raise AssertionError("rewind() comes first")  # pragma: no cover - chunks() asks for it, and it raises
+
+    def _name(self) -> str:
+        return f"LostBody, a {self._lost} left behind"
 
 
 # ---------------------------------------------------------------------------------------- what the user gave

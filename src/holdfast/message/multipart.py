@@ -51,6 +51,11 @@ class MultipartBody(Body):
 
     __slots__ = ("_end", "_parts", "boundary")
 
+    @property
+    def travels(self) -> bool:  # type: ignore[override]  # read-only, as it depends on the parts
+        """Whether all parts do."""
+        return all(content.travels for _, content in self._parts)
+
     def __init__(self, fields: Any, files: Any, boundary: str | None = None) -> None:
         self.boundary = secrets.token_hex(16) if boundary is None else _checked_boundary(boundary)
         delimiter = b"--" + self.boundary.encode("ascii")

@@ -6,7 +6,8 @@ Laws of this file:
    gives one of them is checked against it; a contradiction is an ``InvalidRequest`` before any byte is sent, because
    two ends that disagree about where a request stops are a request smuggling hole (RFC 9112 section 11.2).
 2. **Nothing here does I/O.** Preparing takes no byte of a file or generator.
-3. **A copy shares nothing that either side changes**, except the body, of which there is only one to send.
+3. **A copy shares nothing that either side changes**, except the body, of which there is only one to send. What cannot go
+   along (see ``PreparedRequest.__getstate__``) is missed before a byte is sent; no copy sends less than its original.
 
 Where a credential came from decides how far it may travel, so a prepared request remembers it: the cookies of this
 one call (``cookies``), the client's jar (``jar``), whether its Cookie header was computed from them or written by the
@@ -15,12 +16,13 @@ user, and the origin that a challenge may be answered for (``auth_origin``).
 
 from __future__ import annotations
 
+import warnings
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import InvalidRequest, WrongType
-from .body import Body
+from .body import Body, LostBody
 from .content import FORM, make_body
 from .fields import NOT_TCHAR
 from .headers import Headers
@@ -38,6 +40,9 @@ HOOK_EVENTS = ("response",)
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
 _NO_BODY_EXPECTED = frozenset(("GET", "HEAD"))
 
+AS_TEXT: Any = object()
+NOTHING_LOST: tuple[str, ...] = ()
+
 
 class _Hooked:
     """What has hooks; ``_hooks`` is None as long as nobody has asked for them."""
@@ -54,7 +59,8 @@ class _Hooked:
 
     @hooks.setter
     def hooks(self, value: Mapping[str, Any] | None) -> None:
-        self._hooks = None
+        # {} is not None: whoever says that there are no hooks has said something, see check_framing().
+        self._hooks = None if value is None else {event: [] for event in HOOK_EVENTS}
         self._register_all(value)
 
     def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
@@ -177,10 +183,10 @@ class PreparedRequest(_Hooked):
     __slots__ = (
         "__dict__",
         "__weakref__",
-        "_body_was_text",
         "_cookie_is_computed",
         "_framing",
-        "_stream",
+        "_lost",
+        "_shown",
         "auth_origin",
         "cookies",
         "headers",
@@ -202,10 +208,10 @@ class PreparedRequest(_Hooked):
         self.auth_origin: tuple[str, str, int] | None = None
         self.signer: Callable[[PreparedRequest], None] | None = None
         self._hooks = None
-        self._stream: Any = None
-        self._body_was_text = False
+        self._shown: Any = None  # what ``body`` shows: the user's stream; AS_TEXT; None: what the payload says
         self._framing: str | None = None
         self._cookie_is_computed = False
+        self._lost = NOTHING_LOST
 
     def prepare(
         self,
@@ -329,10 +335,10 @@ class PreparedRequest(_Hooked):
         payload = self.payload
         if payload is None:
             return None
-        if self._stream is not None or payload.data is None:
-            return payload if self._stream is None else self._stream
-        is_text = self._body_was_text or payload.content_type == FORM
-        return payload.data.decode() if is_text else payload.data
+        shown = self._shown
+        if payload.data is None or not (shown is None or shown is AS_TEXT):
+            return payload if shown is None else shown
+        return payload.data.decode() if shown is AS_TEXT or payload.content_type == FORM else payload.data
 
     @body.setter
     def body(self, value: Any) -> None:
@@ -341,10 +347,9 @@ class PreparedRequest(_Hooked):
         self._set_framing()
 
     def _remember(self, given: Any) -> None:
-        self._body_was_text = isinstance(given, str)
-        # The stream itself, for whoever asks for it; not what was encoded into bytes already.
+        # The stream itself, for who asks for it; not what was encoded into bytes already.
         is_stream = self.payload is not None and (self.payload.data is None or hasattr(given, "read"))
-        self._stream = given if is_stream else None
+        self._shown = given if is_stream else AS_TEXT if isinstance(given, str) else None
 
     @property
     def can_be_sent(self) -> bool:
@@ -388,11 +393,17 @@ class PreparedRequest(_Hooked):
         return ("", "") if self.method in _NO_BODY_EXPECTED else ("Content-Length", "0")
 
     def check_framing(self) -> None:
-        """Whether Content-Length and Transfer-Encoding, as they stand now, agree with the body and each other.
+        """Whether all that is to be sent is there, and Content-Length and Transfer-Encoding agree with it and each other.
 
         Raises:
-            InvalidRequest: they do not (RFC 9112 sections 6.1 to 6.3); it says which numbers disagree.
+            InvalidRequest: they do not (RFC 9112 sections 6.1 to 6.3); it says which numbers disagree. Or this is a pickle's
+                copy, and what belongs to the request was left behind.
+            UnrewindableBodyError: this is a copy, and its body was left behind.
         """
+        if self._lost:
+            self._refuse_incomplete()
+        if isinstance(self.payload, LostBody):
+            self.payload.rewind()
         lengths = self.headers.get_list("Content-Length")
         codings = self.headers.get_list("Transfer-Encoding")
         if lengths and codings:
@@ -402,8 +413,23 @@ class PreparedRequest(_Hooked):
             raise InvalidRequest(f"{name} is given {count} times; give it once, or leave it to holdfast")
         if codings and codings[0].strip().lower() != "chunked":
             raise InvalidRequest("the only Transfer-Encoding that can be sent is 'chunked'; leave the header out")
+        if codings and self.payload is None:
+            # It would go out as an empty body: seldom what is meant, and what a lost body looks like.
+            raise InvalidRequest("Transfer-Encoding announces a body, and there is no body; leave the header out")
         if lengths:
             self._check_length(lengths[0])
+
+    def _refuse_incomplete(self) -> None:
+        if "authentication" in self._lost:
+            raise InvalidRequest(
+                "this request was unpickled, and its authentication did not come along, as it holds a password: "
+                "call prepare_auth() with it again"
+            )
+        if self._hooks is None:
+            raise InvalidRequest(
+                "this request was unpickled, and its hooks did not come along, as functions seldom can: "
+                "set request.hooks again, to {} for none"
+            )
 
     def _check_length(self, given: str) -> None:
         # isdigit() alone takes digits of other scripts, and int() takes '+5', ' 5' and '5_0'.
@@ -428,6 +454,8 @@ class PreparedRequest(_Hooked):
             WrongType: ``auth`` is neither.
             InvalidRequest: a user name cannot be sent.
         """
+        if self._lost and auth is not None:
+            self._lost = tuple(what for what in self._lost if what != "authentication")
         if auth is None:
             # A user without a password says who asks, not with what right: as in requests, netrc may know more.
             user, password = self.parsed.username, self.parsed.password
@@ -469,20 +497,54 @@ class PreparedRequest(_Hooked):
         twin.auth_origin = self.auth_origin
         twin.signer = self.signer
         twin._hooks = None if self._hooks is None else {event: list(calls) for event, calls in self._hooks.items()}
-        twin._stream = self._stream
-        twin._body_was_text = self._body_was_text
+        twin._shown = self._shown
         twin._framing = self._framing
         twin._cookie_is_computed = self._cookie_is_computed
+        twin._lost = self._lost
         try:
             twin.parsed = self.parsed
         except AttributeError:
             pass  # there is no URL yet, and the copy has none either; asking first would cost every plain call
         return twin
 
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PreparedRequest:
+        """A copy; a body that there is only once (a file, an iterator) stays, and the copy raises when it is sent."""
+        twin = self.copy()
+        twin.payload = self._payload_of_copy()
+        if twin.payload is not self.payload:
+            twin._shown = None
+        return twin
+
+    def _payload_of_copy(self) -> Body | None:
+        payload = self.payload
+        return payload if payload is None or payload.travels else LostBody(payload)
+
     def __getstate__(self) -> dict[str, Any]:
-        # For the record, not for sending again: hooks, signers and open files do not travel between processes.
-        body = None if self.payload is None else self.payload.data
-        return {"method": self.method, "url": self.url, "headers": self.headers, "body": body}
+        """What a pickle holds: method, URL, header fields, this call's own cookies, and a body that is in memory.
+
+        It is a record of what was sent, in which nothing is missing silently. A body that there is only once, hooks and what
+        answers challenges do not go along, and the copy raises when it is sent without them. The client's jar does not either:
+        the copy has the Cookie header that was computed from it.
+        """
+        lost = [*self._lost]
+        signs = getattr(self.signer, "__self__", self)  # its own hook, which answers challenges, is part of it
+        if any(getattr(hook, "__self__", None) is not signs for hook in (self._hooks or {}).get("response", ())):
+            lost.append("hooks")
+        if self.signer is not None:
+            lost.append("authentication")
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers,
+            "payload": self._payload_of_copy(),
+            "cookies": self.cookies,
+            "is_text": self._shown is AS_TEXT,
+            "framing": self._framing,
+            "cookie_is_computed": self._cookie_is_computed,
+            "lost": tuple(dict.fromkeys(lost)),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         PreparedRequest.__init__(self)
@@ -490,7 +552,12 @@ class PreparedRequest(_Hooked):
         if state["url"] is not None:
             self.url = state["url"]
         self.headers = state["headers"]
-        self.payload = make_body(state["body"])
+        self.payload = state["payload"]
+        self.cookies = state["cookies"]
+        self._shown = AS_TEXT if state["is_text"] else None
+        self._framing = state["framing"]
+        self._cookie_is_computed = state["cookie_is_computed"]
+        self._lost = state["lost"]
 
     def __repr__(self) -> str:
         return f"<PreparedRequest [{self.method}]>"
@@ -518,10 +585,11 @@ def _checked_method(method: Any) -> str:
 def basic_authorization(username: str | bytes, password: str | bytes) -> str:
     """The value of an Authorization field for Basic authentication (RFC 7617).
 
-    Text is encoded as latin-1, as requests does; as UTF-8 where latin-1 has no such character.
+    Text is encoded as latin-1, as requests does; as UTF-8 where latin-1 has no such character. A number is taken for its
+    digits, with a DeprecationWarning, as in requests.
 
     Raises:
-        InvalidRequest: the user name holds ``:``, either holds a control character, or is not text or bytes.
+        InvalidRequest: the user name holds ``:``, either holds a control character, or is neither text, bytes nor int.
     """
     user, secret = _credential("user name", username), _credential("password", password)
     if b":" in user:
@@ -530,6 +598,9 @@ def basic_authorization(username: str | bytes, password: str | bytes) -> str:
 
 
 def _credential(what: str, value: Any) -> bytes:
+    if isinstance(value, int) and not isinstance(value, bool):
+        warnings.warn(f"the {what} for Basic authentication is given as int; give it as str", DeprecationWarning, 3)
+        value = str(value)
     if isinstance(value, str):
         try:
             value = value.encode("latin-1")
