@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import codecs
 import collections
 import gzip
 import io
@@ -484,6 +485,46 @@ def test_a_file_of_proc_says_it_is_empty_and_is_not(name: str) -> None:
         assert sent(body)
 
 
+SYS = "/sys/class/net/lo/address"
+
+
+@pytest.mark.skipif(not os.path.exists(SYS), reason="needs /sys")
+@pytest.mark.parametrize("opened", [{"mode": "rb"}, {"mode": "rb", "buffering": 0}, {"mode": "r"}])
+@pytest.mark.parametrize("skipped", [0, 3])
+def test_a_file_of_sys_says_it_is_a_page_long_and_is_not(opened: dict[str, Any], skipped: int) -> None:
+    with open(SYS, **opened) as file:
+        file.seek(skipped)
+        body = made(file)
+        assert (body.length, file.tell()) == (None, skipped)
+        assert sent(body) == sent(body) == b"00:00:00:00:00:00\n"[skipped:]
+
+
+@pytest.mark.skipif(not os.path.exists(SYS), reason="needs /sys")
+def test_a_wrapper_around_a_file_of_sys_goes_out_chunked() -> None:
+    with open(SYS, "rb") as file:
+        body = made(Wrapped(file))
+        assert body.length is None
+        assert sent(body) == b"00:00:00:00:00:00\n"
+
+
+def test_a_file_with_a_hole_is_as_long_as_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb+") as file:
+        file.truncate(100_000)
+        assert made(file).length == 100_000
+
+
+@pytest.mark.parametrize("position", [0, 3])
+def test_a_file_that_is_open_for_writing_only_is_refused_before_a_byte_is_sent(tmp_path: Path, position: int) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    with path.open("r+b") as reader, open(reader.fileno(), "wb", closefd=False) as file:
+        reader.seek(0)
+        file.seek(position)
+        with pytest.raises(InvalidRequest, match=r"cannot be read: .*mode 'rb'"):
+            next(made(file).chunks())
+
+
 def test_an_empty_file_has_length_0(tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.touch()
@@ -634,6 +675,52 @@ def test_a_temporary_text_file_is_sent_as_bytes() -> None:
         body = made(file)
         assert body.length == 5
         assert sent(body) == "t\u00e4xt".encode()
+
+
+@pytest.mark.parametrize("max_size", [0, 1], ids=["in memory", "on disk"])
+@pytest.mark.parametrize("newline", [None, "", "\r\n"])
+def test_a_spooled_text_file_is_sent_as_the_bytes_it_holds(max_size: int, newline: str | None) -> None:
+    with tempfile.SpooledTemporaryFile(max_size, "w+", encoding="utf-8", newline=newline) as file:
+        file.write("one\r\nt\u00e4xt\r\n")
+        file.seek(0)
+        whole = made(file)
+        content = sent(whole)
+        assert (len(content), content.replace(b"\r\r", b"\r")) == (whole.length, "one\r\nt\u00e4xt\r\n".encode())
+        assert sent(whole) == content
+        file.seek(0)
+        file.readline()
+        assert sent(made(file)) == content[content.index(b"\n") + 1 :]
+
+
+def test_a_spooled_file_of_bytes_is_not_moved_to_the_disk_to_ask_for_its_length() -> None:
+    with tempfile.SpooledTemporaryFile(1000) as file:
+        file.write(b"abc")
+        file.seek(1)
+        assert made(file).length == 2
+        assert sent(made(file)) == b"bc"
+        assert isinstance(file._file, io.BytesIO)  # there is no other way to see it
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_text_that_is_decoded_on_the_way_has_no_length_that_the_disk_knows(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "f"
+    path.write_text("t\u00e4xt", encoding=encoding)
+    coder = codecs.lookup(encoding)
+    with codecs.StreamReaderWriter(path.open("rb"), coder.streamreader, coder.streamwriter) as file:
+        body = made(file)
+        assert body.length is None
+        assert sent(body) == sent(body) == "t\u00e4xt".encode()
+
+
+def test_an_encoder_that_says_its_length_and_an_encoding_is_believed() -> None:
+    class Encoder:
+        encoding = "utf-8"
+        len = 3
+
+        def read(self, size: int = -1) -> bytes:
+            return b"abc"
+
+    assert made(Encoder()).length == 3
 
 
 def test_a_string_io_is_its_rest_in_utf8() -> None:

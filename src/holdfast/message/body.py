@@ -178,7 +178,7 @@ class FileBody(Body):
         self._go_back()
         left = self.length
         while left is None or left > 0:
-            piece = self._file.read(PIECE if left is None else min(PIECE, left))
+            piece = _read(self._file, PIECE if left is None else min(PIECE, left))
             if piece is None:
                 raise InvalidRequest(f"the file to send ({_describe(self._file)}) is non-blocking and had no data yet")
             if not piece:
@@ -287,8 +287,10 @@ def stream_body(source: Any) -> Body:
 def _file_body(file: Any) -> Body:
     if isinstance(file, io.StringIO) and not file.closed:
         return BytesBody(as_bytes(file.getvalue()[file.tell() :]))
-    if hasattr(file, "buffer") and isinstance(getattr(file, "encoding", None), str):
-        return _text_file_body(file)
+    spooled = getattr(file, "_file", None)  # a SpooledTemporaryFile has no public name for it
+    text = spooled if isinstance(spooled, io.TextIOWrapper) else file
+    if hasattr(text, "buffer") and isinstance(getattr(text, "encoding", None), str):
+        return _text_file_body(text)
     return FileBody(file)
 
 
@@ -349,7 +351,7 @@ def _position(file: Any) -> int | None:
 def _bytes_left(file: Any, start: int | None) -> int | None:
     """How many bytes reading would give; None if nothing trustworthy says so."""
     size = _size(file, start)
-    if size is None:
+    if size is None or _ends_early(file, size):
         return None
     left = max(0, size - (start or 0))
     return None if left == 0 and _is_not_empty_after_all(file, start) else left
@@ -361,6 +363,8 @@ def _size(file: Any, start: int | None) -> int | None:
     announced = _len_attribute(file)
     if announced is not None:
         return announced
+    if _decodes(file):
+        return None
     # Seeking comes before fstat(): it sees what was written and not yet flushed, and the descriptor of a GzipFile
     # belongs to a file whose size is not the number of bytes that reading gives.
     return _size_of_untouched_file(file) if start is None else _end_by_seeking(file, start)
@@ -384,16 +388,50 @@ def _size_of_untouched_file(file: Any) -> int | None:
         untouched = stat.S_ISREG(status.st_mode) and os.lseek(number, 0, os.SEEK_CUR) == 0
     except (OSError, ValueError, AttributeError, TypeError):
         return None
-    return status.st_size if untouched else None
+    return status.st_size if untouched and not _claims_too_much(number, status.st_size) else None
 
 
 def _is_not_empty_after_all(file: Any, start: int | None) -> bool:
     """Files of /proc claim a size of 0. Asking for a byte settles it, where the byte can be put back."""
     if start is None:
         return True
-    probe = file.read(1)
+    probe = _read(file, 1)
     file.seek(start)
     return bool(probe)
+
+
+def _ends_early(file: Any, size: int) -> bool:
+    """Whether it is a regular file that claims ``size`` bytes and has fewer, as files of /sys claim a page.
+
+    Only of what Python itself has opened: other things with a fileno() may make one up to answer, as a SpooledTemporaryFile
+    does by moving to the disk.
+    """
+    raw = getattr(file, "raw", file)
+    return isinstance(raw, io.FileIO) and _claims_too_much(raw.fileno(), size)
+
+
+def _claims_too_much(number: int, size: int) -> bool:
+    # Read at a place of its own: neither the file's position nor a wrapper that counts notices.
+    try:
+        status = os.fstat(number)
+        is_claim = stat.S_ISREG(status.st_mode) and status.st_size == size > 0
+        return is_claim and os.pread(number, 1, size - 1) == b""
+    except (OSError, AttributeError):
+        return False  # not open for reading; or Windows, which has no pread, and no such files
+
+
+def _decodes(file: Any) -> bool:
+    """Whether it gives text, so that the number of bytes underneath says nothing of those that are sent."""
+    return isinstance(getattr(file, "encoding", None), str) or isinstance(
+        file, (codecs.StreamReader, codecs.StreamReaderWriter)
+    )
+
+
+def _read(file: Any, size: int) -> Any:
+    try:
+        return file.read(size)
+    except io.UnsupportedOperation as error:
+        raise InvalidRequest(f"the file to send ({_describe(file)}) cannot be read: {error}; open it with mode 'rb'") from error
 
 
 def _describe(file: Any) -> str:
