@@ -28,7 +28,7 @@ from holdfast.auth import netrc
 from holdfast.environment import watch
 from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
-from holdfast.message.raw import RawBody
+from holdfast.message.raw import LocalBody, RawBody
 from holdfast.message.url import Url
 from holdfast.pool import pool
 from holdfast.requests.cookies import CookieJar
@@ -144,13 +144,11 @@ def test_whatever_a_response_has_is_its_own_though_another_thread_takes_the_conn
 # -- a response that is closed while another thread reads it ------------------------------------------------------------
 
 
-class Pieces:
-    """A body for a RawBody."""
-
-    trailers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - never changed
-    ended = False  # known only when one asks once more
+class Pieces(LocalBody):
+    """A body for a RawBody; that it has ended is known only when one asks once more."""
 
     def __init__(self, *pieces: bytes) -> None:
+        super().__init__()
         self._pieces = iter(pieces)
 
     def read(self) -> bytes:

@@ -88,8 +88,8 @@ class Call:
                     response.next = self._next_if_possible(response)
             if not self.settings.stream:
                 response.content  # noqa: B018 - reads it
-            elif response._source is not None:
-                note_borrower(response._source)
+            else:
+                response.note_borrower()
         except KeyboardInterrupt:
             response.close()  # the caller will never have it
             raise
@@ -101,7 +101,7 @@ class Call:
             response.next = following
             # As in requests: after a redirect, history is about redirects, and challenges answered on the way are not in it.
             response.history = history.copy()
-            keep_what_is_small(response)
+            response.free_connection()
             if len(history) >= self.settings.max_redirects:
                 raise TooManyRedirects(f"Exceeded {self.settings.max_redirects} redirects.", response=response)
             history.append(response)
@@ -246,40 +246,3 @@ class Call:
                 response.content  # noqa: B018 - reads it, as the call would have
         except RequestException:
             pass  # what the hook raised counts; who asks its response for the body gets this error then
-
-
-class _Drained:
-    """The body of a response that was read off the wire before anybody asked for it."""
-
-    __slots__ = ("_data", "trailers")
-
-    ended = True  # one read gives it all
-
-    def __init__(self, data: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
-        self._data = data
-        self.trailers = trailers
-
-    def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
-
-    def close(self) -> None:
-        self._data = b""
-
-
-def keep_what_is_small(response: Response) -> None:
-    """Free the connection of a response that is followed by another: keep its body if it is small, not yet decoded."""
-    source: Any = response._source
-    if response._content is not None or source is None or not hasattr(source, "drain"):
-        return
-    data = source.drain()
-    if data is None:
-        response.close()
-    else:
-        response._source = _Drained(data, source.trailers)
-
-
-def note_borrower(source: Any) -> None:
-    """Remember the user's line that has asked for this body, for the warning should nobody read it."""
-    if hasattr(source, "note_borrower"):
-        source.note_borrower()

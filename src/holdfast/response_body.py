@@ -31,6 +31,8 @@ class BodyStream:
         trailers: the fields after a chunked body.
     """
 
+    holds_connection = True
+
     __slots__ = ("_abandoned", "_connection", "_end", "_finished", "_hold", "_pool", "ended", "trailers")
 
     def __init__(self, pool: Pool[Route, Http1Connection], lease: Lease[Route, Http1Connection]) -> None:

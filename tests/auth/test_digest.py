@@ -16,6 +16,7 @@ from holdfast.auth import HTTPDigestAuth
 from holdfast.auth.digest import MAX_ORIGINS, Challenge, find_challenge, parse_challenges
 from holdfast.exceptions import IncompleteBody, InvalidRequest, StreamConsumedError, UnrewindableBodyError
 from holdfast.message.cookies import CookieJar
+from holdfast.message.raw import LocalBody
 from holdfast.message.request import PreparedRequest, Request
 from holdfast.message.response import Response
 from holdfast.redirects import SECRET_HEADERS, next_request
@@ -123,17 +124,12 @@ def test_a_digest_user_name_without_a_form_is_refused(user: Any) -> None:
 # -- Digest: a server that checks ------------------------------------------------------------------------------
 
 
-class Bytes:
+class Bytes(LocalBody):
     """A body in memory."""
 
-    trailers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - the protocol's attribute, never changed
-
     def __init__(self, *pieces: bytes | BaseException) -> None:
+        super().__init__()
         self.pieces = list(pieces)
-
-    @property
-    def ended(self) -> bool:
-        return not self.pieces
 
     def read(self) -> bytes:
         if self.pieces and isinstance(self.pieces[0], BaseException):
@@ -142,6 +138,7 @@ class Bytes:
 
     def close(self) -> None:
         self.pieces.clear()
+        self.ended = True
 
 
 class DigestServer:

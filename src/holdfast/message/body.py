@@ -34,12 +34,9 @@ class Body(ABC):
         replayable: whether ``rewind()`` works after bytes were taken.
         data: the whole body when it is in memory anyway, so that it can leave together with the head; else None.
         consumed: whether anything was taken since the start or the last ``rewind()``.
-        travels: whether a copy in another process is as good: all of it is in memory.
     """
 
     __slots__ = ("consumed", "content_type", "data", "length", "replayable")
-
-    travels = False
 
     def __init__(
         self, length: int | None, replayable: bool, content_type: str | None = None, data: bytes | None = None
@@ -65,6 +62,11 @@ class Body(ABC):
         self.rewind()
         self.consumed = True
         yield from counted(self._pieces(), self.length)
+
+    @property
+    def travels(self) -> bool:
+        """Whether a copy in another process is as good as this one, because all of it is in memory."""
+        return False
 
     @property
     def can_be_sent(self) -> bool:
@@ -103,7 +105,11 @@ class BytesBody(Body):
 
     __slots__ = ()
     data: bytes
-    travels = True
+
+    @property
+    def travels(self) -> bool:
+        """Yes."""
+        return True
 
     def __init__(self, data: bytes, content_type: str | None = None) -> None:
         super().__init__(len(data), True, content_type, data)
@@ -116,7 +122,11 @@ class PiecesBody(Body):
     """A list or tuple of bytes: as good as one bytes object, without joining it."""
 
     __slots__ = ("_parts",)
-    travels = True
+
+    @property
+    def travels(self) -> bool:
+        """Yes."""
+        return True
 
     def __init__(self, parts: Iterable[Any]) -> None:
         self._parts = tuple(as_bytes(part) for part in parts)
@@ -216,7 +226,10 @@ class LostBody(Body):
         self._lost = lost._name()
         self.consumed = True
 
-    travels = True
+    @property
+    def travels(self) -> bool:
+        """A copy of a copy misses the same body."""
+        return True
 
     def rewind(self) -> None:
         """Raise UnrewindableBodyError."""

@@ -152,7 +152,7 @@ class Headers(MutableMapping[str, str]):
     def _fields(self) -> list[_Field]:
         return sorted(field for fields in _snapshot(self._store()) for field in fields)
 
-    def update(self, source: HeaderTypes = None, /, **more: Text | None) -> None:  # type: ignore[override]
+    def update(self, source: HeaderTypes = None, /, **more: Text | None) -> None:  # type: ignore[override]  # typeshed's has one overload for each
         """Replace the fields of every name that ``source`` or a keyword mentions; None removes the name.
 
         A name that occurs several times, in a Headers or in pairs, is replaced by all of those fields.
@@ -205,7 +205,7 @@ class Headers(MutableMapping[str, str]):
             return NotImplemented
         return dict(self.lower_items()) == _lowered(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # typeshed has a method there, and Python this
 
     def __repr__(self) -> str:
         return repr({name: self._shown(name) for name in self})

@@ -52,7 +52,7 @@ class MultipartBody(Body):
     __slots__ = ("_end", "_parts", "boundary")
 
     @property
-    def travels(self) -> bool:  # type: ignore[override]  # read-only, as it depends on the parts
+    def travels(self) -> bool:
         """Whether all parts do."""
         return all(content.travels for _, content in self._parts)
 

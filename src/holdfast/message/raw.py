@@ -1,4 +1,4 @@
-"""The body of a response as a stream: where its bytes come from, and the file that ``response.raw`` is.
+"""The body of a response as a stream: where its bytes come from, how far it has come, and the file that ``response.raw`` is.
 
 ``RawBody`` has what ``shutil.copyfileobj``, ``io.TextIOWrapper``, ``gzip.GzipFile``, ``tarfile`` and scripts that know
 urllib3 ask of it. It gives bytes as they came, or with content codings undone, whichever is asked for first.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, NoReturn, Protocol
 
 from ..exceptions import StreamConsumedError
@@ -20,8 +21,43 @@ NO_FIELDS: RawHeaders = []
 """The fields of a response that did not come from a server; never changed."""
 
 
+class BodyState(Enum):
+    """How far a body has come: the one place that says whether it is over.
+
+    ``RawBody.state`` is one of these. What a ``Response`` has beside it are no states but what came of them: the bytes it kept
+    (``_content``), or the error that reading met, which each further access raises again (``_failure``).
+
+    ======  =========================================  ==========  ==========  ====================  ====================
+    state   entered by                                 raw.ended   raw.closed  raw.read()            response.content
+    ======  =========================================  ==========  ==========  ====================  ====================
+    OPEN    its beginning                              False       False       the next bytes        reads what is left
+    ENDED   the read that met the end                  True        False       b"", and is PASSED    what was kept or b""
+    PASSED  a read after that, or close() after it     True        True        b""                   what was kept or b""
+    CLOSED  close() before the end, or a failed read   False       True        StreamConsumedError   StreamConsumedError,
+                                                                                                     or the failure again
+    ======  =========================================  ==========  ==========  ====================  ====================
+
+    ENDED and PASSED differ for wrappers: ``io.TextIOWrapper`` looks at ``closed`` before each line and finds the end itself,
+    and a loop "while not raw.closed" ends too.
+    """
+
+    OPEN = "open"
+    ENDED = "ended"
+    PASSED = "passed"
+    CLOSED = "closed"
+
+
+# Each piece of a body asks; until Python 3.12 a member of an Enum takes ten times as long to look up as a global.
+_OPEN, _ENDED, _PASSED, _CLOSED = BodyState.OPEN, BodyState.ENDED, BodyState.PASSED, BodyState.CLOSED
+
+
 class BodySource(Protocol):
     """Where the bytes of a body come from. It owns the connection until the body has ended or is closed."""
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether there may be a connection that others wait for. False: nothing is gained by draining it."""
+        ...
 
     @property
     def trailers(self) -> RawHeaders:
@@ -37,24 +73,70 @@ class BodySource(Protocol):
         """The next bytes of the body, of any number; b"" at its end. Raises holdfast's exceptions."""
         ...
 
+    def drain(self) -> bytes | None:
+        """Free the connection: the rest of the body if it is small and comes at once; None if it was given up."""
+        ...
+
+    def note_borrower(self) -> None:
+        """Remember the user's line that has asked for this body, for the warning should nobody read it."""
+        ...
+
     def close(self) -> None:
         """Read no more. May be called any number of times."""
         ...
 
 
-class GivenBody:
-    """The source of a body that is read from what somebody has set as ``response.raw``: a file, or what has a ``stream()``."""
+class LocalBody:
+    """Base of the sources that hold no connection: there is none to free, and nobody to remind of it."""
 
-    __slots__ = ("_pieces", "ended", "file")
+    __slots__ = ("ended",)
 
     trailers: RawHeaders = NO_FIELDS
+    holds_connection = False
 
-    def __init__(self, file: Any) -> None:
-        self.file = file
-        self._pieces: Iterator[bytes] | None = None
+    def __init__(self) -> None:
         self.ended = False
 
+    def drain(self) -> bytes | None:
+        """None: nothing was taken, and the body is as it was."""
+        return None
+
+    def note_borrower(self) -> None:
+        """Nothing."""
+
+
+class Drained(LocalBody):
+    """A body that was read off the wire before anybody asked for it, content codings not undone. One read gives it all."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes, trailers: RawHeaders) -> None:
+        self.ended = True
+        self._data = data
+        self.trailers = trailers
+
     def read(self) -> bytes:
+        """All of it, then b""."""
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        """Forget what was not read."""
+        self._data = b""
+
+
+class GivenBody(LocalBody):
+    """The source of a body that is read from what somebody has set as ``response.raw``: a file, or what has a ``stream()``."""
+
+    __slots__ = ("_pieces", "file")
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self.file = file
+        self._pieces: Iterator[bytes] | None = None
+
+    def read(self) -> bytes:
+        """The next piece, b"" at the end."""
         if self._pieces is None:
             streams = hasattr(self.file, "stream")
             self._pieces = (
@@ -67,6 +149,7 @@ class GivenBody:
         return b""
 
     def close(self) -> None:
+        """Close the file, unless it was read to its end."""
         if not self.ended:  # as in requests: what was read to its end stays as it is
             self.file.close()
 
@@ -97,9 +180,7 @@ class RawBody:
         decode_content: whether reading undoes content codings when not told. False, as in requests.
         auto_close: accepted for urllib3's sake, where wrappers can read to the end only if it is set to False.
         taken: bytes that were given out.
-        ended: whether the body was read to its end.
-        closed: whether it was closed, by ``close()`` or by reading on after the end was seen. A loop "while not closed"
-            comes to its end; a wrapper, which looks whether this is closed before each line, can still find the end itself.
+        state: how far it has come; ``ended`` and ``closed`` follow from it.
     """
 
     __slots__ = (
@@ -115,9 +196,8 @@ class RawBody:
         "_source",
         "_version",
         "auto_close",
-        "closed",
         "decode_content",
-        "ended",
+        "state",
         "status",
         "taken",
     )
@@ -146,8 +226,7 @@ class RawBody:
         self.decode_content = False
         self.auto_close = True
         self.taken = 0
-        self.ended = source is None
-        self.closed = False
+        self.state = _OPEN if source is not None else _ENDED
 
     # -- the head
 
@@ -179,6 +258,16 @@ class RawBody:
         return 10 if self._version == b"1.0" else 11
 
     # -- the body
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body was read to its end."""
+        return self.state is _ENDED or self.state is _PASSED
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by ``close()`` or by reading on after the end was seen."""
+        return self.state is _PASSED or self.state is _CLOSED
 
     def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
         """``amt`` bytes, fewer only at the end; all that is left if ``amt`` is None or negative.
@@ -279,7 +368,7 @@ class RawBody:
 
     def close(self) -> None:
         """Read no more."""
-        self.closed = True
+        self.state = _PASSED if self.ended else _CLOSED
         self._buffer = b""
         if self._source is not None:
             self._source.close()
@@ -322,7 +411,7 @@ class RawBody:
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            start, buffer = 0, self._nothing() if self.ended else self._next()
+            start, buffer = 0, self._next()
             self._buffer = buffer
         size = len(buffer)
         end = size if limit is None else min(size, start + limit)
@@ -332,19 +421,23 @@ class RawBody:
         self.taken += end - start
         return buffer if end - start == size else buffer[start:end]
 
-    def _nothing(self) -> bytes:
-        self.closed = True  # the end was seen before, when it came from the source
-        return b""
-
     def _next(self) -> bytes:
         """The next piece, decoded if that is wanted; b"" at the end."""
-        if self.closed or self._source is None:
-            raise StreamConsumedError("this response was closed before the end of its body")
+        source = self._source
+        if self.state is not _OPEN or source is None:
+            return self._nothing_left()
         decoder = self._decoder
-        piece = self._source.read() if decoder is None else self._next_decoded(self._source, decoder)
+        piece = source.read() if decoder is None else self._next_decoded(source, decoder)
         if not piece:
-            self.ended = True  # only now: coded data that was cut short has no end
+            # Only now: coded data that was cut short has no end. Another thread may have closed it during this read.
+            self.state = _PASSED if self.closed else _ENDED
         return piece
+
+    def _nothing_left(self) -> bytes:
+        if self.state is _CLOSED:
+            raise StreamConsumedError("this response was closed before the end of its body")
+        self.state = _PASSED
+        return b""
 
     def _next_decoded(self, source: BodySource, decoder: Decoder) -> bytes:
         while True:

@@ -37,7 +37,7 @@ Hook = Callable[..., Any]
 Hooks = dict[str, list[Hook]]
 HOOK_EVENTS = ("response",)
 
-_METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
+_METHODS: dict[Any, str] = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
 _NO_BODY_EXPECTED = frozenset(("GET", "HEAD"))
 
 AS_TEXT: Any = object()
@@ -243,7 +243,7 @@ class PreparedRequest(_Hooked):
         Raises:
             InvalidRequest: it is not a token (RFC 9110 section 9.1), or it is CONNECT, whose target is no URL.
         """
-        known = _METHODS.get(method)  # type: ignore[arg-type]
+        known = _METHODS.get(method)
         self.method = known if known is not None else _checked_method(method)
 
     def prepare_url(self, url: Any, params: Any = None) -> None:

@@ -22,7 +22,7 @@ from .decoding import make_decoder
 from .fields import RawHeaders, declared_encoding, field_of, has_field, parse_links
 from .headers import Headers
 from .pieces import check_chunk_size, decoded, lines, slices, split_at, text_codec
-from .raw import NO_FIELDS, BodySource, GivenBody, RawBody
+from .raw import NO_FIELDS, BodySource, BodyState, Drained, GivenBody, RawBody
 from .request import PreparedRequest
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _SHOWN = 100  # bytes of a server's own words in a message
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CLOSED = "this response was closed before its body was read"
 _CONSUMED = StreamConsumedError("the body of this response was consumed already, by iter_content() or iter_lines()")
+_NO_CONTENT: Any = None  # of a response built by hand, as in requests
 _UNSET: Any = ...  # what a pickle of it gives is it again
 
 
@@ -280,7 +281,7 @@ class Response:
         if raw is not None:
             return raw.read(None, True)
         if source is None:
-            return b"" if self.raw_headers is not NO_FIELDS else None  # type: ignore[return-value]  # as in requests
+            return b"" if self.raw_headers is not NO_FIELDS else _NO_CONTENT
         data = _read_all(source)
         if data and self.encoded and (coding := field_of(self.raw_headers, b"content-encoding")):
             decoder = make_decoder(coding, self._max_decoded)
@@ -289,7 +290,7 @@ class Response:
         return data
 
     def _check_open(self, raw: RawBody) -> None:
-        if raw.closed and not raw.ended:
+        if raw.state is BodyState.CLOSED:
             raise StreamConsumedError(_CLOSED, response=self)
 
     def _note(self, error: BaseException) -> None:
@@ -457,8 +458,8 @@ class Response:
             self._raw = RawBody(
                 self._source, self.raw_headers, self.status_code, self._reason, self._version, self._max_decoded
             )
-            # After content was read, the source is at its end, and so is this.
-            self._raw.ended = self._raw.closed = self._content is not None
+            if self._content is not None:
+                self._raw.state = BodyState.PASSED  # the source is at its end, and so is this
         return self._raw
 
     # -- the end ------------------------------------------------------------------------------------------------
@@ -469,6 +470,22 @@ class Response:
             self._body().close()
         elif self._source is not None:
             self._source.close()
+
+    def free_connection(self) -> None:
+        """Another request follows this response: keep its body if it is small and comes at once, else give it up."""
+        source = self._source
+        if self._content is not None or source is None or not source.holds_connection:
+            return
+        rest = source.drain()
+        if rest is None:
+            self.close()
+        else:
+            self._source = Drained(rest, source.trailers)
+
+    def note_borrower(self) -> None:
+        """The body is left to the user: remember which line of theirs has asked for it, for a warning should nobody read it."""
+        if self._source is not None:
+            self._source.note_borrower()
 
     def __enter__(self) -> Response:
         return self
@@ -493,7 +510,7 @@ class Response:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         trailers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in state.pop("_trailers")]
-        Response.__init__(self, state["status_code"], b"", [], b"", state["request"], _Ended(trailers))
+        Response.__init__(self, state["status_code"], b"", [], b"", state["request"], Drained(b"", trailers))
         for name, value in state.items():
             setattr(self, name, value)
 
@@ -514,23 +531,6 @@ _PICKLED = (
     "_cookies",
     "_encoding",
 )
-
-
-class _Ended:
-    """The source of a body that was read in another process."""
-
-    __slots__ = ("trailers",)
-
-    ended = True
-
-    def __init__(self, trailers: RawHeaders) -> None:
-        self.trailers = trailers
-
-    def read(self) -> bytes:
-        return b""
-
-    def close(self) -> None:
-        pass
 
 
 # ------------------------------------------------------------------------------------------------ reading helpers
