@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from holdfast.message.fields import SECRET_HEADERS, is_secret, is_token
 from holdfast.message.headers import Headers
+from tests.message.responses import answer, theirs
 
 SECRET = [
     *("X-Goog-Api-Key", "Private-Token", "X-Vault-Token", "DD-API-KEY", "DD-APPLICATION-KEY", "Ocp-Apim-Subscription-Key"),
@@ -50,3 +53,41 @@ def test_a_long_name_is_looked_at_in_linear_time(name: str) -> None:
 @pytest.mark.parametrize(("text", "token"), [("GET", True), ("a|b~", True), ("", False), ("a b", False), ("ä", False)])
 def test_tokens(text: str, token: bool) -> None:
     assert is_token(text) is token
+
+
+# -- links -----------------------------------------------------------------------------------------------------
+
+LINKS = [
+    '<http://a/?page=2>; rel="next", <http://a/?page=9>; rel=last',
+    '<http://a/front.jpeg>; rel=front; type="image/jpeg"',
+    "<http://a/x>",
+    "<http://a/x>;",
+    '<http://a/x>; title="a, b; c"; rel=y',
+    "<http://a/x>; rel='single'",
+    "",
+]
+
+
+@pytest.mark.parametrize("value", [link for link in LINKS if "a, b" not in link])
+def test_links_are_those_of_requests(value: str) -> None:
+    assert answer(headers=[(b"Link", value.encode())]).links == theirs(b"", {"link": value}).links
+
+
+def test_links_know_quoted_strings_several_relations_and_several_fields() -> None:
+    headers = [
+        (b"Link", b'<http://a/?x=1,2;3>; title="a, \\"b; c"; rel="prev first"'),
+        (b"Link", b"junk; rel=junk, <http://a/2>; rel=next"),
+    ]
+    links = answer(headers=headers).links
+    assert set(links) == {"prev first", "prev", "first", "next"}
+    assert links["prev"]["url"] == "http://a/?x=1,2;3"
+    assert links["next"] == {"url": "http://a/2", "rel": "next"}
+
+
+@pytest.mark.parametrize("unit", [b"<", b'"', b"<>;", b"a=;,", b'"\\', b" ,", b"<,>=", b"charset=;"])
+def test_64_kib_of_malice_are_read_in_linear_time(unit: bytes) -> None:
+    hostile = unit * (65536 // len(unit))
+    response = answer(headers=[(b"Link", hostile), (b"Content-Type", hostile)])
+    started = time.thread_time()
+    _ = response.links, response.encoding
+    assert time.thread_time() - started < 0.5  # 0.02 in fact; a quadratic reading takes minutes

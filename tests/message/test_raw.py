@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import shutil
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
-from holdfast.exceptions import StreamConsumedError
+from holdfast.exceptions import (
+    StreamConsumedError,
+)
 from holdfast.message.fields import RawHeaders
 from holdfast.message.raw import BodySource, BodyState, Drained, GivenBody, LocalBody, RawBody
 from holdfast.message.response import Response
+from tests.message.responses import GZIP, answer, asked
 
 OPEN, ENDED, PASSED, CLOSED = BodyState.OPEN, BodyState.ENDED, BodyState.PASSED, BodyState.CLOSED
 
@@ -152,3 +158,110 @@ def test_a_response_without_a_body_has_no_connection_to_be_freed() -> None:
     response.free_connection()
     response.status_code = 200
     assert response.ok
+
+
+# -- raw -------------------------------------------------------------------------------------------------------
+
+
+def test_raw_gives_the_bytes_as_they_came() -> None:
+    packed = gzip.compress(b"hello")
+    response = answer(packed[:3], packed[3:], headers=GZIP)
+    assert response.raw.read() == packed
+    assert response.raw.read() == b""
+    assert (response.raw.status, response.raw.reason, response.raw.version) == (200, "OK", 11)
+    assert response.raw.headers["Content-Encoding"] == "gzip"
+    assert Response(200, b"", [], b"1.0", asked(), None).raw.version == 10
+
+
+def test_raw_reads_as_much_as_it_is_told() -> None:
+    raw = answer(b"abc", b"def", b"gh").raw
+    assert (raw.read(0), raw.read(4), raw.tell(), raw.read(100), raw.read(1)) == (b"", b"abcd", 4, b"efgh", b"")
+    assert answer(b"abc", b"def").raw.read(-1) == b"abcdef"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_raw_undoes_codings_when_told(told: bool) -> None:
+    raw = answer(gzip.compress(b"hello"), headers=GZIP).raw
+    if told:
+        assert raw.read(2, decode_content=True) == b"he"
+        assert b"".join(raw.stream(1, decode_content=True)) == b"llo"
+    else:
+        raw.decode_content = True
+        assert raw.read() == b"hello"
+
+
+def test_raw_is_not_read_both_ways() -> None:
+    raw = answer(gzip.compress(b"hello"), headers=GZIP).raw
+    raw.read(2)
+    with pytest.raises(RuntimeError, match="decode_content"):
+        raw.read(2, decode_content=True)
+    plain = answer(b"abc").raw
+    assert plain.read(1) + plain.read(2, decode_content=True) == b"abc"
+
+
+def test_raw_is_a_file_to_the_standard_library() -> None:
+    assert list(io.TextIOWrapper(io.BufferedReader(answer(b"a\nb", b"c\n").raw))) == ["a\n", "bc\n"]
+    target = io.BytesIO()
+    shutil.copyfileobj(answer(b"abc", b"def").raw, target)
+    assert target.getvalue() == b"abcdef"
+    with gzip.open(answer(gzip.compress(b"hello")).raw) as unpacked:
+        assert unpacked.read() == b"hello"
+    assert list(answer(b"a\r\nb", b"c\n\nd").raw) == [b"a\r\n", b"bc\n", b"\n", b"d"]
+    assert list(answer(b"a\n").raw) == [b"a\n"]
+
+
+def test_raw_reads_lines_across_pieces_and_no_further_than_it_is_told() -> None:
+    raw = answer(b"a\r\nb", b"c\n", b"\nde").raw
+    assert [raw.readline(2), raw.readline(0), raw.readline(None), raw.readline(-1)] == [b"a\r", b"", b"\n", b"bc\n"]
+    assert raw.readlines() == [b"\n", b"de"]
+    assert answer(b"ab\ncd\nef\n").raw.readlines(4) == [b"ab\n", b"cd\n"]
+    assert answer(b"ab\n").raw.readlines(None) == [b"ab\n"]
+
+
+def test_a_line_of_raw_that_arrives_byte_by_byte_is_read_in_linear_time() -> None:
+    raw = answer(*[b"x"] * 20_000).raw
+    began = time.thread_time()
+    assert len(raw.readline()) == 20_000
+    assert time.thread_time() - began < 5
+
+
+def test_a_loop_until_raw_is_closed_ends_and_a_wrapper_finds_the_end_before() -> None:
+    raw = answer(b"abc", b"def").raw
+    pieces = []
+    while not raw.closed:
+        pieces.append(raw.read(4))
+    assert b"".join(pieces) == b"abcdef"
+    assert list(io.TextIOWrapper(answer(b"a\nb").raw)) == ["a\n", "b"]
+    assert io.BufferedReader(answer(b"a\nb").raw).readlines() == [b"a\n", b"b"]
+
+
+def test_raw_cannot_be_moved_or_written() -> None:
+    raw = answer(b"abc").raw
+    for refused in (raw.fileno, raw.truncate, lambda: raw.seek(0), lambda: raw.write(b"")):
+        with pytest.raises(io.UnsupportedOperation, match="once"):
+            refused()
+
+
+def test_raw_tells_what_it_can_do() -> None:
+    raw = answer().raw
+    assert (raw.readable(), raw.writable(), raw.seekable(), raw.closed) == (True, False, False, False)
+    raw.flush()
+    raw.close()
+    assert raw.closed
+    with pytest.raises(StreamConsumedError):
+        raw.read(1)
+
+
+def test_readinto_fills_what_arrived() -> None:
+    raw = answer(b"abcdef").raw
+    buffer = bytearray(4)
+    assert (raw.readinto(buffer), bytes(buffer)) == (4, b"abcd")
+    assert (raw.readinto(buffer), bytes(buffer)) == (2, b"efcd")
+    assert (raw.readinto(buffer), raw.readinto(bytearray())) == (0, 0)
+
+
+def test_raw_of_a_body_that_was_read_is_at_its_end() -> None:
+    response = answer(b"abc")
+    assert response.content == b"abc"
+    assert response.raw.read() == b""
+    assert isinstance(response.raw, RawBody)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import gzip
-import io
 import json
 import pickle
-import shutil
 import sys
-import time
 import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -28,69 +25,8 @@ from holdfast.exceptions import (
     RequestException,
     StreamConsumedError,
 )
-from holdfast.message.raw import LocalBody, RawBody
-from holdfast.message.request import PreparedRequest, Request
 from holdfast.message.response import Response
-
-Raw = list[tuple[bytes, bytes]]
-Act = bytes | BaseException
-
-
-class Script(LocalBody):
-    """A BodySource that gives what the test says, piece by piece, and knows whether it was closed."""
-
-    def __init__(self, *acts: Act, trailers: Raw | None = None) -> None:
-        self.acts = list(acts)
-        self.trailers: Raw = trailers or []
-        self.closed = 0
-        self.ended = False
-
-    def read(self) -> bytes:
-        self.ended = not self.acts
-        if self.acts and isinstance(self.acts[0], BaseException):
-            raise self.acts.pop(0)  # type: ignore[misc]  # a local name would be a cycle through the traceback
-        return self.acts.pop(0) if self.acts else b""  # type: ignore[return-value]
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def asked(url: str = "http://example.com/") -> PreparedRequest:
-    return Request("GET", url).prepare()
-
-
-def answer(
-    *acts: Act, status: int = 200, headers: Raw | None = None, reason: bytes = b"OK", url: str = "", **kwargs: Any
-) -> Response:
-    return Response(status, reason, headers or [], b"1.1", asked(url or "http://example.com/"), Script(*acts), **kwargs)
-
-
-def source_of(response: Response) -> Script:
-    source = response._source
-    assert isinstance(source, Script)
-    return source
-
-
-def typed(content_type: str) -> Raw:
-    return [(b"Content-Type", content_type.encode("latin-1"))]
-
-
-def lengthy(body: bytes) -> Raw:
-    return [(b"Content-Length", str(len(body)).encode())]
-
-
-GZIP = [(b"content-encoding", b"gzip")]
-
-
-def theirs(content: bytes, headers: dict[str, str]) -> requests.Response:
-    """requests' response with the same head and body."""
-    response = requests.Response()
-    response.status_code = 200
-    response.headers = requests.structures.CaseInsensitiveDict(headers)
-    response.encoding = requests.utils.get_encoding_from_headers(response.headers)
-    response.raw = io.BytesIO(content)
-    return response
-
+from tests.message.responses import GZIP, Raw, answer, asked, lengthy, source_of, theirs, typed
 
 # -- the head --------------------------------------------------------------------------------------------------
 
@@ -178,44 +114,6 @@ def test_trailers_are_there_after_the_body() -> None:
     assert response.content == b"x"
     assert response.trailers["x-sum"] == "1"
     assert Response(204, b"", [], b"1.1", asked(), None).trailers == {}
-
-
-# -- links -----------------------------------------------------------------------------------------------------
-
-LINKS = [
-    '<http://a/?page=2>; rel="next", <http://a/?page=9>; rel=last',
-    '<http://a/front.jpeg>; rel=front; type="image/jpeg"',
-    "<http://a/x>",
-    "<http://a/x>;",
-    '<http://a/x>; title="a, b; c"; rel=y',
-    "<http://a/x>; rel='single'",
-    "",
-]
-
-
-@pytest.mark.parametrize("value", [link for link in LINKS if "a, b" not in link])
-def test_links_are_those_of_requests(value: str) -> None:
-    assert answer(headers=[(b"Link", value.encode())]).links == theirs(b"", {"link": value}).links
-
-
-def test_links_know_quoted_strings_several_relations_and_several_fields() -> None:
-    headers = [
-        (b"Link", b'<http://a/?x=1,2;3>; title="a, \\"b; c"; rel="prev first"'),
-        (b"Link", b"junk; rel=junk, <http://a/2>; rel=next"),
-    ]
-    links = answer(headers=headers).links
-    assert set(links) == {"prev first", "prev", "first", "next"}
-    assert links["prev"]["url"] == "http://a/?x=1,2;3"
-    assert links["next"] == {"url": "http://a/2", "rel": "next"}
-
-
-@pytest.mark.parametrize("unit", [b"<", b'"', b"<>;", b"a=;,", b'"\\', b" ,", b"<,>=", b"charset=;"])
-def test_64_kib_of_malice_are_read_in_linear_time(unit: bytes) -> None:
-    hostile = unit * (65536 // len(unit))
-    response = answer(headers=[(b"Link", hostile), (b"Content-Type", hostile)])
-    started = time.thread_time()
-    _ = response.links, response.encoding
-    assert time.thread_time() - started < 0.5  # 0.02 in fact; a quadratic reading takes minutes
 
 
 # -- the whole body --------------------------------------------------------------------------------------------
@@ -501,64 +399,6 @@ def test_unicode_is_cut_between_characters() -> None:
     assert list(answer(b"\xe9", headers=typed("a/b;charset=latin-1")).iter_content(5, True)) == ["é"]
 
 
-# -- lines -----------------------------------------------------------------------------------------------------
-
-TEXTS = [
-    b"",
-    b"\n",
-    b"\r\n",
-    b"a",
-    b"a\n",
-    b"a\nb",
-    b"a\r\nb\r\n",
-    b"a\r\rb\n\nc",
-    b"\r\n\r\n",
-    b"a\n\rb",
-    b"one line\r\nanother\rthird\n\nlast",
-    b"x\x85y\x0bz",
-]
-
-
-def cuts(data: bytes) -> Iterator[list[bytes]]:
-    for first in range(len(data) + 1):
-        for second in range(first, len(data) + 1):
-            yield [piece for piece in (data[:first], data[first:second], data[second:]) if piece]
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_lines_are_those_of_the_whole_wherever_it_was_cut(text: bytes) -> None:
-    for acts in cuts(text):
-        assert list(answer(*acts).iter_lines()) == text.splitlines()
-        charset = typed("a/b;charset=latin-1")
-        assert (
-            list(answer(*acts, headers=charset).iter_lines(decode_unicode=True)) == text.decode("latin-1").splitlines()
-        )
-
-
-@pytest.mark.parametrize("text", [b"a", b"a--b", b"a--b--", b"----", b"-", b"a-b---c"])
-def test_a_delimiter_splits_the_whole_wherever_it_was_cut(text: bytes) -> None:
-    for acts in cuts(text):
-        assert list(answer(*acts).iter_lines(delimiter=b"--")) == text.split(b"--")
-        charset = typed("a/b;charset=latin-1")
-        lines = answer(*acts, headers=charset).iter_lines(decode_unicode=True, delimiter="--")
-        assert list(lines) == text.decode().split("--")
-    assert list(answer().iter_lines(delimiter=b"--")) == []
-
-
-def test_a_line_is_given_out_before_more_is_read() -> None:
-    for text in (b"data: 1\n", b"data: 1\r", b"data: 1\r\n", b"data: 1\nda"):
-        response = answer(text, AssertionError("this was read too early"))
-        assert next(response.iter_lines()) == b"data: 1"
-
-
-@pytest.mark.parametrize("delimiter", [None, b"--"])
-def test_a_line_of_megabytes_is_joined_in_linear_time(delimiter: bytes | None) -> None:
-    response = answer(*[b"x" * 512] * 20_000)
-    started = time.thread_time()
-    assert [len(line) for line in response.iter_lines(delimiter=delimiter)] == [512 * 20_000]
-    assert time.thread_time() - started < 2  # 0.05 in fact; joining at every piece takes a minute
-
-
 # -- text ------------------------------------------------------------------------------------------------------
 
 
@@ -660,113 +500,6 @@ def test_an_error_of_the_users_own_json_hook_is_not_dressed_up() -> None:
     with pytest.raises(ValueError, match=r"^mine$") as caught:
         answer(b"1").json(parse_int=refuse)
     assert not isinstance(caught.value, RequestException)
-
-
-# -- raw -------------------------------------------------------------------------------------------------------
-
-
-def test_raw_gives_the_bytes_as_they_came() -> None:
-    packed = gzip.compress(b"hello")
-    response = answer(packed[:3], packed[3:], headers=GZIP)
-    assert response.raw.read() == packed
-    assert response.raw.read() == b""
-    assert (response.raw.status, response.raw.reason, response.raw.version) == (200, "OK", 11)
-    assert response.raw.headers["Content-Encoding"] == "gzip"
-    assert Response(200, b"", [], b"1.0", asked(), None).raw.version == 10
-
-
-def test_raw_reads_as_much_as_it_is_told() -> None:
-    raw = answer(b"abc", b"def", b"gh").raw
-    assert (raw.read(0), raw.read(4), raw.tell(), raw.read(100), raw.read(1)) == (b"", b"abcd", 4, b"efgh", b"")
-    assert answer(b"abc", b"def").raw.read(-1) == b"abcdef"
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_raw_undoes_codings_when_told(told: bool) -> None:
-    raw = answer(gzip.compress(b"hello"), headers=GZIP).raw
-    if told:
-        assert raw.read(2, decode_content=True) == b"he"
-        assert b"".join(raw.stream(1, decode_content=True)) == b"llo"
-    else:
-        raw.decode_content = True
-        assert raw.read() == b"hello"
-
-
-def test_raw_is_not_read_both_ways() -> None:
-    raw = answer(gzip.compress(b"hello"), headers=GZIP).raw
-    raw.read(2)
-    with pytest.raises(RuntimeError, match="decode_content"):
-        raw.read(2, decode_content=True)
-    plain = answer(b"abc").raw
-    assert plain.read(1) + plain.read(2, decode_content=True) == b"abc"
-
-
-def test_raw_is_a_file_to_the_standard_library() -> None:
-    assert list(io.TextIOWrapper(io.BufferedReader(answer(b"a\nb", b"c\n").raw))) == ["a\n", "bc\n"]
-    target = io.BytesIO()
-    shutil.copyfileobj(answer(b"abc", b"def").raw, target)
-    assert target.getvalue() == b"abcdef"
-    with gzip.open(answer(gzip.compress(b"hello")).raw) as unpacked:
-        assert unpacked.read() == b"hello"
-    assert list(answer(b"a\r\nb", b"c\n\nd").raw) == [b"a\r\n", b"bc\n", b"\n", b"d"]
-    assert list(answer(b"a\n").raw) == [b"a\n"]
-
-
-def test_raw_reads_lines_across_pieces_and_no_further_than_it_is_told() -> None:
-    raw = answer(b"a\r\nb", b"c\n", b"\nde").raw
-    assert [raw.readline(2), raw.readline(0), raw.readline(None), raw.readline(-1)] == [b"a\r", b"", b"\n", b"bc\n"]
-    assert raw.readlines() == [b"\n", b"de"]
-    assert answer(b"ab\ncd\nef\n").raw.readlines(4) == [b"ab\n", b"cd\n"]
-    assert answer(b"ab\n").raw.readlines(None) == [b"ab\n"]
-
-
-def test_a_line_of_raw_that_arrives_byte_by_byte_is_read_in_linear_time() -> None:
-    raw = answer(*[b"x"] * 20_000).raw
-    began = time.thread_time()
-    assert len(raw.readline()) == 20_000
-    assert time.thread_time() - began < 5
-
-
-def test_a_loop_until_raw_is_closed_ends_and_a_wrapper_finds_the_end_before() -> None:
-    raw = answer(b"abc", b"def").raw
-    pieces = []
-    while not raw.closed:
-        pieces.append(raw.read(4))
-    assert b"".join(pieces) == b"abcdef"
-    assert list(io.TextIOWrapper(answer(b"a\nb").raw)) == ["a\n", "b"]
-    assert io.BufferedReader(answer(b"a\nb").raw).readlines() == [b"a\n", b"b"]
-
-
-def test_raw_cannot_be_moved_or_written() -> None:
-    raw = answer(b"abc").raw
-    for refused in (raw.fileno, raw.truncate, lambda: raw.seek(0), lambda: raw.write(b"")):
-        with pytest.raises(io.UnsupportedOperation, match="once"):
-            refused()
-
-
-def test_raw_tells_what_it_can_do() -> None:
-    raw = answer().raw
-    assert (raw.readable(), raw.writable(), raw.seekable(), raw.closed) == (True, False, False, False)
-    raw.flush()
-    raw.close()
-    assert raw.closed
-    with pytest.raises(StreamConsumedError):
-        raw.read(1)
-
-
-def test_readinto_fills_what_arrived() -> None:
-    raw = answer(b"abcdef").raw
-    buffer = bytearray(4)
-    assert (raw.readinto(buffer), bytes(buffer)) == (4, b"abcd")
-    assert (raw.readinto(buffer), bytes(buffer)) == (2, b"efcd")
-    assert (raw.readinto(buffer), raw.readinto(bytearray())) == (0, 0)
-
-
-def test_raw_of_a_body_that_was_read_is_at_its_end() -> None:
-    response = answer(b"abc")
-    assert response.content == b"abc"
-    assert response.raw.read() == b""
-    assert isinstance(response.raw, RawBody)
 
 
 # -- pickling --------------------------------------------------------------------------------------------------
