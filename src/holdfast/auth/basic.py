@@ -23,13 +23,13 @@ class HTTPBasicAuth(AuthBase):
 
     Args:
         username: str (latin-1 if possible, else UTF-8) or bytes; without ``:``.
-        password: str or bytes.
+        password: str or bytes. A number is its digits, with a DeprecationWarning, as in requests.
 
     Raises:
         InvalidRequest: when applied to a request: a control character, or ``:`` in the user name.
     """
 
-    def __init__(self, username: str | bytes, password: str | bytes) -> None:
+    def __init__(self, username: str | bytes | int, password: str | bytes | int) -> None:
         self.username = username
         self.password = password
 

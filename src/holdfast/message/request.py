@@ -582,7 +582,7 @@ def _checked_method(method: Any) -> str:
     return text
 
 
-def basic_authorization(username: str | bytes, password: str | bytes) -> str:
+def basic_authorization(username: str | bytes | int, password: str | bytes | int) -> str:
     """The value of an Authorization field for Basic authentication (RFC 7617).
 
     Text is encoded as latin-1, as requests does; as UTF-8 where latin-1 has no such character. A number is taken for its
