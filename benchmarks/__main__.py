@@ -12,6 +12,10 @@ MEASUREMENTS = {
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
     "chaos": "a soak against servers that fail in every way, then every failing call and an interrupt at every line",
+    "servers": "eighteen real servers from PyPI: requests back to back, and what follows a refused upload (installs them)",
+    "relay": "POSTs aimed at the idle close behind a relay that acknowledges for the server, by meeting number",
+    "reload": "nginx, caddy, haproxy reloaded and a server restarted under eight threads (needs those that it tries)",
+    "delayed_ack": "ms per request where head and body come apart with Nagle on (installs uvicorn)",
     "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
 }
 
@@ -21,7 +25,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in MEASUREMENTS:
         print("python -m benchmarks NAME [--help]\n")
         for name, what in MEASUREMENTS.items():
-            print(f"  {name:8} {what}")
+            print(f"  {name:11} {what}")
         return 0 if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help") else 2
     name = sys.argv.pop(1)
     status: int = importlib.import_module(f"benchmarks.{name}").main()

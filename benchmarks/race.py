@@ -175,10 +175,10 @@ class Secured(Plain):
 
 
 class Served:
-    """One connection: answers requests, and closes it ``IDLE_CLOSE`` (and ``lag``) seconds after an answer."""
+    """One connection: answers requests, and closes it ``idle`` (and ``lag``) seconds after an answer."""
 
-    def __init__(self, stream: Plain, ledger: Ledger, lag: float) -> None:
-        self.stream, self.ledger, self.lag = stream, ledger, lag
+    def __init__(self, stream: Plain, ledger: Ledger, lag: float, idle: float) -> None:
+        self.stream, self.ledger, self.lag, self.idle = stream, ledger, lag, idle
         self.buffer = b""
         self.reused = False
 
@@ -199,7 +199,7 @@ class Served:
         return self.stream.close()
 
     def _read_request(self) -> tuple[str, str] | None:
-        until = time.monotonic() + (IDLE_CLOSE if self.reused else TIMEOUT)
+        until = time.monotonic() + (self.idle if self.reused else TIMEOUT)
         while not (whole := _whole_request(self.buffer)):
             if not self.stream.wait(until):
                 return None
@@ -225,14 +225,14 @@ def _whole_request(data: bytes) -> tuple[str, str, int] | None:
     return lines[0].split(" ")[1], fields["x-nonce"], len(head) + 4 + size
 
 
-def serve(host: str, certificate: str, lag: float) -> int:
+def serve(host: str, certificate: str, lag: float, idle: float = IDLE_CLOSE) -> int:
     """The server's process: prints its two ports, answers each line on stdin with the ledger, ends when that ends."""
     ledger = Ledger()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     ports = {
-        "http": _listen(host, partial(_serve_one, ledger, lag, None)),
-        "https": _listen(host, partial(_serve_one, ledger, lag, context)),
+        "http": _listen(host, partial(_serve_one, ledger, lag, idle, None)),
+        "https": _listen(host, partial(_serve_one, ledger, lag, idle, context)),
     }
     print(json.dumps(ports), flush=True)
     for _ in sys.stdin:
@@ -254,9 +254,9 @@ def _accept(listener: socket.socket, serve_one: Callable[[socket.socket], None])
         threading.Thread(target=serve_one, args=(sock,), daemon=True).start()
 
 
-def _serve_one(ledger: Ledger, lag: float, context: ssl.SSLContext | None, sock: socket.socket) -> None:
+def _serve_one(ledger: Ledger, lag: float, idle: float, context: ssl.SSLContext | None, sock: socket.socket) -> None:
     with contextlib.suppress(OSError), sock:  # a client that leaves is the benchmark's subject, not its failure
-        Served(Plain(sock) if context is None else Secured(sock, context), ledger, lag).serve()
+        Served(Plain(sock) if context is None else Secured(sock, context), ledger, lag, idle).serve()
 
 
 # -- the clients -------------------------------------------------------------------------------------------------
@@ -537,7 +537,7 @@ def _argv(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _certificates(host: str) -> Iterator[tuple[str, str]]:
+def certificates(host: str) -> Iterator[tuple[str, str]]:
     """Paths of a new authority's certificate, and of a server's certificate and key for that address."""
     try:
         trustme = importlib.import_module("trustme")
@@ -762,7 +762,7 @@ def run(options: argparse.Namespace) -> int:
     margin = 0.002 if options.loopback else options.delay
     earliest, latest = IDLE_CLOSE - 2 * (0 if options.loopback else options.delay) - margin, IDLE_CLOSE + margin
     verdicts = []
-    with _place(options) as place, _certificates(host) as (ca, certificate):
+    with _place(options) as place, certificates(host) as (ca, certificate):
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         server = place.start_server(_argv("serve", host, certificate, str(options.lag)), **pipes)
         ports = json.loads(server.stdout.readline()) if server.stdout else {}
@@ -801,7 +801,7 @@ def _place(options: argparse.Namespace) -> Any:
 def main() -> int:
     """Parse the command line and run; the exit status."""
     if sys.argv[1:2] == ["serve"]:
-        return serve(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+        return serve(sys.argv[2], sys.argv[3], *map(float, sys.argv[4:6]))
     if sys.argv[1:2] == ["client"]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         run_client(sys.argv[2], Plan(**json.loads(sys.argv[3])))
