@@ -15,8 +15,10 @@ window, and a client's aims differ from meeting to meeting.
 tunnel (so the URL is https), or with ``--forward`` for the plain URL.
 
 The server is the judge: *lost* is a POST that ended in an exception, *executed* how many of these the server had
-executed all the same, *twice* a POST that it executed twice. Exit status: 0; 1 if holdfast took a wrong answer, or a
-POST of it was executed twice; 2 if the proxy cannot be had.
+executed all the same, *twice* a POST that it executed twice. A client that simply sends every POST again loses none; so
+it is also asked for POSTs that the server executes and then dies of, where the only right answer is to report them: *died*.
+
+Exit status: 0; 1 if holdfast took a wrong answer, or a POST of it was executed twice; 2 if the proxy cannot be had.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class Plan:
     proxy: str | None
     threads: int
     meetings: int
+    deaths: int
     earliest: float
     latest: float
 
@@ -68,11 +71,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Told:
-    """What a client says became of one POST: "ok", "wrong", or the exception's name."""
+    """What a client says became of one POST: "ok", "wrong", or the exception's name; meeting 0: its worker died."""
 
     meeting: int
     nonce: str
     outcome: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the client raised."""
+        return self.outcome not in ("ok", "wrong")
 
 
 # -- the client's process ----------------------------------------------------------------------------------------
@@ -96,11 +104,15 @@ class Runner:
             told = Told(meeting, *self._send("POST"))
             self.told.append(told)
             warm = told.outcome == "ok"
+        for number in range(self.plan.deaths):
+            self._send("GET")
+            self.told.append(Told(0, *self._send("POST", "die/rst" if number % 2 else "die/fin")))
 
-    def _send(self, method: str) -> tuple[str, str]:
+    def _send(self, method: str, path: str = "") -> tuple[str, str]:
         nonce = secrets.token_hex(8)
         try:
-            answer = self.peer.send(method, self.plan.url, nonce.encode() if method == "POST" else None, {"X-Nonce": nonce})
+            body = nonce.encode() if method == "POST" else None
+            answer = self.peer.send(method, self.plan.url + path, body, {"X-Nonce": nonce})
             return nonce, "ok" if answer == (200, nonce) else "wrong"
         except Exception as error:
             return nonce, type(error).__name__
@@ -132,30 +144,41 @@ class Verdict:
     executed: Counter[str] = field(default_factory=Counter)
 
     @property
+    def met(self) -> list[Told]:
+        """POSTs that were aimed at the idle close."""
+        return [told for told in self.told if told.meeting]
+
+    @property
+    def died(self) -> list[Told]:
+        """POSTs that the server executed and died of."""
+        return [told for told in self.told if not told.meeting]
+
+    @property
     def lost(self) -> list[Told]:
-        """POSTs that ended in an exception."""
-        return [told for told in self.told if told.outcome not in ("ok", "wrong")]
+        """POSTs aimed at the idle close that ended in an exception."""
+        return [told for told in self.met if told.failed]
 
     @property
     def wrong(self) -> int:
         """Answers that were another request's."""
         return sum(told.outcome == "wrong" for told in self.told)
 
-    @property
-    def twice(self) -> int:
-        """POSTs that the server executed more than once."""
-        return sum(self.executed[told.nonce] > 1 for told in self.told)
+    def twice(self, told: Sequence[Told]) -> int:
+        """How many of these POSTs the server executed more than once."""
+        return sum(self.executed[each.nonce] > 1 for each in told)
 
     def row(self, meetings: Sequence[int]) -> list[str]:
         """The client's line of the table."""
-        met = Counter(told.meeting for told in self.lost)
+        lost_at = Counter(told.meeting for told in self.lost)
         return [
             self.client,
-            *[str(met[meeting]) for meeting in meetings],
-            f"{len(self.lost)} of {len(self.told)}",
+            *[str(lost_at[meeting]) for meeting in meetings],
+            f"{len(self.lost)} of {len(self.met)}",
             str(sum(self.executed[told.nonce] > 0 for told in self.lost)),
-            str(self.twice),
+            str(self.twice(self.met)),
             str(self.wrong),
+            f"{sum(told.failed for told in self.died)} of {len(self.died)}",
+            str(self.twice(self.died)),
         ]
 
 
@@ -167,7 +190,7 @@ def try_client(name: str, plan: Plan, server: Any) -> Verdict:
     verdict = Verdict(name)
     with Processes() as processes:
         process = processes.converse("benchmarks.relay", "drive", name, json.dumps(vars(plan)))
-        seconds = plan.meetings * 3 * (IDLE_CLOSE + 5.0) + 30.0
+        seconds = (plan.meetings + plan.deaths) * 3 * (IDLE_CLOSE + 5.0) + 30.0
         verdict.told = [Told(*each) for each in hear(process, seconds)]
     time.sleep(IDLE_CLOSE + 0.5)  # what is still on its way to the server arrives, or is given up
     verdict.executed.update(ask(server, 10.0)[0])
@@ -188,7 +211,7 @@ def run(options: argparse.Namespace) -> int:
         elif options.through:
             proxy = f"http://{HOST}:{start_proxy(processes, options.through, port)}"
         window = IDLE_CLOSE - 2 * options.delay - MARGIN, IDLE_CLOSE + MARGIN
-        plan = Plan(f"{scheme}://{HOST}:{port}/", ca, proxy, options.threads, options.meetings, *window)
+        plan = Plan(f"{scheme}://{HOST}:{port}/", ca, proxy, options.threads, options.meetings, options.deaths, *window)
         for name in clients:
             print(f"{name} ...", end=" ", flush=True, file=sys.stderr)
             verdicts.append(try_client(name, plan, server))
@@ -206,9 +229,11 @@ def report(verdicts: Sequence[Verdict], plan: Plan, options: argparse.Namespace,
         f" Lost, of {plan.threads} at each meeting.\n"
     )
     meetings = range(1, plan.meetings + 1)
-    headings = ["client", *[f"meeting {meeting}" for meeting in meetings], "lost in all", "executed", "twice", "wrong"]
+    headings = ["client", *[f"meeting {meeting}" for meeting in meetings]]
+    headings += ["lost in all", "executed", "twice", "wrong", "died: reported", "twice"]
     print(table([headings, *[verdict.row(meetings) for verdict in verdicts]]))
-    return 1 if any(verdict.wrong or verdict.twice for verdict in verdicts if verdict.client == "holdfast") else 0
+    own = [verdict for verdict in verdicts if verdict.client == "holdfast"]
+    return 1 if any(verdict.wrong or verdict.twice(verdict.told) for verdict in own) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -221,6 +246,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.01, help="of the relay, seconds each way (0.01)")
     parser.add_argument("--threads", type=int, default=16, help="each with a client of its own (16)")
     parser.add_argument("--meetings", type=int, default=10, help="with the idle close, of each client (10)")
+    parser.add_argument("--deaths", type=int, default=2, help="of the server's worker, for each client of a thread (2)")
     return parser.parse_args()
 
 
