@@ -176,7 +176,7 @@ HEADINGS = (
 def row(verdict: Verdict) -> list[str]:
     """The client's line of the table."""
     if verdict.broken and not verdict.told:
-        return [verdict.server, verdict.client, verdict.broken, *[""] * (len(HEADINGS) - 3)]
+        return [verdict.server, verdict.client, "not tried", *[""] * (len(HEADINGS) - 3)]
     return [
         verdict.server,
         verdict.client,
@@ -233,7 +233,7 @@ def try_server(name: str, home: Environment, clients: Sequence[str], plan: Plan)
                 verdicts.append(try_client(name, client, url, plan))
             counts = executed(ledger)
     except (NotInstalled, NotStarted) as error:
-        return [*verdicts, Verdict(name, "-", broken=f"not tried: {error}")]
+        return [*verdicts, Verdict(name, "-", broken=str(error))]
     for verdict in verdicts:
         verdict.ledger = counts
     return verdicts
