@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib
-import importlib.metadata
 import ssl
 import urllib.parse
 from collections.abc import Callable
@@ -134,8 +133,7 @@ def version(peer: str) -> str | None:
     if peer == "http.client":
         return ""
     with contextlib.suppress(ImportError):
-        importlib.import_module(peer)
-        return importlib.metadata.version(peer)
+        return str(importlib.import_module(peer).__version__)
     return None
 
 

@@ -185,7 +185,7 @@ def row(verdict: Verdict) -> list[str]:
         *[_by_size(counts) for counts in (verdict.after("GET"), verdict.after("POST"), verdict.refusals)],
         str(verdict.wrong),
         str(verdict.twice),
-        *[f"{verdict.ms(phase):.2f}" for phase in ("get", "post", "refused", "after")],
+        *[f"{verdict.ms(phase):.2f}".replace("nan", "-") for phase in ("get", "post", "refused", "after")],
     ]
 
 
