@@ -224,7 +224,7 @@ POST: dict[str, Any] = {"method": "POST"}
 
 CONNECT = [
     # A fresh connection that is gone: asked again where the kernel proves that nothing arrived, and once where asking is harmless
-    Row("A RST after accept", [rst] * 3, holdfast.ConnectionError, delivered=0),
+    Row("A RST after accept", [rst] * 3, holdfast.ConnectionError, connections=(1, 2), delivered=0),
     Row("A FIN after accept", [fin] * 3, ConnectionLost, connections=(1, 2, 3), delivered=0, **POST),
     Row("A FIN after the request, GET", [says_and_ends(b"", "FIN")] * 3, ConnectionLost, connections=2, delivered=2),
     Row("A RST after the request, GET", [says_and_ends(b"", "RST")] * 3, ConnectionLost, connections=2, delivered=2),

@@ -159,10 +159,10 @@ class Call:
         response = self._once(request) if settings.retries is NO_RETRIES else self._attempt(request)
         response.elapsed_seconds = clock() - started
         if settings.max_decoded is not None:
-            response._max_decoded = settings.max_decoded
+            response.max_decoded = settings.max_decoded
         if response.sets_cookies:
             self._keep_cookies(request, response)
-        if request._hooks is not None:
+        if request.has_hooks:
             response = self._dispatch(request, response)
         return response
 

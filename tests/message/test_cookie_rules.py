@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.message.cookie_rules import Cookie, is_address, parse_date, parse_set_cookie
+from holdfast.message.cookie_rules import Cookie, parse_date, parse_set_cookie
 from holdfast.message.url import Url
 
 NOW = 1_700_000_000  # 14 November 2023
@@ -178,12 +178,3 @@ def test_max_age_counts_before_expires_and_the_last_that_can_be_read_of_each(att
     cookie = parsed(f"a=1; {attributes}")
     assert cookie is not None
     assert cookie.expires == expires
-
-
-# -- addresses -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "2130706433", "0x7f.1", "1.2.3.4.", "a.0x"])
-def test_what_ends_in_a_number_is_an_address(host: str) -> None:
-    assert is_address(host)
-    assert not is_address(host.replace(":", "") + ".example")

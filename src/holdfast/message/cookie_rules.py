@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from http import cookiejar as stdlib
 from typing import Any
 
-from .url import Url
+from .url import Url, may_be_ip_address
 
 Cookie = stdlib.Cookie
 
@@ -39,7 +39,6 @@ _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 NOT_SENT = re.compile("[\x00-\x1f\x7f;]")
 NOT_IN_NAME = re.compile("[\x00-\x1f\x7f;=]")
 _GENERIC = frozenset(("ac", "co", "com", "edu", "gov", "mil", "net", "org"))
-_NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # Url.host has no brackets and has been checked: of the IPv6 addresses made of zeros and a final 1 there is but one.
 _LOOPBACK = re.compile(rf"(?:.+\.)?localhost\.?|127(?:\.{_BYTE}){{3}}|[0:]*:0*1")
@@ -132,8 +131,8 @@ def _domain(attribute: str, host: str) -> str | None:
     if not wanted:
         return host
     if wanted == host:
-        return host if is_address(host) or _is_too_wide(host) else "." + host
-    if is_address(host) or not host.endswith("." + wanted) or _is_too_wide(wanted):
+        return host if may_be_ip_address(host) or _is_too_wide(host) else "." + host
+    if may_be_ip_address(host) or not host.endswith("." + wanted) or _is_too_wide(wanted):
         return None
     return "." + wanted
 
@@ -141,11 +140,6 @@ def _domain(attribute: str, host: str) -> str | None:
 def _is_too_wide(domain: str) -> bool:
     labels = domain.rstrip(".").split(".")
     return len(labels) < 2 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _GENERIC)
-
-
-def is_address(host: str) -> bool:
-    """Whether ``host`` is an IP address, or would be taken for one: its last label is a number."""
-    return ":" in host or _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
 
 
 def _default_path(path: str) -> str:
@@ -236,7 +230,7 @@ def covering(host: str) -> Iterator[tuple[str, bool]]:
     """The domains whose cookies ``host`` gets; and whether all of them, or only those that were set for subdomains too."""
     yield "", True
     yield host, True
-    if is_address(host):
+    if may_be_ip_address(host):
         return
     yield "." + host, True
     if "." not in host:

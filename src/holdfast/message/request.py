@@ -63,6 +63,11 @@ class _Hooked:
         self._hooks = None if value is None else {event: [] for event in HOOK_EVENTS}
         self._register_all(value)
 
+    @property
+    def has_hooks(self) -> bool:
+        """Whether hooks may be registered; ``hooks`` itself makes an empty mapping where there is none."""
+        return self._hooks is not None
+
     def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
         """Call ``hook`` (or each of several) with the response. ValueError if there is no such event."""
         if event not in self.hooks:

@@ -65,6 +65,7 @@ class Response:
         sets_cookies: False when it is known that no field is a Set-Cookie.
         request_incomplete: whether the server answered without waiting for the whole request body.
         attempts: how often the request was sent until this response came.
+        max_decoded: bytes the body may decode to; None for any number. Counts for what is read from then on.
         connection: what the response came from; it has a ``send(PreparedRequest, **kw)``.
     """
 
@@ -76,7 +77,6 @@ class Response:
         "_encoding",
         "_failure",
         "_headers",
-        "_max_decoded",
         "_raw",
         "_reason",
         "_source",
@@ -87,6 +87,7 @@ class Response:
         "elapsed_seconds",
         "encoded",
         "history",
+        "max_decoded",
         "next",
         "raw_headers",
         "request",
@@ -118,7 +119,7 @@ class Response:
         self._reason: Any = reason
         self._version = http_version
         self._source = source
-        self._max_decoded = max_decoded
+        self.max_decoded = max_decoded
         self._content: bytes | None = None
         self._failure: RequestException | None = None
         self._raw: RawBody | None = None
@@ -284,7 +285,7 @@ class Response:
             return b"" if self.raw_headers is not NO_FIELDS else _NO_CONTENT
         data = _read_all(source)
         if data and self.encoded and (coding := field_of(self.raw_headers, b"content-encoding")):
-            decoder = make_decoder(coding, self._max_decoded)
+            decoder = make_decoder(coding, self.max_decoded)
             if decoder is not None:
                 return decoder.decode_all(data)
         return data
@@ -456,7 +457,7 @@ class Response:
     def _body(self) -> RawBody:
         if self._raw is None:
             self._raw = RawBody(
-                self._source, self.raw_headers, self.status_code, self._reason, self._version, self._max_decoded
+                self._source, self.raw_headers, self.status_code, self._reason, self._version, self.max_decoded
             )
             if self._content is not None:
                 self._raw.state = BodyState.PASSED  # the source is at its end, and so is this
