@@ -25,7 +25,7 @@ PACKAGE = Path(holdfast.__file__).parent
 
 # From the ground up; a module imports only from floors below its own, or from its own room.
 FLOORS: list[set[str]] = [
-    {"_version", "exceptions", "timeouts", "reasons"},
+    {"_version", "_fork", "_threads", "exceptions", "timeouts", "reasons"},
     {"message", "pool"},
     {"wire", "resend", "redirects", "environment"},
     {"retries", "routes", "auth"},

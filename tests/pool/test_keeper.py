@@ -38,7 +38,8 @@ class Swept:
 
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> Keeper:
-    monkeypatch.setattr(module, "FIRST", 0.0)
+    monkeypatch.setattr(module, "FIRST_SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(module, "COUNTED_AFTER_FORK", False)
     return Keeper()
 
 
@@ -73,7 +74,7 @@ def test_nobody_is_swept_more_often_than_every_twentieth_of_a_second(keeper: Kee
     one = Swept(0.0, -5.0, None)
     keeper.watch(one)
     wait_for_end(keeper)
-    assert all(later - earlier >= module.SHORTEST for earlier, later in zip(one.sweeps, one.sweeps[1:], strict=False))
+    assert all(later - earlier >= module.MIN_SWEEP_SECONDS for earlier, later in zip(one.sweeps, one.sweeps[1:], strict=False))
 
 
 def test_one_thread_sweeps_all(keeper: Keeper) -> None:
@@ -162,7 +163,7 @@ def test_after_a_fork_it_begins_anew(keeper: Keeper) -> None:
     parents = keeper._thread
     keeper._condition.acquire()  # by a thread that is not in the child
     condition = keeper._condition
-    keeper._reset()
+    keeper.reset()
     assert not keeper.running
     keeper.watch(other)
     wait_for_end(keeper)
@@ -182,3 +183,81 @@ keeper.watch(pool)
     began = time.monotonic()
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
     assert time.monotonic() - began < 30
+
+
+# -- around a fork -----------------------------------------------------------------------------------------------------
+
+
+def test_before_a_fork_its_thread_ends_and_after_it_another_goes_on(keeper: Keeper) -> None:
+    one = Swept(3600.0, None)
+    keeper.watch(one)
+    assert one.swept.acquire(timeout=LONG)
+    thread = keeper._thread
+    assert thread is not None
+    keeper.pause()
+    assert not keeper.running
+    assert not thread.is_alive()
+    keeper.watch(one)
+    assert not keeper.running, "not before the fork is over"
+    keeper.resume()
+    wait_for_end(keeper)
+    assert len(one.sweeps) == 2
+
+
+def test_where_it_would_be_counted_it_waits_until_a_pool_asks_again(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COUNTED_AFTER_FORK", True)
+    one = Swept(3600.0, None)
+    keeper.watch(one)
+    assert one.swept.acquire(timeout=LONG)
+    keeper.pause()
+    keeper.resume()
+    assert not keeper.running
+    keeper.watch(one)
+    wait_for_end(keeper)
+    assert len(one.sweeps) == 2
+
+
+def test_after_the_last_of_two_forks_at_once_it_goes_on(keeper: Keeper) -> None:
+    one = Swept(None)
+    keeper.pause()
+    keeper.pause()
+    keeper.watch(one)
+    keeper.resume()
+    assert not keeper.running
+    keeper.resume()
+    wait_for_end(keeper)
+    assert len(one.sweeps) == 1
+
+
+def test_a_fork_does_not_wait_for_a_sweep_that_takes_long(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FORK_WAIT_SECONDS", 0.01)
+    go_on = threading.Event()
+    begun = threading.Event()
+    one = Swept(0.0, None)
+
+    def slow() -> None:
+        begun.set()
+        assert go_on.wait(LONG)
+
+    one.during = slow
+    keeper.watch(one)
+    assert begun.wait(LONG)
+    keeper.pause()
+    keeper.resume()
+    go_on.set()
+    wait_for_end(keeper)
+    assert len(one.sweeps) == 2
+
+
+def test_the_keeper_itself_may_fork(keeper: Keeper) -> None:
+    """A callback for events runs in it, and may start processes."""
+    one = Swept(0.0, None)
+
+    def fork() -> None:
+        keeper.pause()
+        keeper.resume()
+
+    one.during = fork
+    keeper.watch(one)
+    wait_for_end(keeper)
+    assert len(one.sweeps) == 2
