@@ -105,9 +105,9 @@ def hand_over(count: int, loops: int) -> float:
     queue: list[Lease[int, int]] = []
 
     def come_to_wait() -> None:
-        lease = Lease(pool)
-        with pool._lock:
-            pool._take(lease, 0, False, None)
+        lease = Lease(pool, threading.get_ident())
+        with pool._state.lock:
+            pool._state.take(lease, 0, False, None)
         queue.append(lease)
 
     for _ in range(count):
@@ -123,7 +123,8 @@ def hand_over(count: int, loops: int) -> float:
         best = min(best, time.process_time() - started)
         queue = queue[loops:]
     for lease in queue:
-        pool._abandon(lease)
+        with pool._state.lock:
+            pool._state.abandon(lease)
     held.release()
     return best / loops * 1e6
 

@@ -563,7 +563,7 @@ def client(tls: Tls) -> Iterator[holdfast.Client]:
 
 def settle(client: holdfast.Client) -> None:
     """Until the fault has reached the idle connection."""
-    for entry in client._transport.pool._idle:
+    for entry in client._transport.pool._state.idle:
         stream: Any = entry.resource.stream
         assert select.select([stream], [], [], WAIT)[0], "nothing arrived"
 

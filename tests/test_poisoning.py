@@ -37,7 +37,7 @@ def client(tls: Tls) -> Iterator[holdfast.Client]:
 
 
 def idle_streams(client: holdfast.Client) -> list[Any]:
-    return [entry.resource.stream for entry in client._transport.pool._idle]
+    return [entry.resource.stream for entry in client._transport.pool._state.idle]
 
 
 def settle(client: holdfast.Client) -> None:
@@ -235,7 +235,7 @@ def test_a_server_that_speaks_first_is_not_believed(serve: Make, client: holdfas
 
     def body() -> Iterator[bytes]:
         assert spoken.wait(WAIT)
-        (entry,) = client._transport.pool._leased
+        (entry,) = client._transport.pool._state.leased
         stream: Any = entry.resource.stream
         assert select.select([stream], [], [], WAIT)[0]
         yield b"mine"

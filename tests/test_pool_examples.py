@@ -8,18 +8,23 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
 from examples import crawler, fan_out_dask, pool_of_anything
-from holdfast import Client
+from holdfast import Client, Limits
+from holdfast.pool.pool import Pool, PoolEvent
+from holdfast.pool.words import PoolClosed
+from tests.conftest import FakeClock
 from tests.server import Conn, Server, ok, redirect
 from tests.support import QUICK, eventually, finished, free_port, script
 
@@ -43,6 +48,62 @@ def run(source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+# -- the pool of anything ----------------------------------------------------------------------------------------------
+
+OF_HTTP = re.compile(r"http|request|response|stream|timeouts\.|client|\burls?\b|headers?\b|\b(tcp|tls|dns)\b", re.IGNORECASE)
+
+
+def refusal(kind: type[Exception], function: Callable[..., object], *args: Any, **kwargs: Any) -> str:
+    """The sentence with which ``function`` fails."""
+    with pytest.raises(kind) as caught:
+        function(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_a_pool_of_database_connections_says_nothing_of_http(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(tmp_path / "bank.db")
+    opening = threading.Event()
+
+    def connect(path: str, until: float | None) -> sqlite3.Connection:
+        assert opening.wait(5)
+        return pool_of_anything.connect(path, until)
+
+    limits = Limits(max_connections_per_origin=1, leak_after=60)
+    database: pool_of_anything.Database = Pool(connect, pool_of_anything.probe, pool_of_anything.close, limits=limits, clock=clock)
+    told: list[PoolEvent] = []
+    database.on_event(told.append)
+    said = [refusal(holdfast.ConnectTimeout, database.acquire, path, connect=0.001)]
+    opening.set()
+
+    held = database.acquire(path, purpose="a transaction")
+    for _ in range(2):
+        database.sweep(clock())
+        clock.advance(61)
+    said.append(refusal(holdfast.PoolTimeout, database.acquire, path, wait=0))
+    with ThreadPoolExecutor(1) as executor:
+        late = executor.submit(database.acquire, path)
+        eventually(lambda: database.stats().waiting == 1, "a thread that waits")
+        clock.advance(2)
+        held.release()
+        held = late.result(5)
+    held.note_borrower()
+    said.append(refusal(holdfast.PoolTimeout, database.acquire, path, wait=0))
+    del late
+    with pytest.warns(ResourceWarning) as warned:
+        del held
+    database.sweep(clock())
+    said += [str(warning.message) for warning in warned] + [str(advice) for advice in database.advise()]
+    database.close()
+    said += [refusal(PoolClosed, database.acquire, path), refusal(PoolClosed, database.warm, path, 1)]
+    said += [event.text for event in told] + [record.getMessage() for record in caplog.records]
+
+    assert {event.kind for event in told} >= {"exhausted", "waited", "held", "leaked", "saturated"}
+    assert len([text for text in said if text]) > 12
+    assert [text for text in said if OF_HTTP.search(text.replace(path, ""))] == []
 
 
 # -- the crawler -------------------------------------------------------------------------------------------------------

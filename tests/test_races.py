@@ -415,12 +415,12 @@ def test_a_signal_handler_may_close_the_client_whatever_it_has_interrupted(
     monkeypatch: pytest.MonkeyPatch, no_leaks: None
 ) -> None:
     """One signal in thirty meets a busy thread while it holds the pool's lock, for which the handler then waited for ever."""
-    monkeypatch.setattr(pool, "LONGEST_MOVE", 0.01)
+    monkeypatch.setattr(pool, "MAX_MOVE_SECONDS", 0.01)
     with Server(echo) as server, Client() as client:
         client.get(server.url("/"))
         before = signal.signal(signal.SIGTERM, lambda *_: client.close())
         try:
-            with client._transport.pool._lock:
+            with client._transport.pool._state.lock:
                 signal.raise_signal(signal.SIGTERM)
         finally:
             signal.signal(signal.SIGTERM, before)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
+from .exceptions import ClientClosed
 from .exceptions import ConnectionError as HoldfastConnectionError
+from .pool.words import Words
 from .reasons import Discard
 from .routes import Route
 from .wire import proxy as proxies
@@ -79,6 +81,36 @@ def poll_idle(connections: list[Http1Connection]) -> list[Http1Connection]:
 def describe(request: PreparedRequest) -> str:
     """For messages and logs: without userinfo and query, which may be secret."""
     return f"{request.method} {request.parsed.safe_text.partition('?')[0]}"
+
+
+def attributes(route: Route) -> dict[str, str | int]:
+    """``url.scheme``, ``server.address`` and ``server.port``, as OpenTelemetry calls them.
+
+    Requests to many servers go over a connection to a proxy: it has a name only.
+    """
+    if route.proxy is not None and route.context is None:
+        return {"server.address": str(route)}
+    return {"url.scheme": route.scheme, "server.address": route.host, "server.port": route.port}
+
+
+def client_closed() -> ClientClosed:
+    """What those get who want a connection of a client that was closed."""
+    return ClientClosed("this client was closed; create another one")
+
+
+WORDS = Words(
+    uses="requests",
+    wait_setting="timeouts.pool",
+    connect_setting="timeouts.connect",
+    connect_phases="name resolution, TCP connect or TLS handshake",
+    hold_less="read streamed responses to their end or close them sooner",
+    held_question="is its response still being read?",
+    not_given_back="responses were dropped without being read or closed",
+    drop_less="Read the response to its end, close it, or use it as a context manager.",
+    advise_call="client.advise()",
+    closed_error=client_closed,
+)
+"""What HTTP calls the things of which the pool's sentences speak."""
 
 
 def interrupt(connection: Http1Connection) -> None:

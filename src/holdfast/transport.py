@@ -58,12 +58,14 @@ class Transport:
             Http1Connection.probe,
             dialer.close_connection,
             interrupt=dialer.interrupt,
-            glance=dialer.poll_idle,
+            poll_idle=dialer.poll_idle,
             limits=limits,
             clock=clock,
             # The keeper's clock is the real one; a pool on another looks after itself when it is used.
             watch=the_keeper.watch if keeper and clock is time.monotonic else None,
             describe=dialer.describe,
+            attributes=dialer.attributes,
+            words=dialer.WORDS,
         )
         self._heads: dict[tuple[Any, ...], h11.Request] = {}
 
@@ -200,7 +202,7 @@ class Transport:
         )
         if reason is None:
             raise _explained(failure, request, lease) from (failure.error.__cause__ or failure.__cause__)
-        self.pool.count_resent(route, reason)
+        self.pool.count_repeat(route, reason)
 
     def _resend_after_408(
         self, request: PreparedRequest, route: Route, lease: Lease[Route, Http1Connection], resends: int
@@ -216,7 +218,7 @@ class Transport:
         if reason is None:
             return False
         lease.discard(Discard.SERVER_CLOSE)
-        self.pool.count_resent(route, reason)
+        self.pool.count_repeat(route, reason)
         return True
 
     def close(self) -> None:

@@ -173,7 +173,7 @@ def test_the_keeper_watches_for_saturation_while_nobody_gives_anything_back() ->
         heard = Heard()
         client.on_event(heard)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(events, "SUSTAINED", 0.05)
+            patch.setattr(events, "SATURATED_AFTER_SECONDS", 0.05)
             with client.get(server.url("/hold"), stream=True):
                 eventually_swept(client, lambda: len(heard.events) >= 2, "the event")
                 assert heard.kinds == ["opened", "saturated"]

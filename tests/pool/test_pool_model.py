@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from holdfast.exceptions import ClientClosed, PoolTimeout
-from holdfast.pool import entries
+from holdfast.exceptions import PoolTimeout
+from holdfast.pool import pool
 from holdfast.pool.limits import Limits
 from holdfast.pool.pool import Lease, Pool
+from holdfast.pool.words import PoolClosed
 from holdfast.reasons import Discard
 from tests.conftest import FakeClock
 from tests.pool.test_pool import LONG, Asker, Net, check
@@ -41,28 +42,28 @@ class PoolMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.net = Net(self.clock)
         self.limits = Limits(total, origin, idle, idle_origin, 0, 10, life, uses)
-        self.pool: Pool[str, int] = self.net.pool(self.limits, glance=lambda resources: resources)
+        self.pool: Pool[str, int] = self.net.pool(self.limits, poll_idle=lambda resources: resources)
         self.held: list[tuple[str, Lease[str, int], bool]] = []
         self.asking: list[Asker] = []
         self.expired: set[Any] = set()
         self.asked = self.uses = self.leaks = self.timeouts = self.failed = 0
-        self.original_sleep = entries.Waiter.sleep
+        self.original_sleep = pool.ThreadWaiter.sleep
         expired = self.expired
 
-        def sleep(waiter: entries.Waiter[str, int], seconds: float | None) -> bool:
+        def sleep(waiter: pool.ThreadWaiter[str, int], seconds: float | None) -> bool:
             if seconds == 0:
                 return False
             assert waiter.event.acquire(timeout=LONG), "nobody woke this one"
             return waiter not in expired
 
-        entries.Waiter.sleep = sleep  # type: ignore[method-assign,assignment]
+        pool.ThreadWaiter.sleep = sleep  # type: ignore[method-assign,assignment]
 
     def teardown(self) -> None:
         if hasattr(self, "pool"):
             self.pool.close()
             for asker in self.asking:
                 asker.join(LONG)
-            entries.Waiter.sleep = self.original_sleep  # type: ignore[method-assign]
+            pool.ThreadWaiter.sleep = self.original_sleep  # type: ignore[method-assign]
             for _, lease, _ in self.held:
                 lease.release()
 
@@ -75,7 +76,7 @@ class PoolMachine(RuleBasedStateMachine):
         except PoolTimeout:
             self.timeouts += 1
             assert self.full(key), "there was room"
-        except ClientClosed:
+        except PoolClosed:
             assert self.pool.closed
         except ConnectionRefusedError:
             self.failed += 1
@@ -97,7 +98,7 @@ class PoolMachine(RuleBasedStateMachine):
     def time_runs_out_for_one_who_waits(self, data: st.DataObject) -> None:
         waiter = data.draw(st.sampled_from(self.waiting()))
         self.timeouts += 1
-        with self.pool._lock:
+        with self.pool._state.lock:
             self.expired.add(waiter)
             waiter.wake()
         self.rest()
@@ -130,7 +131,7 @@ class PoolMachine(RuleBasedStateMachine):
         try:
             before = len(self.net.opened)
             opened = self.pool.warm(key, count)
-        except ClientClosed:
+        except PoolClosed:
             assert self.pool.closed
         else:
             assert opened == len(self.net.opened) - before
@@ -170,14 +171,14 @@ class PoolMachine(RuleBasedStateMachine):
         return self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))[1]
 
     def waiting(self) -> list[Any]:
-        return [waiter for origin in self.pool._origins.values() for waiter in origin.queued]
+        return [waiter for origin in self.pool._state.origins.values() for waiter in origin.queued]
 
     def full(self, key: str) -> bool:
-        pool, limits = self.pool, self.limits
-        origin = pool._origins[key]
+        state, limits = self.pool._state, self.limits
+        origin = state.origins[key]
         origin_full = limits.max_connections_per_origin is not None and origin.open >= limits.max_connections_per_origin
-        total_full = limits.max_connections is not None and pool._open >= limits.max_connections
-        return (origin_full and not origin.idle) or (total_full and not pool._idle)
+        total_full = limits.max_connections is not None and state.open >= limits.max_connections
+        return (origin_full and not origin.idle) or (total_full and not state.idle)
 
     def got(self, key: str, lease: Lease[str, int], fresh: bool) -> None:
         assert not (fresh and lease.reused)
@@ -197,8 +198,8 @@ class PoolMachine(RuleBasedStateMachine):
             self.look_at(asker)
 
     def sleeps(self, asker: Asker) -> bool:
-        with self.pool._lock:
-            mine = [w for w in self.waiting() if w.thread == asker.ident and w not in self.expired]
+        with self.pool._state.lock:
+            mine = [w for w in self.waiting() if w.lease.borrower == asker.ident and w not in self.expired]
         return bool(mine)
 
     def check_order(self, finished: list[Asker]) -> None:
@@ -214,7 +215,7 @@ class PoolMachine(RuleBasedStateMachine):
         elif isinstance(asker.error, ConnectionRefusedError):
             self.failed += 1
         else:
-            assert isinstance(asker.error, (PoolTimeout, ClientClosed)), asker.error
+            assert isinstance(asker.error, (PoolTimeout, PoolClosed)), asker.error
 
     # -- what must hold ------------------------------------------------------------------------------------------------
 
@@ -224,16 +225,16 @@ class PoolMachine(RuleBasedStateMachine):
             return
         check(self.pool)
         limits = self.limits
-        for origin in self.pool._origins.values():
+        for origin in self.pool._state.origins.values():
             assert limits.max_idle_per_origin is None or len(origin.idle) <= limits.max_idle_per_origin
-        assert limits.max_idle_connections is None or len(self.pool._idle) <= limits.max_idle_connections
+        assert limits.max_idle_connections is None or len(self.pool._state.idle) <= limits.max_idle_connections
 
     @invariant()
     def none_is_lost_and_none_is_shared(self) -> None:
         if not hasattr(self, "pool"):
             return
         closed = [resource for resource, _ in self.net.closed]
-        idle = [entry.resource for entry in self.pool._idle]
+        idle = [entry.resource for entry in self.pool._state.idle]
         held = [lease.resource for _, lease, _ in self.held]
         assert sorted(closed + idle + held) == self.net.opened
 

@@ -11,10 +11,11 @@ import random
 import pytest
 
 from holdfast.pool.advice import advise_origin
-from holdfast.pool.events import SUSTAINED, WARN_EVERY, Announcer, PoolEvent, Utilisation
+from holdfast.pool.events import SATURATED_AFTER_SECONDS, WARN_INTERVAL_SECONDS, Announcer, PoolEvent, Utilisation
 from holdfast.pool.limits import Limits
 from holdfast.pool.pool import Pool
-from holdfast.pool.stats import BUCKET_SECONDS, Histogram, OriginStats, Rate, Tally
+from holdfast.pool.stats import RATE_BUCKET_SECONDS, Histogram, OriginStats, Rate, Tally
+from holdfast.pool.words import Words
 from holdfast.reasons import Discard
 from holdfast.resend import Resend
 from tests.conftest import FakeClock
@@ -61,7 +62,7 @@ def test_rates_add_up() -> None:
     total.absorb(Rate())
     assert total.per_second(1200) == pytest.approx(both.per_second(1200))
     late = Rate()
-    late.add(1000 + 100 * BUCKET_SECONDS)
+    late.add(1000 + 100 * RATE_BUCKET_SECONDS)
     total.absorb(late)
     assert sum(total.counts) == 1, "what is older than a minute is forgotten"
 
@@ -125,8 +126,8 @@ def a_busy_pool(net: Net) -> Pool[str, int]:
         lease.release()
     pool.acquire("https://example.com:443").discard(Discard.SERVER_CLOSE)
     pool.acquire("http://[::1]:80").release()
-    pool.count_resent("https://example.com:443", Resend.IDEMPOTENT)
-    pool.count_resent("http://never.seen:80", Resend.NOT_DELIVERED)
+    pool.count_repeat("https://example.com:443", Resend.IDEMPOTENT)
+    pool.count_repeat("http://never.seen:80", Resend.NOT_DELIVERED)
     return pool
 
 
@@ -180,13 +181,15 @@ def test_as_dict_is_json_and_complete(net: Net) -> None:
 
 
 def test_opentelemetry_names_where_there_are_some(net: Net) -> None:
-    pool = a_busy_pool(net)
+    pool = net.pool(Limits(max_connections_per_origin=4), attributes=lambda key: {"server.address": key, "server.port": len(key)})
+    pool.acquire("here").release()
+    held = pool.acquire("there")
     found = pool.stats().opentelemetry()
-    where = {"url.scheme": "https", "server.address": "example.com", "server.port": 443}
-    assert ("http.client.open_connections", {**where, "http.connection.state": "active"}, 0) in found
-    assert ("http.client.connection.max", where, 4) in found
-    address = {"url.scheme": "http", "server.address": "::1", "server.port": 80}
-    assert ("http.client.open_connections", {**address, "http.connection.state": "idle"}, 1) in found
+    here, there = {"server.address": "here", "server.port": 4}, {"server.address": "there", "server.port": 5}
+    assert ("http.client.open_connections", {**here, "http.connection.state": "idle"}, 1) in found
+    assert ("http.client.open_connections", {**there, "http.connection.state": "active"}, 1) in found
+    assert ("http.client.connection.max", there, 4) in found
+    held.release()
     odd = net.pool(Limits(max_connections_per_origin=None))
     odd.acquire("database").release()
     assert ("http.client.active_requests", {"server.address": "database"}, 0) in odd.stats().opentelemetry()
@@ -229,7 +232,7 @@ def test_everything_that_happens_is_told(net: Net) -> None:
     lease = asker.result()
     with pytest.raises(OSError, match="no connection"):
         pool.acquire("a", wait=0)
-    pool.count_resent("a", Resend.IDEMPOTENT)
+    pool.count_repeat("a", Resend.IDEMPOTENT)
     lease.discard(Discard.BROKEN)
     end()
     pool.acquire("a").release()
@@ -269,7 +272,7 @@ def test_nothing_is_noted_while_nobody_listens(net: Net) -> None:
     pool = net.pool()
     lease = pool.acquire("a")
     lease.release()
-    assert not pool._after
+    assert not pool._state.deferred
     assert not pool._news.active
 
 
@@ -295,7 +298,7 @@ def test_one_warning_of_a_kind_per_minute_and_the_next_says_how_many_were_left_o
     for _ in range(3):
         news.announce(PoolEvent("exhausted", "a", seconds=1.0, text="raise it"), warn=True)
     news.announce(PoolEvent("leaked", "a"), warn=True)
-    clock.advance(WARN_EVERY)
+    clock.advance(WARN_INTERVAL_SECONDS)
     news.announce(PoolEvent("exhausted", "a"), warn=True)
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [
         "a: exhausted 1.000 s: raise it",
@@ -321,10 +324,10 @@ def test_a_slow_wait_is_worth_a_warning_with_advice(net: Net, caplog: pytest.Log
 def test_saturation_is_sustained_and_recovery_is_clear() -> None:
     gauge = Utilisation()
     assert gauge.observe(0.9, 0) is None
-    assert gauge.observe(0.9, SUSTAINED - 1) is None
-    assert gauge.observe(0.5, SUSTAINED) is None, "a dip: it begins anew"
+    assert gauge.observe(0.9, SATURATED_AFTER_SECONDS - 1) is None
+    assert gauge.observe(0.5, SATURATED_AFTER_SECONDS) is None, "a dip: it begins anew"
     assert gauge.observe(1.0, 40) is None
-    assert gauge.observe(1.0, 40 + SUSTAINED) == "saturated"
+    assert gauge.observe(1.0, 40 + SATURATED_AFTER_SECONDS) == "saturated"
     assert gauge.observe(1.0, 80) is None, "once"
     assert gauge.observe(0.75, 81) is None, "neither one nor the other"
     assert gauge.observe(0.6, 82) == "recovered"
@@ -361,7 +364,7 @@ def test_a_saturated_pool_says_so_once_and_what_to_change(
         lease.release()
     pool.close_idle()
     pool.sweep(net.clock())
-    assert not pool._hot
+    assert not pool._state.near_limit
 
 
 # -- advice ------------------------------------------------------------------------------------------------------------
@@ -375,12 +378,12 @@ def test_littles_law(net: Net) -> None:
     tally = Tally()
     for number in range(600):
         tally.count_lease(0.5, 1000 + number / 10, 2)
-    advice = advise_origin(stats_of(tally), Limits())
+    advice = advise_origin(stats_of(tally), Limits(), Words())
     assert advice.request_rate == pytest.approx(10, rel=0.02)
     assert advice.recommended_max == 8, "10 a second, half a second each, half as many again"
     assert advice.sentences == ()
-    assert str(advice).startswith("a: 8 connections suffice (10 requests/s × 0.5 s × 1.5), 50 allowed")
-    few = advise_origin(stats_of(tally, 4), Limits(max_connections_per_origin=4))
+    assert str(advice).startswith("a: 8 connections suffice (10 uses/s × 0.5 s × 1.5), 50 allowed")
+    few = advise_origin(stats_of(tally, 4), Limits(max_connections_per_origin=4), Words())
     assert few.sentences == ("the load needs about 8 connections, 4 are allowed: set max_connections_per_origin=8",)
 
 
@@ -408,7 +411,7 @@ def test_connections_used_once_are_explained_by_why_they_went(reason: Discard, s
     tally = Tally()
     for number in range(100):
         tally.count_closed(reason, 1 if number < 90 else 5, None)
-    sentences = advise_origin(stats_of(tally), Limits()).sentences
+    sentences = advise_origin(stats_of(tally), Limits(), Words()).sentences
     assert sentences == (() if sentence is None else (sentence,))
 
 
@@ -416,13 +419,13 @@ def test_a_server_that_closes_earlier_than_we_do(net: Net) -> None:
     tally = Tally()
     for number in range(40):
         tally.count_closed(Discard.STALE, 5, 5.0 + number % 3)
-    sentences = advise_origin(stats_of(tally), Limits()).sentences
+    sentences = advise_origin(stats_of(tally), Limits(), Words()).sentences
     assert sentences == ("the server closed 40 idle connections at about 5 s: set idle_timeout=4",)
-    assert advise_origin(stats_of(tally), Limits(idle_timeout=4)).sentences == ()
+    assert advise_origin(stats_of(tally), Limits(idle_timeout=4), Words()).sentences == ()
     quick = Tally()
     for _ in range(10):
         quick.count_closed(Discard.STALE, 5, 0.5)
-    assert advise_origin(stats_of(quick), Limits()).sentences[0].endswith("set idle_timeout=0.45")
+    assert advise_origin(stats_of(quick), Limits(), Words()).sentences[0].endswith("set idle_timeout=0.45")
 
 
 def test_waits_leaks_and_failures_are_told() -> None:
@@ -431,7 +434,7 @@ def test_waits_leaks_and_failures_are_told() -> None:
     tally.pool_timeouts = 1
     tally.leaks = 3
     tally.failed, tally.created = 10, 30
-    sentences = advise_origin(stats_of(tally, None), Limits()).sentences
-    assert sentences[0].startswith("1 requests waited for a connection, the longest 2.50 s, 1 in vain: raise")
-    assert sentences[1].startswith("3 responses were dropped without being read or closed: use 'with'")
+    sentences = advise_origin(stats_of(tally, None), Limits(), Words()).sentences
+    assert sentences[0].startswith("1 uses waited for a connection, the longest 2.50 s, 1 in vain: raise")
+    assert sentences[1].startswith("3 leases were dropped without being given back: use 'with'")
     assert sentences[2] == "10 of 40 attempts to connect failed: check the server and the network"

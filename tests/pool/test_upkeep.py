@@ -42,7 +42,7 @@ def test_an_interrupt_at_any_line_of_upkeep_loses_no_slot_and_shares_no_connecti
     limits = Limits(max_connections_per_origin=3, max_connections=4, min_idle_connections=2, idle_timeout=55)
     for at in range(1, 2000):
         net = Net(clock)
-        p = net.pool(limits, watch=None, glance=lambda resources: resources)
+        p = net.pool(limits, watch=None, poll_idle=lambda resources: resources)
         p.acquire("a").release()
         p.warm("a", 2)
         with Tracer(at) as tracer:
@@ -75,17 +75,17 @@ def test_an_interrupt_in_a_hand_over_whose_waiter_has_already_left_with_its_leas
     lease = p.acquire("a")
     asker = Asker(p)
     until_waiting(p, 1)
-    (waiter,) = p._origins["a"].waiting
+    (waiter,) = p._state.origins["a"].waiting
 
     def strike() -> float:
-        if waiter.settled:
-            p._clock = net.clock
+        if waiter.served:
+            p._state.clock = net.clock
             waiter.wake()  # as if it had not fallen asleep yet
             asker.result()
             raise KeyboardInterrupt
         return net.clock()
 
-    p._clock = strike
+    p._state.clock = strike
     with pytest.raises(KeyboardInterrupt):
         lease.release()
 

@@ -578,7 +578,7 @@ def quiet(sock: socket.socket) -> bool:
 
 def pooled(client: holdfast.Client) -> Any:
     """The stream of the one idle connection."""
-    (entry,) = client._transport.pool._idle
+    (entry,) = client._transport.pool._state.idle
     return entry.resource.stream
 
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from .events import SLOW_WAIT
-
-if TYPE_CHECKING:
-    from .limits import Limits
-    from .stats import OriginStats, PoolStats
+from .events import SLOW_WAIT_SECONDS
+from .limits import Limits
+from .messages import slow_wait
+from .stats import OriginStats, PoolStats
+from .words import Words
 
 HEADROOM = 1.5
-ENOUGH = 20  # connections closed, before their fates are taken for a pattern
-FEW = 5
-NOT_KEPT = 0.1  # seconds: a server that closes sooner keeps nothing
+MIN_CLOSED = 20  # connections, before their fates are taken for a pattern
+MIN_OCCURRENCES = 5  # of what went wrong, likewise
+NOT_KEPT_SECONDS = 0.1  # a server that closes sooner keeps nothing
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class OriginAdvice:
         lease_mean: mean seconds a connection was in use per request, likewise.
         current_max: max_connections_per_origin as it is set; None without a bound.
         sentences: what to change, and why; empty if nothing needs to be.
+        uses: what one use of a connection is called in the text, in the plural.
     """
 
     origin: str
@@ -41,81 +41,77 @@ class OriginAdvice:
     lease_mean: float
     current_max: int | None
     sentences: tuple[str, ...] = field(default=())
+    uses: str = field(default="requests", repr=False)
 
     def __str__(self) -> str:
-        evidence = f"{self.request_rate:.3g} requests/s × {self.lease_mean:.3g} s × {HEADROOM}"
+        evidence = f"{self.request_rate:.3g} {self.uses}/s × {self.lease_mean:.3g} s × {HEADROOM}"
         head = f"{self.origin}: {self.recommended_max} connections suffice ({evidence}), {self.current_max} allowed"
         return "\n  ".join((head, *self.sentences))
 
 
-def advise(stats: PoolStats, limits: Limits) -> tuple[OriginAdvice, ...]:
-    """One piece of advice per origin that has had a request."""
-    return tuple(advise_origin(origin, limits) for origin in stats.origins if origin.requests)
+def advise(stats: PoolStats, limits: Limits, words: Words) -> tuple[OriginAdvice, ...]:
+    """One piece of advice per origin whose connections were used."""
+    return tuple(advise_origin(origin, limits, words) for origin in stats.origins if origin.requests)
 
 
-def advise_origin(stats: OriginStats, limits: Limits) -> OriginAdvice:
+def advise_origin(stats: OriginStats, limits: Limits, words: Words) -> OriginAdvice:
     """What one origin's figures suggest."""
     recommended = max(1, math.ceil(stats.request_rate * stats.lease_mean * HEADROOM))
-    rules = (_too_few, _waits, _used_once, _early_ends, _leaks, _failures)
-    sentences = [sentence for rule in rules if (sentence := rule(stats, limits, recommended)) is not None]
+    rules = (_waits, _used_once, _early_ends, _leaks, _failures)
+    sentences = [_too_few(stats.limit, recommended)] if stats.limit is not None and recommended > stats.limit else []
+    sentences += [sentence for rule in rules if (sentence := rule(stats, limits, words)) is not None]
     return OriginAdvice(
-        stats.origin, recommended, stats.request_rate, stats.lease_mean, stats.limit, tuple(sentences)
+        stats.origin, recommended, stats.request_rate, stats.lease_mean, stats.limit, tuple(sentences), words.uses
     )
 
 
-def _too_few(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
-    if stats.limit is None or recommended <= stats.limit:
-        return None
-    needed = f"the load needs about {recommended} connections, {stats.limit} are allowed"
-    return f"{needed}: set max_connections_per_origin={recommended}"
+def _too_few(limit: int, needed: int) -> str:
+    return f"the load needs about {needed} connections, {limit} are allowed: set max_connections_per_origin={needed}"
 
 
-def _waits(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
-    if not stats.pool_timeouts and stats.wait_max < SLOW_WAIT:
+def _waits(stats: OriginStats, limits: Limits, words: Words) -> str | None:
+    if not stats.pool_timeouts and stats.wait_max < SLOW_WAIT_SECONDS:
         return None
     return (
-        f"{stats.waits} requests waited for a connection, the longest {stats.wait_max:.2f} s, {stats.pool_timeouts} in vain: "
-        "raise max_connections_per_origin (or max_connections), or read and close streamed responses sooner"
+        f"{stats.waits} {words.uses} waited for a connection, the longest {stats.wait_max:.2f} s, {stats.pool_timeouts} in vain: "
+        + slow_wait(words)
     )
 
 
-def _used_once(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
-    gone = sum(stats.closed.values())
-    if gone < ENOUGH or stats.single_use < 0.5 * gone:
+def _used_once(stats: OriginStats, limits: Limits, words: Words) -> str | None:
+    closed = sum(stats.closed.values())
+    if closed < MIN_CLOSED or stats.single_use < 0.5 * closed:
         return None
-    share = f"{stats.single_use / gone:.0%} of {gone} connections were used at most once"
-    if stats.closed.get("surplus", 0) > 0.5 * gone:
+    share = f"{stats.single_use / closed:.0%} of {closed} connections were used at most once"
+    if stats.closed.get("surplus", 0) > 0.5 * closed:
         return f"{share} and closed because there was no room to keep them: raise max_idle_connections (or max_idle_per_origin)"
-    if stats.closed.get("idle_timeout", 0) > 0.5 * gone:
+    if stats.closed.get("idle_timeout", 0) > 0.5 * closed:
         return f"{share} and closed after {limits.idle_timeout} s idle: raise idle_timeout if the server keeps them longer"
-    if stats.closed.get("server_close", 0) > 0.5 * gone:
+    if stats.closed.get("server_close", 0) > 0.5 * closed:
         return f"{share} and closed by the server, which does not keep connections alive"
     return None
 
 
-def _early_ends(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
-    if stats.early_ends < FEW:
+def _early_ends(stats: OriginStats, limits: Limits, words: Words) -> str | None:
+    if stats.early_ends < MIN_OCCURRENCES:
         return None
     after = stats.early_end_after
     if limits.idle_timeout is not None and after >= limits.idle_timeout:
         return None
-    if after < NOT_KEPT:
-        return f"the server closed {stats.early_ends} connections right after its answers: it does not keep them alive"
+    if after < NOT_KEPT_SECONDS:
+        return f"the server closed {stats.early_ends} connections right after they were used: it does not keep them alive"
     keep = max(1, math.floor(after * 0.9)) if after >= 1 else round(after * 0.9, 2)
     return f"the server closed {stats.early_ends} idle connections at about {after:.2g} s: set idle_timeout={keep}"
 
 
-def _leaks(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+def _leaks(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     if not stats.leaks:
         return None
-    return (
-        f"{stats.leaks} responses were dropped without being read or closed: use 'with', and see the ResourceWarnings "
-        "(python -W default) for where"
-    )
+    return f"{stats.leaks} {words.not_given_back}: use 'with', and see the ResourceWarnings (python -W default) for where"
 
 
-def _failures(stats: OriginStats, limits: Limits, recommended: int) -> str | None:
+def _failures(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     attempts = stats.created + stats.connect_failures
-    if stats.connect_failures < FEW or stats.connect_failures < 0.1 * attempts:
+    if stats.connect_failures < MIN_OCCURRENCES or stats.connect_failures < 0.1 * attempts:
         return None
     return f"{stats.connect_failures} of {attempts} attempts to connect failed: check the server and the network"

@@ -1,4 +1,4 @@
-"""Who has what: Entry (one open connection), Lease (the right to use it), Waiter and Dial (the right to get one), Origin.
+"""Who has what: PooledConnection, Lease (the right to use one), Waiter and Dial (the right to get one), Origin.
 
 All but Lease belong to the pool and are guarded by its lock. A Lease is made before anything is taken for it, so
 that whatever is taken has an owner from the first moment: if an exception strikes in between (a KeyboardInterrupt may, at any
@@ -8,31 +8,93 @@ line), the lease knows what has to go back.
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Hashable
+from enum import Enum
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..reasons import Discard
+from .borrower import Where, current_line
 from .events import Utilisation
 from .stats import Tally
-
-if TYPE_CHECKING:
-    from .pool import Pool
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
-PACKAGE = __name__.partition(".")[0]
-NEVER = -1.0
+NEVER = -1.0  # the idle_since of a connection that was never idle
 
 
-class Entry(Generic[K, R]):
+class ConnectionState(Enum):
+    """Where a connection is.
+
+    ====== ======================================== ====================================================================
+    state  it is in                                 and becomes
+    ====== ======================================== ====================================================================
+    LEASED ``PoolState.leased``                     IDLE when it is given back and no waiter wants it; CLOSED when it is
+                                                    thrown away, leaked, too old or surplus; it stays LEASED, with another
+                                                    lease, when a waiter is given it
+    IDLE   ``PoolState.idle`` and ``Origin.idle``   LEASED when it is taken, or probed by upkeep; CLOSED when it is too old,
+                                                    found stale, or when its slot is needed
+    CLOSED nowhere                                  nothing: it is closed, about to be, or its parent process's
+    ====== ======================================== ====================================================================
+    """
+
+    LEASED = "leased"
+    IDLE = "idle"
+    CLOSED = "closed"
+
+
+class WaiterState(Enum):
+    """How far a waiter has come.
+
+    ======= =========================================== ================================================================
+    state   it is in                                    and becomes
+    ======= =========================================== ================================================================
+    QUEUED  ``Origin.waiting`` and ``Origin.queued``    GRANTED when it is given a slot to dial in; SERVED; LEFT
+    GRANTED ``Origin.waiting``                          SERVED by its own dial or a connection given back before; LEFT
+    SERVED  neither                                     nothing: its lease has a connection, or it has an error
+    LEFT    neither                                     nothing: it has given up
+    ======= =========================================== ================================================================
+    """
+
+    QUEUED = "queued"
+    GRANTED = "granted"
+    SERVED = "served"
+    LEFT = "left"
+
+
+class DialState(Enum):
+    """How far a dial has come. It has a slot, being in ``Origin.dials``, while it is PLANNED or BEGUN.
+
+    ========= ==========================================================================================================
+    state     and becomes
+    ========= ==========================================================================================================
+    PLANNED   BEGUN when its thread runs; CANCELLED when its waiter needs it no more
+    BEGUN     ADMITTED when it has opened a connection, which takes over the slot; FAILED; it cannot be cancelled
+    ADMITTED  nothing
+    FAILED    nothing
+    CANCELLED nothing: its thread, should it run, ends without a connection
+    ========= ==========================================================================================================
+    """
+
+    PLANNED = "planned"
+    BEGUN = "begun"
+    ADMITTED = "admitted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+# Looked up once here: an attribute of an Enum's class costs more than a global name, and acquire and release look at these.
+LEASED, IDLE, CLOSED = ConnectionState.LEASED, ConnectionState.IDLE, ConnectionState.CLOSED
+
+
+class PooledConnection(Generic[K, R]):
     """One open connection, from the end of its dial to its own end."""
 
     __slots__ = (
-        "gone",
+        "borrower",
         "hinted",
         "hinted_uses",
         "idle_since",
@@ -46,7 +108,7 @@ class Entry(Generic[K, R]):
         "reported",
         "resource",
         "retire_at",
-        "thread",
+        "state",
         "uses",
         "where",
     )
@@ -56,11 +118,11 @@ class Entry(Generic[K, R]):
     ) -> None:
         self.origin = origin
         self.resource = resource
+        self.state = LEASED
         self.opened_at = now
         self.retire_at = retire_at
         self.max_uses = max_uses
         self.uses = 0
-        self.gone = False  # not the pool's any more: closed, about to be, or its parent process's
         self.leaked = False  # its lease was dropped
         self.hinted = False  # idle_until is what the other end has asked for
         self.hinted_uses: int | None = None
@@ -68,8 +130,8 @@ class Entry(Generic[K, R]):
         self.idle_until: float | None = None
         self.lent_at = now
         self.purpose: Any = None
-        self.thread = 0
-        self.where: tuple[str, int] | None = None
+        self.borrower = 0
+        self.where: Where | None = None
         self.reported = 0.0  # the lent_at for which leak_after was reported
 
     def expired(self, now: float) -> Discard | None:
@@ -80,6 +142,18 @@ class Entry(Generic[K, R]):
             return Discard.LIFETIME
         return None
 
+    def worn_out(self, keep_for: float | None, uses_left: int | None, now: float) -> Discard | None:
+        """Why a connection that is given back must not be used again, None if it may. See ``Lease.release``."""
+        if keep_for is not None and keep_for <= 0:
+            return Discard.SERVER_HINT
+        if uses_left is not None and (self.hinted_uses is None or self.uses + uses_left < self.hinted_uses):
+            self.hinted_uses = self.uses + uses_left  # some servers count down, others repeat their setting: the least counts
+        if self.hinted_uses is not None and self.uses >= self.hinted_uses:
+            return Discard.SERVER_HINT
+        if self.max_uses is not None and self.uses >= self.max_uses:
+            return Discard.LIFETIME
+        return Discard.LIFETIME if self.retire_at is not None and now >= self.retire_at else None
+
     @property
     def pristine(self) -> bool:
         """Whether it has just been opened: never used, never idle."""
@@ -87,9 +161,9 @@ class Entry(Generic[K, R]):
 
 
 class Waiter(Generic[K, R]):
-    """A thread that waits for a connection. Its event is a lock it holds: cheaper than threading.Event."""
+    """A borrower that waits for a connection. How it is woken is its subclass's business: the driver brings it."""
 
-    __slots__ = ("asked_at", "dial", "error", "event", "fresh", "gone", "lease", "origin", "purpose", "queued", "thread", "ticket")
+    __slots__ = ("asked_at", "dial", "error", "fresh", "lease", "origin", "purpose", "state", "ticket")
 
     def __init__(
         self, origin: Origin[K, R], lease: Lease[K, R], fresh: bool, purpose: Any, ticket: int, asked_at: float
@@ -98,74 +172,79 @@ class Waiter(Generic[K, R]):
         self.lease = lease
         self.fresh = fresh
         self.purpose = purpose
-        self.thread = threading.get_ident()
         self.ticket = ticket
         self.asked_at = asked_at
-        self.queued = False  # had to wait for room under the limits
+        self.state = WaiterState.QUEUED
         self.dial: Dial[K, R] | None = None  # the slot it was granted
         self.error: BaseException | None = None
-        self.gone = False  # has what it wanted, or gave up
-        self.event = threading.Lock()
-        self.event.acquire()
-
-    @property
-    def settled(self) -> bool:
-        """Whether it has a connection or an error."""
-        lease = getattr(self, "lease", None)
-        return lease is None or lease._entry is not None or self.error is not None
-
-    def has(self, entry: Entry[K, R]) -> bool:
-        """Whether it is being given this connection: its lease has it, or it has already gone with it."""
-        lease = getattr(self, "lease", None)
-        return lease is None or lease._entry is entry
-
-    def let_go(self) -> None:
-        """Part with the lease, which is its owner's alone now: a dial that still runs would keep it alive."""
-        self.lease._waiter = None
-        del self.lease
 
     def wake(self) -> None:
         """Let it look again. Called under the pool's lock, after what it is woken for was written down."""
-        if self.event.locked():
-            self.event.release()
+        raise NotImplementedError
 
-    def sleep(self, seconds: float | None) -> bool:
-        """Whether it was woken within ``seconds``."""
-        if seconds is None:
-            return self.event.acquire()
-        return self.event.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+    @property
+    def waiting(self) -> bool:
+        """Whether it still wants something."""
+        return self.state is WaiterState.QUEUED or self.state is WaiterState.GRANTED
+
+    @property
+    def served(self) -> bool:
+        """Whether it has a connection or an error. The waiter itself asks this, without the lock."""
+        lease = getattr(self, "lease", None)
+        return lease is None or lease.held is not None or self.error is not None
+
+    def has(self, connection: PooledConnection[K, R]) -> bool:
+        """Whether it is being given this connection: its lease has it, or the waiter has already gone with it."""
+        lease = getattr(self, "lease", None)
+        return lease is None or lease.held is connection
+
+    def let_go(self) -> None:
+        """Part with the lease, which is its owner's alone now: a dial that still runs would keep it alive."""
+        self.lease.waiter = None
+        del self.lease
 
 
 class Dial(Generic[K, R]):
-    """A slot in which a connection is being opened, or may be.
+    """A slot in which a connection is being opened, or may be: see ``DialState``."""
 
-    Until it has begun it can be cancelled, and its slot given back; from then on the slot is its own until it ends.
-    """
+    __slots__ = ("group", "origin", "state", "until", "waiter")
 
-    __slots__ = ("admitted", "begun", "cancelled", "errand", "origin", "until", "waiter")
-
-    def __init__(self, origin: Origin[K, R], waiter: Waiter[K, R] | None, errand: Errand | None = None) -> None:
+    def __init__(self, origin: Origin[K, R], waiter: Waiter[K, R] | None, group: DialGroup | None = None) -> None:
         self.origin = origin
-        self.waiter = waiter  # who asked for it; None for a connection that is to be idle
-        self.errand = errand
+        self.waiter = waiter  # asked for it; None for a connection that is to be idle
+        self.group = group
         self.until: float | None = None
-        self.begun = False
-        self.admitted = False  # its slot has become a connection's
-        self.cancelled = False
+        self.state = DialState.PLANNED
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether a connection is being opened in its slot, or may be."""
+        return self.state is DialState.PLANNED or self.state is DialState.BEGUN
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether no waiter waits for it, or none waits any more: what it opens is for the next in line."""
+        return self.waiter is None or not self.waiter.waiting
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell its group, once."""
+        if self.group is not None:
+            self.group.one_ended(error)
+            self.group = None
 
 
-class Errand:
-    """Several dials somebody waits for together."""
+class DialGroup:
+    """Several dials that one caller waits for together. ``wake`` is called when the last of them has ended."""
 
-    __slots__ = ("errors", "event", "left", "opened")
+    __slots__ = ("errors", "left", "opened", "wake")
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self.wake = wake
         self.left = 0
         self.opened = 0
         self.errors: list[BaseException] = []
-        self.event = threading.Event()
 
-    def done(self, error: BaseException | None) -> None:
+    def one_ended(self, error: BaseException | None) -> None:
         """One of the dials has ended."""
         self.left -= 1
         if error is None:
@@ -173,7 +252,7 @@ class Errand:
         else:
             self.errors.append(error)
         if self.left <= 0:
-            self.event.set()
+            self.wake()
 
 
 class Origin(Generic[K, R]):
@@ -195,10 +274,10 @@ class Origin(Generic[K, R]):
     def __init__(self, key: K) -> None:
         self.key = key
         self.tally = Tally()
-        self.idle: dict[Entry[K, R], None] = {}  # in the order of their return: the last is the freshest
+        self.idle: dict[PooledConnection[K, R], None] = {}  # in the order of their return: the last is the freshest
         self.leased = 0
         self.dials: set[Dial[K, R]] = set()
-        # Everyone who waits, in order of arrival; and of these, the ones that have no slot to dial in.
+        # All waiters, in order of arrival; and of these, the ones that have no slot to dial in.
         self.waiting: OrderedDict[Waiter[K, R], None] = OrderedDict()
         self.queued: OrderedDict[Waiter[K, R], None] = OrderedDict()
         self.refill_at = 0.0
@@ -216,13 +295,46 @@ class Origin(Generic[K, R]):
         return self.leased + len(self.dials)
 
     @property
-    def spare_dials(self) -> int:
-        """Dials under way that nobody waits for any more: who comes next takes what they bring, and needs no dial of its own."""
-        return sum(dial.waiter is None or dial.waiter.gone for dial in self.dials) if self.dials else 0
+    def unclaimed_dials(self) -> int:
+        """Dials under way whose connection the next in line will be given: it needs no dial of its own."""
+        return sum(dial.unclaimed for dial in self.dials) if self.dials else 0
+
+    @property
+    def dials_for_idle(self) -> int:
+        """Dials under way that no waiter has asked for: what they open is to be idle."""
+        return sum(dial.waiter is None for dial in self.dials)
 
     def unused(self) -> bool:
-        """Whether nothing is open and nobody waits."""
+        """Whether nothing is open and no waiter waits."""
         return not (self.idle or self.leased or self.dials or self.waiting)
+
+
+class Mutex(Protocol):
+    """What the driver's lock can do; ``threading.Lock`` can."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+    def release(self) -> None: ...
+    def locked(self) -> bool: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class LeaseOwner(Protocol[K, R]):
+    """To whom a Lease goes back: the pool."""
+
+    def give_back(self, lease: Lease[K, R], keep_for: float | None, uses_left: int | None) -> None:
+        """See ``Lease.release``."""
+
+    def throw_away(self, lease: Lease[K, R], reason: Discard) -> None:
+        """See ``Lease.discard``."""
+
+    def take_back_leaked(self, connection: PooledConnection[K, R]) -> None:
+        """The lease of ``connection`` is being collected as garbage."""
+
+    def leak_warning(self, connection: PooledConnection[K, R]) -> str:
+        """What the ResourceWarning about it says."""
 
 
 class Lease(Generic[K, R]):
@@ -232,16 +344,19 @@ class Lease(Generic[K, R]):
         resource: the connection.
         reused: it had been used before, or kept idle: the other end may have had a reason to close it.
         idle: seconds it had been idle before this use; None when it is fresh.
+        borrower: the thread for which it was taken, by its ident.
+        held, waiter: the pool's: what this lease holds, and who waits for it to hold something.
     """
 
-    __slots__ = ("__weakref__", "_entry", "_pool", "_waiter", "idle", "resource", "reused")
+    __slots__ = ("__weakref__", "_owner", "borrower", "held", "idle", "resource", "reused", "waiter")
 
     resource: R
 
-    def __init__(self, pool: Pool[K, R]) -> None:
-        self._pool = pool
-        self._entry: Entry[K, R] | None = None
-        self._waiter: Waiter[K, R] | None = None
+    def __init__(self, owner: LeaseOwner[K, R], borrower: int) -> None:
+        self._owner = owner
+        self.borrower = borrower
+        self.held: PooledConnection[K, R] | None = None
+        self.waiter: Waiter[K, R] | None = None
         self.reused = False
         self.idle: float | None = None
 
@@ -252,60 +367,36 @@ class Lease(Generic[K, R]):
             keep_for: seconds the other end has said it will keep it; the pool's own idle timeout may be shorter.
             uses_left: how many more uses the other end allows.
         """
-        self._pool._give_back(self, keep_for, uses_left)
+        self._owner.give_back(self, keep_for, uses_left)
 
     def discard(self, reason: Discard) -> None:
         """Close the connection and give its slot back."""
-        self._pool._throw_away(self, reason)
+        self._owner.throw_away(self, reason)
 
     def note_borrower(self) -> None:
         """Remember the line outside this package that is being executed: it will hold the connection for a while.
 
-        Costs as much as there are frames in between, so only for what outlives the call: a response that is streamed.
+        Costs as much as there are frames in between, so only for what outlives the call that acquired it.
         """
-        entry = self._entry
-        if entry is not None:
-            entry.where = calling_line(sys._getframe(1))
+        held = self.held
+        if held is not None:
+            held.where = current_line()
 
     @property
     def active(self) -> bool:
         """Whether this lease still holds its connection."""
-        return self._entry is not None
+        return self.held is not None
 
     def __del__(self) -> None:
         try:
-            entry = self._entry
+            held = self.held
         except AttributeError:
             return  # not even __init__ was finished
-        if entry is None or entry.gone:
+        if held is None or held.state is CLOSED:
             return
-        entry.leaked = True  # if something interrupts here, the next sweep sees to it
-        where, what = entry.where, entry.purpose
-        self._pool._leaked(entry)
+        held.leaked = True  # if an exception strikes here, the next sweep takes the connection back
+        where = held.where
+        self._owner.take_back_leaked(held)
         if not sys.is_finalizing():
-            _warn_of_leak(self._pool._describe(what) if what is not None else str(entry.origin.key), where)
-
-
-def _warn_of_leak(what: str, where: tuple[str, int] | None) -> None:
-    """A ResourceWarning that is shown at the line which borrowed the connection."""
-    message = (
-        f"the connection for {what} was dropped while in use{at(where)}; it had to be closed. "
-        "Read the response to its end, close it, or use it as a context manager."
-    )
-    filename, line = where or (__file__, 0)
-    warnings.warn_explicit(message, ResourceWarning, filename, line)
-
-
-def calling_line(frame: Any) -> tuple[str, int] | None:
-    """(file, line) of the innermost caller outside this package; None if there is none."""
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name != PACKAGE and not name.startswith(PACKAGE + "."):
-            return frame.f_code.co_filename, frame.f_lineno
-        frame = frame.f_back
-    return None
-
-
-def at(where: tuple[str, int] | None) -> str:
-    """`` (borrowed at file:line)``, or nothing if that is not known."""
-    return "" if where is None else f" (borrowed at {where[0]}:{where[1]})"
+            filename, line = where or (__file__, 0)  # the warning is shown at the line which borrowed the connection
+            warnings.warn_explicit(self._owner.leak_warning(held), ResourceWarning, filename, line)

@@ -1,8 +1,8 @@
 """Events: what happens to a pool, told to callbacks and to the log ``holdfast.pool``.
 
 The pool notes an event under its lock only if ``Announcer.active`` or if the event is worth a warning, and delivers it after
-letting go. Callbacks run in whichever thread caused the event, or had time for it; what they raise is logged and harms nothing.
-Never in a finalizer: that may run while its thread holds a lock the callback wants.
+letting go. Callbacks run in the thread that caused the event, or in the next one that uses the pool; what they raise is logged and
+harms nothing. Never in a finalizer: that may run while its thread holds a lock the callback wants.
 
 ========= ====================================================================================================
 kind      what happened
@@ -10,10 +10,10 @@ kind      what happened
 opened    a connection was opened
 reused    an idle connection was taken; ``seconds``: how long it had been idle
 closed    a connection was closed; ``reason``: a ``Discard`` value; ``seconds``: its age
-waited    somebody had to wait for room under the limits and got it; ``seconds``: how long
-exhausted somebody waited in vain: PoolTimeout; ``seconds``: how long
-resent    a request was sent again; ``reason``: a ``Resend`` value
-leaked    a response was dropped without being read or closed
+waited    a thread had to wait for room under the limits and got it; ``seconds``: how long
+exhausted a thread waited in vain: PoolTimeout; ``seconds``: how long
+resent    what failed on a connection was done again on another; ``reason``: why that was safe
+leaked    a lease was dropped without being given back
 held      a connection has been in use for longer than ``Limits.leak_after``; ``seconds``: how long
 saturated more than 80 % of the connections were in use for 30 s on end
 recovered after that, less than 70 % are
@@ -30,11 +30,11 @@ from dataclasses import dataclass
 
 log = logging.getLogger("holdfast.pool")
 
-SATURATED = 0.8
-RECOVERED = 0.7
-SUSTAINED = 30.0  # seconds
-SLOW_WAIT = 1.0  # seconds of waiting for room that are worth a warning
-WARN_EVERY = 60.0  # seconds between two warnings of one kind
+SATURATED_SHARE = 0.8  # of the connections a limit allows: more than this in use, for so many seconds on end
+SATURATED_AFTER_SECONDS = 30.0
+RECOVERED_SHARE = 0.7
+SLOW_WAIT_SECONDS = 1.0  # of waiting for room that are worth a warning
+WARN_INTERVAL_SECONDS = 60.0  # between two warnings of one kind
 
 KINDS = (
     "opened",
@@ -78,7 +78,7 @@ class Announcer:
     """Callbacks and the log.
 
     Attributes:
-        active: whether anybody listens; when False, ordinary events are not even noted.
+        active: whether there is a callback, or a log that shows all events; if not, ordinary events are not even noted.
     """
 
     __slots__ = ("_callbacks", "_clock", "_lock", "_suppressed", "_warned_at", "active")
@@ -115,11 +115,11 @@ class Announcer:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look again whether anybody listens: the level of a logger may change at any time."""
+        """Find out anew whether it is active: the level of a logger may change at any time."""
         self.active = bool(self._callbacks) or log.isEnabledFor(logging.DEBUG)
 
     def announce(self, event: PoolEvent, *, warn: bool = False) -> None:
-        """Tell everybody. A warning of one kind is logged once a minute; the next one says how many were left out."""
+        """Tell the callbacks and the log. One warning of a kind is logged per minute; the next says how many were left out."""
         for callback in self._callbacks:
             try:
                 callback(event)
@@ -138,7 +138,7 @@ class Announcer:
         now = self._clock()
         with self._lock:
             last = self._warned_at.get(kind)
-            if last is not None and now - last < WARN_EVERY:
+            if last is not None and now - last < WARN_INTERVAL_SECONDS:
                 self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
                 return None
             self._warned_at[kind] = now
@@ -146,7 +146,7 @@ class Announcer:
 
 
 class Utilisation:
-    """Whether so many of the slots have been in use for so long that somebody should know, with hysteresis."""
+    """Whether so many of the slots have been in use for so long that it is worth a warning, with hysteresis."""
 
     __slots__ = ("saturated", "since")
 
@@ -156,14 +156,14 @@ class Utilisation:
 
     def observe(self, share: float, now: float) -> str | None:
         """``saturated`` or ``recovered`` when it becomes so, else None."""
-        if share <= SATURATED:
+        if share <= SATURATED_SHARE:
             self.since = None
         elif self.since is None:
             self.since = now
-        if not self.saturated and self.since is not None and now - self.since >= SUSTAINED:
+        if not self.saturated and self.since is not None and now - self.since >= SATURATED_AFTER_SECONDS:
             self.saturated = True
             return "saturated"
-        if self.saturated and share < RECOVERED:
+        if self.saturated and share < RECOVERED_SHARE:
             self.saturated = False
             return "recovered"
         return None

@@ -1,61 +1,95 @@
 """Pool: connections of any kind, kept by key, each with exactly one owner at every moment.
 
+``PoolState`` decides; this is its driver for threads. It takes the lock, waits, runs dials in threads of their own, does what
+was deferred, and knows about forks and the end of the process.
+
 Laws:
 
-1. One lock. It guards every field of ``Slots``, of its origins, entries, waiters and dials. Nothing that can block or call back
-   runs under it: no connect, probe, close, callback or log line. What is to be done is noted in ``_after`` under the lock and done
-   after it, by whoever comes first.
-2. Hand-over, not wake-and-race. A connection or a slot is given to a waiter under the lock; whoever gave up before that is no
-   longer there to be given anything.
-3. A dial runs in a thread of its own and belongs to its slot, not to whoever asked for it: that one takes whichever comes first,
-   its own dial or a connection somebody returned, and may leave on time even if the resolver hangs.
+1. One lock. It guards the ``PoolState``, its origins, connections, waiters and dials. Nothing that can block or call back runs
+   under it: no connect, probe, close, callback or log line. What is to be done is noted in ``deferred`` under the lock and done
+   after it, by the thread that comes first.
+2. Hand-over, not wake-and-race. A connection or a slot is given to a waiter under the lock; a waiter that gave up before that is
+   no longer in line to be given anything.
+3. A dial runs in a thread of its own and belongs to its slot, not to the waiter that asked for it: the waiter takes whichever comes
+   first, its own dial or a connection that is given back, and may leave on time even if the resolver hangs.
 4. Acquire and release are O(1), whatever the number of origins, connections and waiters.
 5. Whatever is taken has an owner before it is taken: the Lease is made first. So an exception at any line (a KeyboardInterrupt may
-   strike at all of them) loses no slot: outside the lock the Lease gives back, under it ``_mend`` counts anew.
+   strike at all of them) loses no slot: outside the lock the Lease gives back, under it ``PoolState.repair`` counts anew.
 
 A lease dropped without release or discard gives its slot back from its finalizer. A finalizer may run anywhere, even in a thread
-that holds the lock, so it only notes the lease if the lock is held; whoever holds the lock looks at the notes after letting go.
+that holds the lock, so it only notes the lease if the lock is held; the thread that holds it looks at the notes after letting go.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
 import random
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any, Generic
 
-from ..exceptions import ConnectTimeout
+from .. import _fork
+from .._threads import start, start_daemon
 from ..reasons import Discard
-from . import messages, upkeep
+from . import deferred, messages
 from .advice import OriginAdvice, advise
-from .entries import Dial, Entry, Errand, K, Lease, Origin, R, Waiter
-from .events import Announcer, PoolEvent, Utilisation, log
+from .entries import CLOSED, Dial, DialGroup, DialState, K, Lease, Origin, PooledConnection, R, Waiter
+from .events import Announcer, PoolEvent, log
 from .limits import Limits
-from .state import Slots, closed_error
+from .state import PoolState
 from .stats import OriginStats, PoolStats
+from .upkeep import SWEEP_SECONDS, Upkeep
+from .words import Words
 
 __all__ = ["Lease", "Limits", "Pool", "PoolEvent"]
 
-LONGEST_MOVE = 1.0  # seconds: whoever has not got the lock by then has it, and was interrupted by a signal while it had
-ORIGINS_AT_ONCE = 100  # are looked at by stats() before it lets others have the lock
+MAX_MOVE_SECONDS = 1.0  # after so long, the lock is held by the very thread that waits for it: a signal has interrupted a move
+ORIGINS_PER_LOCK = 100  # are looked at by stats() before it lets other threads have the lock
+MAX_ERRORS_LOGGED = 3  # by one warm()
 
 
-def _spawn_thread(work: Callable[[], object]) -> None:
+def spawn_thread(work: Callable[[], object]) -> None:
     """Run ``work`` in a daemon thread; here and now where no thread can be had (too many, or the interpreter is ending)."""
-    try:
-        threading.Thread(target=work, name="holdfast-dial", daemon=True).start()
-    except RuntimeError:
+    if not start_daemon("holdfast-dial", work):
         work()
+
+
+def server_address(key: Any) -> Mapping[str, str | int]:
+    """All that is known of a key that has only a name."""
+    return {"server.address": str(key)}
+
+
+class ThreadWaiter(Waiter[K, R]):
+    """A thread that waits. Its event is a lock it holds: cheaper than threading.Event."""
+
+    __slots__ = ("event",)
+
+    def __init__(
+        self, origin: Origin[K, R], lease: Lease[K, R], fresh: bool, purpose: Any, ticket: int, asked_at: float
+    ) -> None:
+        super().__init__(origin, lease, fresh, purpose, ticket, asked_at)
+        self.event = threading.Lock()
+        self.event.acquire()
+
+    def wake(self) -> None:
+        if self.event.locked():
+            self.event.release()
+
+    def sleep(self, seconds: float | None) -> bool:
+        """Whether it was woken within ``seconds``."""
+        if seconds is None:
+            return self.event.acquire()
+        return self.event.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
 _pools: weakref.WeakSet[Pool[Any, Any]] = weakref.WeakSet()
 
 
-class Pool(Slots[K, R], Generic[K, R]):
+class Pool(Generic[K, R]):
     """Connections by key.
 
     Args:
@@ -63,15 +97,17 @@ class Pool(Slots[K, R], Generic[K, R]):
         probe: None if an idle connection is fit for use, else why not. Must not block.
         close: closes a connection for the reason given. Must not raise.
         interrupt: ends a leased connection's conversation from another thread, when the pool is closed. Optional.
-        glance: of many idle connections, those that look as if something had happened to them; they are probed then. It consumes
+        poll_idle: of many idle connections, those to which something seems to have happened; they are probed then. It consumes
             nothing, may be wrong, and may be given one that is in use or closed meanwhile. Optional.
         limits: see ``Limits``.
         clock: seconds, monotonic.
         spawn: runs a dial in the background; tests pass one that runs it on the spot.
         jitter: a number from 0 to 1 by which lifetimes are shortened, at most by a tenth.
-        watch: called when there is something to sweep: somebody must call ``sweep`` from now on, until it returns None.
+        watch: called when there is something to sweep: the keeper is to call ``sweep`` from now on, until it returns None.
             Without it, the pool sweeps when it is used.
         describe: text for a lease's ``purpose``, for messages.
+        attributes: of a key, as ``PoolStats.opentelemetry`` gives them.
+        words: what the pool's sentences call things.
     """
 
     def __init__(
@@ -81,34 +117,43 @@ class Pool(Slots[K, R], Generic[K, R]):
         close: Callable[[R, Discard], None],
         *,
         interrupt: Callable[[R], None] | None = None,
-        glance: Callable[[list[R]], list[R]] | None = None,
+        poll_idle: Callable[[list[R]], list[R]] | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
-        spawn: Callable[[Callable[[], object]], object] = _spawn_thread,
+        spawn: Callable[[Callable[[], object]], object] = spawn_thread,
         jitter: Callable[[], float] = random.random,
         watch: Callable[[Pool[K, R]], None] | None = None,
         describe: Callable[[Any], str] = str,
+        attributes: Callable[[K], Mapping[str, str | int]] = server_address,
+        words: Words | None = None,
     ) -> None:
         self._connect = connect
         self._probe = probe
         self._close = close
         self._interrupt = interrupt
-        self._glance = glance
-        self.limits = limits or Limits()
-        self._clock = clock
+        self._poll_idle = poll_idle
         self._spawn = spawn
         self._jitter = jitter
         self._watch = watch
         self._describe = describe
+        self._attributes = attributes
+        self._words = words or Words()
         self._news = Announcer(clock)
-        self._reset()
+        self._sweep_at = 0.0  # for a pool without a keeper
+        self._state: PoolState[K, R] = PoolState(
+            limits or Limits(),
+            clock=clock,
+            news=self._news,
+            new_lock=threading.Lock,
+            new_waiter=ThreadWaiter,
+            closed_error=self._words.closed_error,
+        )
         _pools.add(self)
 
-    def _reset(self) -> None:
-        super()._reset()
-        self._watched = False
-        self._sweep_at = 0.0  # for a pool without a keeper
-        self._utilisation = Utilisation()  # of the total; Origin has its own
+    @property
+    def limits(self) -> Limits:
+        """As given."""
+        return self._state.limits
 
     # -- acquire -----------------------------------------------------------------------------------------------------
 
@@ -128,93 +173,60 @@ class Pool(Slots[K, R], Generic[K, R]):
             wait: seconds to wait for room under the limits; None for ever.
             connect: seconds the dial may take; None for ever.
             until: the moment on the pool's clock by which both must be done; None for no such moment.
-            fresh: only a connection that nobody has used.
+            fresh: only a connection that was never used.
             purpose: what it is for, as messages shall name it (see ``describe``).
 
         Raises:
             PoolTimeout: no room after ``wait`` seconds.
             ConnectTimeout: no connection after ``connect`` seconds.
-            ClientClosed: the pool is closed.
+            PoolClosed: the pool is closed; or what ``Words.closed_error`` makes.
             Exception: what ``connect`` raised.
         """
-        lease = Lease(self)
+        lease = Lease(self, get_ident())
+        state = self._state
         try:
-            with self._lock:
+            with state.lock:
                 try:
-                    waiter = self._take(lease, key, fresh, purpose)
+                    waiter = state.take(lease, key, fresh, purpose)
                 except BaseException:
-                    self._mend(lease._entry)
+                    state.repair(lease.held)
                     raise
             while True:
-                if self._after:
-                    self._tidy()
+                if state.deferred:
+                    self._run_deferred()
                 if waiter is not None:
                     self._await(waiter, wait, connect, until)
                     if lease.idle is None:
                         return lease
                 verdict = self._probe(lease.resource)
                 if verdict is None:
-                    if self._news.active:
+                    if state.news.active:
                         self._announce("reused", key, seconds=lease.idle)
                     return lease
-                waiter = self._take_another(lease, key, fresh, purpose, verdict)
+                with state.lock:
+                    waiter = state.take_another(lease, key, fresh, purpose, verdict)
         except BaseException:
-            self._abandon(lease)
+            with state.lock:
+                state.abandon(lease)
+            self._run_deferred()
             raise
-
-    def _take_another(
-        self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any, verdict: Discard
-    ) -> Waiter[K, R] | None:
-        """What the lease has did not pass its probe. Its slot stays with it: it has waited for it long enough."""
-        with self._lock:
-            failed = lease._entry
-            try:
-                if failed is not None and not failed.gone:
-                    failed.uses -= 1  # it never was one
-                    self._drop_leased(failed, verdict, lease.idle)
-                lease._entry = lease.idle = None
-                lease.reused = False
-                waiter = self._take(lease, key, fresh, purpose)
-                if waiter is None and failed is not None:
-                    self._serve(failed.origin)
-                return waiter
-            except BaseException:
-                self._mend(failed)
-                self._mend(lease._entry)
-                raise
-
-    def _abandon(self, lease: Lease[K, R]) -> None:
-        """Acquiring has failed: what the lease holds, or would be given, goes to the next."""
-        with self._lock:
-            entry, uses = None, 0
-            try:
-                if lease._waiter is not None:
-                    self._leave(lease._waiter)
-                    lease._waiter = None
-                entry = lease._entry
-                if entry is not None and not entry.gone:
-                    entry.uses -= 1  # it never was one
-                    uses = entry.uses
-                    lease._entry = None
-                    self._offer(entry)
-            except BaseException:
-                self._mend(entry, uses)
-                raise
-        self._tidy()
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     def _await(
         self, waiter: Waiter[K, R], wait: float | None, connect: float | None, until: float | None
     ) -> None:
-        """Wait for whichever comes first: a connection handed over, or one's own dial."""
-        while waiter.dial is None and not waiter.settled:
+        """Wait for whichever comes first: a connection handed over, or the waiter's own dial."""
+        assert isinstance(waiter, ThreadWaiter)
+        if sys.is_finalizing():
+            wait = 0.0  # there is no other thread any more that could give something back
+        while waiter.dial is None and not waiter.served:
             if not waiter.sleep(self._shorter(wait, until)):
                 self._check_pool_timeout(waiter, wait)
         connect = self._shorter(connect, until)
-        if not waiter.settled and waiter.dial is not None:
-            self._start_dials([waiter.dial], None if connect is None else self._clock() + connect)
-        while not waiter.settled:
+        if not waiter.served and waiter.dial is not None:
+            self._start_dials([waiter.dial], None if connect is None else self._state.clock() + connect)
+        while not waiter.served:
             if not waiter.sleep(connect):
                 self._check_connect_timeout(waiter, connect)
         waiter.let_go()
@@ -224,30 +236,29 @@ class Pool(Slots[K, R], Generic[K, R]):
     def _shorter(self, seconds: float | None, until: float | None) -> float | None:
         if until is None:
             return seconds
-        left = max(0.0, until - self._clock())
+        left = max(0.0, until - self._state.clock())
         return left if seconds is None else min(seconds, left)
 
     def _check_pool_timeout(self, waiter: Waiter[K, R], wait: float | None) -> None:
-        with self._lock:
-            if waiter.dial is not None or waiter.settled:
-                return  # just in time
-            shortage = messages.Shortage.of(self, waiter, wait)
+        state = self._state
+        with state.lock:
+            if waiter.dial is not None or waiter.served:
+                return  # 1. its time was up; 2. another thread gave it a connection or a slot; 3. it got the lock: just in time
+            shortage = messages.Shortage(state, waiter, wait)
             waiter.origin.tally.pool_timeouts += 1
             waiter.origin.tally.waits.add(shortage.waited)
-            self._leave(waiter)
-        error = shortage.error()
+            state.leave(waiter)
+        error = shortage.error(self._words, self._describe)
         self._announce("exhausted", waiter.origin.key, seconds=shortage.waited, text=str(error), warn=True)
         raise error
 
     def _check_connect_timeout(self, waiter: Waiter[K, R], connect: float | None) -> None:
-        with self._lock:
-            if waiter.settled:
-                return
-            self._leave(waiter)
-        raise ConnectTimeout(
-            f"no connection to {waiter.origin.key} after {connect} s (timeouts.connect): "
-            "name resolution, TCP connect or TLS handshake took longer"
-        )
+        state = self._state
+        with state.lock:
+            if waiter.served:
+                return  # 1. its time was up; 2. its dial ended, or another thread gave back; 3. it got the lock: just in time
+            state.leave(waiter)
+        raise messages.connect_timeout(waiter.origin.key, connect, self._words)
 
     # -- dialling ------------------------------------------------------------------------------------------------------
 
@@ -256,89 +267,36 @@ class Pool(Slots[K, R], Generic[K, R]):
             dial.until = until
             self._spawn(lambda dial=dial: self._dial(dial))  # type: ignore[misc]
 
-    def _dial_for_nobody(self, claim: Callable[[], None], dials: list[Dial[K, R]], seconds: float | None) -> None:
-        """Start the dials for which ``claim``, called under the lock, finds slots. Nobody waits for one whose start fails."""
+    def _dial_for_idle(self, claim: Callable[[], None], dials: list[Dial[K, R]], seconds: float | None) -> None:
+        """Start the dials for which ``claim``, called under the lock, finds slots. No waiter waits for one whose start fails."""
+        state = self._state
         try:
-            with self._lock:
-                try:
-                    claim()
-                except BaseException:
-                    self._mend(None)
-                    raise
-            self._start_dials(dials, None if seconds is None else self._clock() + seconds)
+            with state.lock, state.repairing():
+                claim()
+            self._start_dials(dials, None if seconds is None else state.clock() + seconds)
         except BaseException:
-            with self._lock:
-                self._call_off(dials)
-            self._tidy()
+            with state.lock:
+                state.call_off(dials)
+            self._run_deferred()
             raise
 
     def _dial(self, dial: Dial[K, R]) -> None:
-        """Open a connection in a slot already claimed. Whoever asked gets it, else who waits longest; else it becomes idle."""
+        """Open a connection in a slot already claimed. The waiter that asked gets it, else the next in line; else it is idle."""
+        state = self._state
         opened: list[R] = []
         try:
-            with self._lock:
-                if dial.cancelled:
-                    return  # and its slot was given back
-                dial.begun = True
+            with state.lock:
+                if dial.state is DialState.CANCELLED:
+                    return  # 1. its thread was started; 2. its waiter was given another connection; 3. the thread ran
+                dial.state = DialState.BEGUN
             opened.append(self._connect(dial.origin.key, dial.until))
-            self._dial_succeeded(dial, opened[0])
+            jitter = self._jitter()
+            with state.lock:
+                state.admit(dial, opened[0], jitter, self._watch is not None)
         except BaseException as error:  # noqa: BLE001 - it belongs to the waiter, in whose thread it is raised
-            self._dial_failed(dial, opened, error)
-        self._tidy()
-
-    def _dial_succeeded(self, dial: Dial[K, R], resource: R) -> None:
-        jitter = self._jitter()
-        with self._lock:
-            now = self._clock()
-            lifetime = self.limits.max_lifetime
-            retire_at = None if lifetime is None else now + lifetime * (1 - 0.1 * jitter)
-            entry = Entry(dial.origin, resource, now, retire_at, self.limits.max_requests)
-            dial.admitted = True
-            try:
-                if not self._vacate(dial):
-                    self._after.append((self._close, resource, Discard.FORKED))
-                    return
-                self._leased.add(entry)
-                dial.origin.leased += 1
-                self._open += 1
-                self._admit(entry, dial)
-            except BaseException:
-                self._mend(entry, 0)
-                raise
-
-    def _admit(self, entry: Entry[K, R], dial: Dial[K, R]) -> None:
-        origin, waiter = dial.origin, dial.waiter
-        origin.tally.count_created(entry.opened_at)
-        self._note_event("opened", origin.key)
-        if self._closed:
-            self._drop_leased(entry, Discard.CLIENT_CLOSED)
-        elif waiter is not None and not waiter.gone:
-            self._hand_over(entry, waiter)
-        else:
-            self._offer(entry)
-        if dial.errand is not None:
-            dial.errand.done(closed_error() if self._closed else None)
-            dial.errand = None
-        self._note_open(origin)
-        if not (self._watched or self._closed) and self._watch is not None:
-            self._watched = True
-            self._after.append((self._watch, self))
-
-    def _dial_failed(self, dial: Dial[K, R], opened: list[R], error: BaseException) -> None:
-        with self._lock:
-            origin, waiter = dial.origin, dial.waiter
-            if not dial.admitted:
-                self._after.extend((self._close, resource, Discard.BROKEN) for resource in opened)
-            if self._vacate(dial):
-                origin.tally.failed += 1
-                self._back_off(origin)
-            if dial.errand is not None:
-                dial.errand.done(error)
-                dial.errand = None
-            if waiter is not None and not waiter.gone:
-                waiter.error = error
-                self._release_waiter(waiter)
-            self._serve(origin)
+            with state.lock:
+                state.fail(dial, opened, error)
+        self._run_deferred()
 
     def warm(self, key: K, count: int, *, connect: float | None = None) -> int:
         """Open ``count`` more connections to ``key`` in parallel, as far as the limits leave room, and wait for them.
@@ -350,134 +308,142 @@ class Pool(Slots[K, R], Generic[K, R]):
             How many were opened in time. Why others were not is logged.
 
         Raises:
-            ClientClosed: the pool is closed.
+            PoolClosed: the pool is closed; or what ``Words.closed_error`` makes.
         """
-        errand = Errand()
+        ended = threading.Event()
+        group = DialGroup(ended.set)
         dials: list[Dial[K, R]] = []
-
-        def claim() -> None:
-            if self._closed:
-                raise closed_error()
-            origin = self._origins.get(key) or self._origins.setdefault(key, Origin(key))
-            self._claim_for_idle(origin, count, errand, dials)
-            self._forget_if_unused(origin)
-
-        self._dial_for_nobody(claim, dials, connect)
+        self._dial_for_idle(lambda: self._state.claim_for_warming(key, count, group, dials), dials, connect)
         if dials:
-            errand.event.wait(connect)
-        for error in errand.errors[:3]:
+            ended.wait(connect)
+        for error in group.errors[:MAX_ERRORS_LOGGED]:
             log.warning("%s: a connection could not be opened in advance: %s", key, error)
-        return errand.opened
+        return group.opened
 
     # -- give back -----------------------------------------------------------------------------------------------------
 
-    def _give_back(self, lease: Lease[K, R], keep_for: float | None, uses_left: int | None) -> None:
-        with self._lock:
-            entry = lease._entry
-            if entry is None or entry.gone:
+    def give_back(self, lease: Lease[K, R], keep_for: float | None, uses_left: int | None) -> None:
+        """For ``Lease.release``."""
+        state = self._state
+        with state.lock:
+            connection = lease.held
+            if connection is None or connection.state is CLOSED:
                 return
-            uses = entry.uses
+            uses = connection.uses
             try:
-                lease._entry = None
-                entry.purpose = entry.where = None
-                now = self._clock()
-                entry.origin.tally.count_lease(now - entry.lent_at, now, uses)
-                reason = self._reason_to_retire(entry, keep_for, uses_left, now)
+                lease.held = None
+                connection.purpose = connection.where = None
+                now = state.clock()
+                origin = connection.origin
+                origin.tally.count_lease(now - connection.lent_at, now, uses)
+                reason = Discard.CLIENT_CLOSED if state.closed else connection.worn_out(keep_for, uses_left, now)
                 if reason is not None:
-                    self._drop_leased(entry, reason)
-                    self._serve(entry.origin)
-                elif entry.origin.waiting or self._starved:
-                    self._offer(entry, keep_for)
+                    state.drop_leased(connection, reason)
+                    state.serve(origin)
+                elif origin.waiting or state.starved:
+                    state.offer(connection, keep_for)
                 else:
-                    self._make_idle(entry, now, keep_for)
+                    state.make_idle(connection, now, keep_for)
             except BaseException:
-                self._mend(entry, uses)
+                state.repair(connection, uses)
                 raise
         if self._watch is None and now >= self._sweep_at:
-            self._sweep_at = now + upkeep.PERIOD
+            self._sweep_at = now + SWEEP_SECONDS
             self.sweep(now)
-        elif self._after:
-            self._tidy()
+        elif state.deferred:
+            self._run_deferred()
 
-    def _reason_to_retire(
-        self, entry: Entry[K, R], keep_for: float | None, uses_left: int | None, now: float
-    ) -> Discard | None:
-        if self._closed:
-            return Discard.CLIENT_CLOSED
-        if keep_for is not None and keep_for <= 0:
-            return Discard.SERVER_HINT
-        if uses_left is not None and (entry.hinted_uses is None or entry.uses + uses_left < entry.hinted_uses):
-            entry.hinted_uses = entry.uses + uses_left  # some servers count down, others repeat their setting: the least counts
-        if entry.hinted_uses is not None and entry.uses >= entry.hinted_uses:
-            return Discard.SERVER_HINT
-        if entry.max_uses is not None and entry.uses >= entry.max_uses:
-            return Discard.LIFETIME
-        return Discard.LIFETIME if entry.retire_at is not None and now >= entry.retire_at else None
-
-    def _throw_away(self, lease: Lease[K, R], reason: Discard) -> None:
-        with self._lock:
-            entry = lease._entry
-            if entry is None or entry.gone:
+    def throw_away(self, lease: Lease[K, R], reason: Discard) -> None:
+        """For ``Lease.discard``."""
+        state = self._state
+        with state.lock:
+            connection = lease.held
+            if connection is None or connection.state is CLOSED:
                 return
             try:
-                lease._entry = None
-                self._end_lease(entry, reason)
+                lease.held = None
+                state.end_lease(connection, reason)
             except BaseException:
-                self._mend(entry)
+                state.repair(connection)
                 raise
-        self._tidy()
+        self._run_deferred()
 
-    # -- after the lock ------------------------------------------------------------------------------------------------
-
-    def _tidy(self) -> None:
-        """Without the lock: do what was decided under it. If something interrupts, the next one goes on."""
-        while self._after:
-            try:
-                action = self._after.popleft()
-            except IndexError:  # pragma: no cover - another thread was faster
-                return
-            try:
-                action[0](*action[1:])
-            except KeyboardInterrupt:
-                self._after.appendleft(action)  # closing twice is harmless, not closing is not
-                raise
-
-    def _leaked(self, entry: Entry[K, R]) -> None:
-        """Called by a finalizer: perhaps inside a garbage collection in a thread that holds the lock."""
-        self._after.append((self._reap, entry))
-        if self._lock.locked():
-            return  # by this thread or another: whoever it is looks at what is noted after letting go
-        harmless = (self._reap, self._close_entry, self._close)
+    def take_back_leaked(self, connection: PooledConnection[K, R]) -> None:
+        """For ``Lease.__del__``: perhaps inside a garbage collection in a thread that holds the lock."""
+        state = self._state
+        state.deferred.append(deferred.Reap(connection))
+        if state.lock.locked():
+            return  # by this thread or another, which does what is deferred after letting go
         others = []
         try:
-            while self._after:
+            while state.deferred:
                 try:
-                    action = self._after.popleft()
+                    action = state.deferred.popleft()
                 except IndexError:  # pragma: no cover - another thread was faster
                     break
-                if action[0] in harmless:
-                    action[0](*action[1:])
+                if isinstance(action, deferred.DONE_IN_FINALIZERS):
+                    self._run(action)
                 else:
                     others.append(action)  # a callback may want a lock that this very thread holds
         finally:
-            self._after.extend(others)
+            state.deferred.extend(others)
 
-    def _reap(self, entry: Entry[K, R]) -> None:
-        with self._lock:
-            if entry.gone:
+    def leak_warning(self, connection: PooledConnection[K, R]) -> str:
+        """For ``Lease.__del__``."""
+        what = self._what(connection.origin.key, connection.purpose)
+        return messages.leaked(what, connection.where, self._words)
+
+    # -- without the lock ----------------------------------------------------------------------------------------------
+
+    def _run_deferred(self) -> None:
+        """Do what was decided under the lock. If an exception interrupts one action, the next thread goes on with it."""
+        state = self._state
+        while state.deferred:  # looked up each time: an action may fork, and the child has another
+            try:
+                action = state.deferred.popleft()
+            except IndexError:  # pragma: no cover - another thread was faster
                 return
             try:
-                entry.origin.tally.leaks += 1
-                where, purpose = entry.where, entry.purpose
-                self._end_lease(entry, Discard.LEAKED)
-                self._after.append((self._announce_leak, entry.origin.key, purpose, where))
-            except BaseException:
-                self._mend(entry)
+                self._run(action)
+            except KeyboardInterrupt:
+                state.deferred.appendleft(action)  # closing twice is harmless, not closing is not
                 raise
 
-    def _announce_leak(self, key: K, purpose: Any, where: tuple[str, int] | None) -> None:
-        what = str(key) if purpose is None else self._describe(purpose)
-        self._announce("leaked", key, text=messages.leak_text(what, where), warn=True)
+    def _run(self, action: deferred.Action) -> None:
+        RUN[type(action)](self, action)
+
+    def _run_close(self, action: deferred.Close) -> None:
+        self._close(action.resource, action.reason)
+
+    def _run_reap(self, action: deferred.Reap) -> None:
+        with self._state.lock:
+            self._state.reap(action.connection)
+
+    def _run_announce(self, action: deferred.Announce) -> None:
+        self._announce(*action)
+
+    def _run_announce_wait(self, action: deferred.AnnounceWait) -> None:
+        text = messages.slow_wait(self._words) if action.slow else ""
+        self._announce("waited", action.key, seconds=action.seconds, text=text, warn=action.slow)
+
+    def _run_announce_leak(self, action: deferred.AnnounceLeak) -> None:
+        text = messages.leaked(self._what(action.key, action.purpose), action.where, self._words)
+        self._announce("leaked", action.key, text=text, warn=True)
+
+    def _run_watch(self, _: deferred.Watch) -> None:
+        if self._watch is not None:
+            self._watch(self)
+
+    def _what(self, key: K, purpose: Any) -> str:
+        return str(key) if purpose is None else self._describe(purpose)
+
+    def _announce(
+        self, kind: str, key: K | None, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
+    ) -> None:
+        """Tell of an event. ``key``: None for all origins together."""
+        if warn or self._news.active:
+            name = "*" if key is None else str(key)
+            self._news.announce(PoolEvent(kind, name, reason, seconds, text), warn=warn)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
@@ -488,129 +454,168 @@ class Pool(Slots[K, R], Generic[K, R]):
             Seconds until there is something to do again, None if there is nothing to watch any more.
         """
         self._news.refresh()
-        delay = upkeep.sweep(self, now)
-        self._tidy()
+        upkeep = Upkeep(
+            self._state,
+            self,
+            probe=self._probe,
+            poll_idle=self._poll_idle,
+            describe=self._describe,
+            words=self._words,
+            start_dials=self._dial_for_idle,
+        )
+        delay = upkeep.sweep(now)
+        self._run_deferred()
         return delay
 
-    def count_resent(self, key: K, reason: Any) -> None:
-        """A request to ``key`` is sent again. ``reason``: an enum member; its value is the name it is counted under."""
-        with self._lock:
-            origin = self._origins.get(key)
-            tally = self._past if origin is None else origin.tally
+    def count_repeat(self, key: K, reason: Any) -> None:
+        """What failed on a connection to ``key`` is done again on another.
+
+        Args:
+            reason: an enum member; its value is the name it is counted under (``OriginStats.resent``).
+        """
+        state = self._state
+        with state.lock:
+            origin = state.origins.get(key)
+            tally = state.past if origin is None else origin.tally
             tally.resent[reason.value] += 1
-            self._note_event("resent", key, reason=reason.value)
-        self._tidy()
+            state.note_event("resent", key, reason=reason.value)
+        self._run_deferred()
 
     def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
         """Call ``callback`` with every ``PoolEvent`` from now on; the function returned ends that."""
         return self._news.add(callback)
 
+    # -- the end -------------------------------------------------------------------------------------------------------
+
     def close_idle(self) -> int:
         """Close every idle connection; how many there were. Those in use stay."""
-        with self._lock:
-            idle = list(self._idle)
-            try:
-                for entry in idle:
-                    self._drop_idle(entry, Discard.CLIENT_CLOSED)
-            except BaseException:
-                self._mend(None)
-                raise
-        self._tidy()
+        state = self._state
+        with state.lock, state.repairing():
+            idle = list(state.idle)
+            for connection in idle:
+                state.drop_idle(connection, Discard.CLIENT_CLOSED)
+        self._run_deferred()
         return len(idle)
 
     def close(self) -> None:
-        """Close the pool: idle connections at once; whoever waits, or reads from a leased one, gets an error. Idempotent.
+        """Close the pool: idle connections at once; all who wait, or read from a leased one, get an error. Idempotent.
 
-        A signal handler may call it: what it has interrupted is finished first, and then the pool is closed by another thread.
+        A signal handler may call it: the move it has interrupted is finished first, and then another thread closes the pool.
         """
-        if not self._lock.acquire(timeout=LONGEST_MOVE):
-            threading.Thread(target=self.close, name="holdfast-close").start()
+        state = self._state
+        if not state.lock.acquire(timeout=MAX_MOVE_SECONDS):
+            start(threading.Thread(target=self.close, name="holdfast-close"))
             return
-        self._lock.release()
-        with self._lock:
-            self._closed = True
-            try:
-                for origin in list(self._origins.values()):
-                    self._refuse(origin)
-            except BaseException:
-                self._mend(None)
-                raise
-            leased = [entry.resource for entry in self._leased]
+        state.lock.release()
+        with state.lock:
+            leased = state.close()
         self.close_idle()
         if self._interrupt is not None:
-            for resource in leased:
-                self._interrupt(resource)
-        if self._watched and self._watch is not None:  # as of now: it may have had its last sweep meanwhile
+            for connection in leased:
+                self._interrupt(connection.resource)
+        if state.watched and self._watch is not None:  # as of now: it may have had its last sweep meanwhile
             self._watch(self)  # to see that there is nothing left
 
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
-        return self._closed
+        return self._state.closed
+
+    def __del__(self) -> None:
+        # Otherwise the garbage collector would close the idle connections, with a warning each.
+        state = getattr(self, "_state", None)
+        for connection in () if state is None else state.idle:
+            self._close(connection.resource, Discard.CLIENT_CLOSED)
+
+    def forget_inherited(self) -> None:
+        """In a forked child: forget the parent's connections without a byte on them.
+
+        The parent's lock may be held by a thread that does not exist here.
+        """
+        state = self._state
+        # list(): a finalizer may append to it at any moment.
+        doomed = [action.resource for action in list(state.deferred) if isinstance(action, deferred.Close)]
+        inherited = [connection for connection in (*state.idle, *state.leased) if connection.state is not CLOSED]
+        state.reset()
+        self._sweep_at = 0.0
+        self._news.renew_lock()
+        for connection in inherited:
+            connection.state = CLOSED
+        for resource in (*(connection.resource for connection in inherited), *doomed):
+            self._close(resource, Discard.FORKED)
+
+    def watch_again(self) -> None:
+        """In the parent of a forked child: ask to be swept from now on, at the next use, if that was asked for before."""
+        if self._state.watched:
+            self._state.deferred.append(deferred.Watch())
+
+    # -- figures -------------------------------------------------------------------------------------------------------
 
     def stats(self) -> PoolStats:
         """What the pool holds and has done, as of now."""
-        with self._lock:
-            whole = self._past.copy()
-            origins = list(self._origins.values())
+        state = self._state
+        with state.lock:
+            whole = state.past.copy()
+            origins = list(state.origins.values())
         rows: list[tuple[K, OriginStats]] = []
-        for first in range(0, len(origins), ORIGINS_AT_ONCE):
-            with self._lock:
-                for origin in origins[first : first + ORIGINS_AT_ONCE]:
+        for first in range(0, len(origins), ORIGINS_PER_LOCK):
+            with state.lock:
+                for origin in origins[first : first + ORIGINS_PER_LOCK]:
                     rows.append((origin.key, self._row(origin)))
                     whole.absorb(origin.tally)
-        with self._lock:
-            dialling = self._open - len(self._leased) - len(self._idle)
-            gauges = (len(self._leased), len(self._idle), dialling, sum(row.waiting for _, row in rows))
-            total = OriginStats.of("*", gauges, self.limits.max_connections, whole, self._clock())
-        self._tidy()
-        return PoolStats(total, tuple(row.named(str(key)) for key, row in rows))
+        with state.lock:
+            dialling = state.open - len(state.leased) - len(state.idle)
+            gauges = (len(state.leased), len(state.idle), dialling, sum(row.waiting for _, row in rows))
+            total = OriginStats.of("*", gauges, state.limits.max_connections, whole, state.clock())
+        self._run_deferred()
+        named = tuple(row.named(str(key)) for key, row in rows)
+        return PoolStats(total, named, tuple(self._attributes(key) for key, _ in rows))
 
     def _row(self, origin: Origin[K, R]) -> OriginStats:
         gauges = (origin.leased, len(origin.idle), len(origin.dials), len(origin.queued))
         # Without a name: the key's __str__ must not run under the lock.
-        return OriginStats.of("", gauges, self.limits.max_connections_per_origin, origin.tally, self._clock())
+        return OriginStats.of("", gauges, self.limits.max_connections_per_origin, origin.tally, self._state.clock())
 
     def advise(self) -> tuple[OriginAdvice, ...]:
         """Per origin: how many connections the measured load needs, what that rests on, and what to change."""
-        return advise(self.stats(), self.limits)
+        return advise(self.stats(), self.limits, self._words)
 
     def __repr__(self) -> str:
-        with self._lock:
-            leased, idle, waiting = len(self._leased), len(self._idle), sum(len(o.queued) for o in self._origins.values())
-            state = "closed" if self._closed else f"{leased} active, {idle} idle, {self._open} open, {waiting} waiting"
-        return f"<Pool: {state}>"
-
-    def __del__(self) -> None:
-        # Nobody else has it: what is idle would otherwise be left to the garbage collector, with a warning each.
-        for entry in getattr(self, "_idle", ()):
-            self._close(entry.resource, Discard.CLIENT_CLOSED)
-
-    def _after_fork_in_child(self) -> None:
-        """Forget the parent's connections without a byte on them. The parent's lock may be held by a thread not here."""
-        # list(): a finalizer may append to it at any moment.
-        doomed = [action[1] for action in list(self._after) if action[0] == self._close_entry]
-        inherited = [*(entry for entry in (*self._idle, *self._leased) if not entry.gone), *doomed]
-        closed = self._closed
-        self._reset()
-        self._closed = closed
-        self._news.renew_lock()
-        for entry in inherited:
-            entry.gone = True
-            self._close(entry.resource, Discard.FORKED)
+        state = self._state
+        with state.lock:
+            leased, idle, waiting = len(state.leased), len(state.idle), sum(len(o.queued) for o in state.origins.values())
+            said = "closed" if state.closed else f"{leased} active, {idle} idle, {state.open} open, {waiting} waiting"
+        return f"<Pool: {said}>"
 
 
-def _after_fork_in_child() -> None:
+RUN: dict[type[deferred.Action], Callable[[Pool[Any, Any], Any], None]] = {
+    deferred.Close: Pool._run_close,
+    deferred.Reap: Pool._run_reap,
+    deferred.Announce: Pool._run_announce,
+    deferred.AnnounceWait: Pool._run_announce_wait,
+    deferred.AnnounceLeak: Pool._run_announce_leak,
+    deferred.Watch: Pool._run_watch,
+}
+"""How each deferred action is done."""
+
+
+def _forget_inherited() -> None:
     for pool in list(_pools):
-        pool._after_fork_in_child()
+        pool.forget_inherited()
+
+
+def _watch_again() -> None:
+    """In the parent: the keeper has ended for the fork, and may need to be asked to go on. The next use of the pool does that."""
+    for pool in list(_pools):
+        pool.watch_again()
 
 
 def _at_exit() -> None:
-    """What is idle is closed in peace. The pools stay usable: other exit handlers may have something to send."""
+    """Close idle connections properly. The pools stay usable: other exit handlers may have something to send."""
     for pool in list(_pools):
         pool.close_idle()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+_fork.after_in_parent(_watch_again)
+_fork.after_in_child(_forget_inherited)
 atexit.register(_at_exit)

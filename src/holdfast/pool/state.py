@@ -1,274 +1,414 @@
-"""Slots: who holds what, who waits, who is next. The pool's state and every move in it, to be called under the pool's lock.
+"""PoolState: connections, slots and waiters, and every move between them; to be called under the pool's lock.
 
-Nothing here blocks or calls back. What is to be done without the lock is appended to ``_after``.
+Nothing here blocks or calls back, and nothing knows what a thread is: the driver (``Pool``) brings the lock and the waiters, which
+know how they are woken. Actions for which the lock must be free are appended to ``deferred``.
 
 Laws:
 
 1. A slot is the right to have one connection open. Dials, idle and leased connections each hold one; it is given back when
-   the connection is doomed or the dial has failed.
-2. No idle connection where somebody waits: ``origin.idle`` and ``origin.queued`` are never both filled, nor ``_idle`` and
-   ``_starved``. So a newcomer who finds an idle connection or room overtakes nobody.
-3. Whoever frees a slot calls ``_serve`` before the lock is let go.
-4. Whatever exception strikes in the middle of a move (KeyboardInterrupt, MemoryError, RecursionError), ``_mend`` throws away the
+   the connection is retired or the dial has failed.
+2. No idle connection where a waiter needs one: ``origin.idle`` and ``origin.queued`` are never both filled, nor ``idle`` and
+   ``starved``. So a newcomer that finds an idle connection or room overtakes no waiter.
+3. A move that frees a slot calls ``serve`` before the lock is let go.
+4. Whatever exception strikes in the middle of a move (KeyboardInterrupt, MemoryError, RecursionError), ``repair`` throws away the
    connection that was being moved, finishes what was begun for others and counts everything anew.
 
-Who is served first. Within an origin: the one who waits longest (FIFO). Connections are reused freshest first (LIFO), so that the
-others can grow old and go. Under ``max_connections`` origins compete: the longest-idle connection of any origin makes room,
+Facts and what is derived from them. The facts are ``PooledConnection.state``, ``Dial.state``, and of a waiter its dial, its
+error and what its lease holds. ``Origin.leased``, ``Origin.queued``, ``Waiter.state``, ``open`` and ``starved`` follow from
+these, and are kept so that every move is O(1): ``_recount`` is their definition.
+
+Who is served first. Within an origin: the waiter that waits longest (FIFO). Connections are reused freshest first (LIFO), so that
+the others can grow old and go. Under ``max_connections`` origins compete: the longest-idle connection of any origin makes room,
 and origins that wait for room take turns.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
-from ..exceptions import ClientClosed
 from ..reasons import Discard
-from .entries import Dial, Entry, Errand, K, Lease, Origin, R, Waiter
-from .events import SATURATED, SLOW_WAIT, Announcer, PoolEvent
+from .deferred import Action, Announce, AnnounceLeak, AnnounceWait, Close, Watch
+from .entries import (
+    CLOSED,
+    IDLE,
+    LEASED,
+    Dial,
+    DialGroup,
+    DialState,
+    K,
+    Lease,
+    Mutex,
+    Origin,
+    PooledConnection,
+    R,
+    Waiter,
+    WaiterState,
+)
+from .events import SATURATED_SHARE, SLOW_WAIT_SECONDS, Announcer, Utilisation
+from .limits import Limits
+from .repairing import Repairing
 from .stats import Tally
 
-if TYPE_CHECKING:
-    from .limits import Limits
-
 MAX_UNUSED_ORIGINS = 1000  # origins with nothing open whose figures are kept apart
-FIRST_BACK_OFF, LONGEST_BACK_OFF = 1.0, 60.0  # seconds until the next attempt to keep connections ready
-SLOW_WAIT_ADVICE = "raise max_connections_per_origin (or max_connections), or read and close streamed responses sooner"
+# Seconds until the next attempt to keep connections ready for a server that does not want them: the first, the longest.
+MIN_BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 1.0, 60.0
 
-# Reasons for which a connection that nobody ever used went: the other end does not want to keep it.
+# Reasons for which a connection that was never used went: the other end does not want to keep it.
 BY_THE_OTHER_END = frozenset({Discard.STALE, Discard.UNSOLICITED, Discard.BROKEN})
 
 
-class Slots(Generic[K, R]):
-    """The state of a pool. See ``Pool`` for the arguments."""
+class PoolState(Generic[K, R]):
+    """The state of a pool.
 
-    limits: Limits
-    _clock: Callable[[], float]
-    _close: Callable[[R, Discard], None]
-    _news: Announcer
-    _describe: Callable[[Any], str]
+    Args:
+        limits: see ``Limits``.
+        clock: seconds, monotonic.
+        news: whether an event is worth noting.
+        new_lock: makes the lock, and a new one in a forked child.
+        new_waiter: makes a waiter that knows how it is woken.
+        closed_error: makes the error that a closed pool raises; called under the lock.
+    """
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        # Everything below is guarded by the lock.
-        self._origins: dict[K, Origin[K, R]] = {}
-        self._idle: OrderedDict[Entry[K, R], None] = OrderedDict()  # of all origins, longest idle first
-        self._leased: set[Entry[K, R]] = set()
-        self._open = 0
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        clock: Callable[[], float],
+        news: Announcer,
+        new_lock: Callable[[], Mutex],
+        new_waiter: type[Waiter[K, R]],
+        closed_error: Callable[[], Exception],
+    ) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.news = news
+        self._new_lock = new_lock
+        self._new_waiter = new_waiter
+        self._closed_error = closed_error
+        self.closed = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all connections, without closing them. A closed pool stays closed."""
+        self.lock = self._new_lock()
+        # Everything below, and what it refers to, is guarded by the lock.
+        self.origins: dict[K, Origin[K, R]] = {}
+        self.idle: OrderedDict[PooledConnection[K, R], None] = OrderedDict()  # of all origins, longest idle first
+        self.leased: set[PooledConnection[K, R]] = set()
+        self.open = 0
+        self.starved: OrderedDict[Origin[K, R], None] = OrderedDict()  # have room of their own, but the total is full
+        self.past = Tally()  # of origins no longer remembered
+        self.near_limit: dict[Origin[K, R], None] = {}  # upkeep looks at their utilisation
+        self.utilisation = Utilisation()  # of the total; Origin has its own
+        self.watched = False  # the keeper has been asked to sweep
         self._unused: OrderedDict[Origin[K, R], None] = OrderedDict()
-        self._past = Tally()  # of origins no longer remembered
-        self._starved: OrderedDict[Origin[K, R], None] = OrderedDict()  # have room of their own, but the total is full
-        self._hot: dict[Origin[K, R], None] = {}  # have been near their limit: upkeep looks at their utilisation
         self._tickets = 0
-        self._closed = False
-        # What is to be done without the lock, as (function, arguments...). A deque needs no lock of its own.
-        self._after: deque[tuple[Any, ...]] = deque()
+        # A deque needs no lock of its own: finalizers append to it, too.
+        self.deferred: deque[Action] = deque()
 
     # -- taking --------------------------------------------------------------------------------------------------------
 
-    def _take(self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any) -> Waiter[K, R] | None:
+    def take(self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any) -> Waiter[K, R] | None:
         """An idle connection for the lease, or else a place in the queue, with a slot if there is room."""
-        if self._closed:
-            raise closed_error()
-        origin = self._origins.get(key)
+        if self.closed:
+            raise self._closed_error()
+        origin = self.origins.get(key)
         if origin is None:
-            origin = self._origins[key] = Origin(key)
+            origin = self.origins[key] = Origin(key)
         if origin.idle and not fresh and self._take_idle(lease, origin, purpose):
             return None
         return self._queue(origin, lease, fresh, purpose)
 
     def _take_idle(self, lease: Lease[K, R], origin: Origin[K, R], purpose: Any) -> bool:
-        now = self._clock()
+        now = self.clock()
         while origin.idle:
-            entry, _ = origin.idle.popitem()
-            lease._entry = entry
-            del self._idle[entry]
-            reason = entry.expired(now)
+            connection, _ = origin.idle.popitem()
+            lease.held = connection
+            del self.idle[connection]
+            reason = connection.expired(now)
             if reason is None:
-                self._leased.add(entry)
+                self.leased.add(connection)
                 origin.leased += 1
-                entry.uses += 1
-                entry.lent_at = now
-                entry.purpose = purpose
-                entry.thread = get_ident()
-                lease.resource = entry.resource
-                lease.idle = now - entry.idle_since
+                connection.state = LEASED
+                connection.uses += 1
+                connection.lent_at = now
+                connection.purpose = purpose
+                connection.borrower = lease.borrower
+                lease.resource = connection.resource
+                lease.idle = now - connection.idle_since
                 lease.reused = True
                 return True
-            self._doom(entry, reason, now - entry.idle_since)
-            lease._entry = None
-            self._open -= 1
+            self._retire(connection, reason, now - connection.idle_since)
+            lease.held = None
+            self.open -= 1
         return False
 
     def _queue(self, origin: Origin[K, R], lease: Lease[K, R], fresh: bool, purpose: Any) -> Waiter[K, R]:
         self._unused.pop(origin, None)
         self._tickets += 1
-        waiter = Waiter(origin, lease, fresh, purpose, self._tickets, self._clock())
-        lease._waiter = waiter
+        waiter = self._new_waiter(origin, lease, fresh, purpose, self._tickets, self.clock())
+        lease.waiter = waiter
         origin.waiting[waiter] = None
-        if len(origin.queued) >= origin.spare_dials and self._claim_slot(origin, fresh):
+        if len(origin.queued) >= origin.unclaimed_dials and self._make_room(origin, fresh):
             self._grant(waiter)
         else:
-            waiter.queued = True
             origin.queued[waiter] = None
             self._note_starved(origin)
         return waiter
 
+    def take_another(self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any, verdict: Discard) -> Waiter[K, R] | None:
+        """What the lease holds did not pass its probe. Its slot stays with the lease, which has waited for it long enough."""
+        failed = lease.held
+        with self.repairing(failed, lease=lease):
+            if failed is not None and failed.state is not CLOSED:
+                failed.uses -= 1  # it never was one
+                self.drop_leased(failed, verdict, lease.idle)
+            lease.held = lease.idle = None
+            lease.reused = False
+            waiter = self.take(lease, key, fresh, purpose)
+            if waiter is None and failed is not None:
+                self.serve(failed.origin)
+            return waiter
+
+    def abandon(self, lease: Lease[K, R]) -> None:
+        """Acquiring has failed: what the lease holds, or would be given, goes to the next in line."""
+        with self.repairing() as repairing:
+            if lease.waiter is not None:
+                self.leave(lease.waiter)
+                lease.waiter = None
+            connection = repairing.moved = lease.held
+            if connection is not None and connection.state is not CLOSED:
+                connection.uses -= 1  # it never was one
+                repairing.uses = connection.uses
+                lease.held = None
+                self.offer(connection)
+
     # -- slots ---------------------------------------------------------------------------------------------------------
 
-    def _origin_full(self, origin: Origin[K, R]) -> bool:
+    def origin_full(self, origin: Origin[K, R]) -> bool:
+        """Whether the limit per origin is reached."""
         cap = self.limits.max_connections_per_origin
         return cap is not None and origin.open >= cap
 
-    def _claim_slot(self, origin: Origin[K, R], fresh: bool) -> bool:
+    def _make_room(self, origin: Origin[K, R], fresh: bool) -> bool:
         """Make room for one more connection, at the cost of an idle one if need be; whether that was possible."""
-        if self._origin_full(origin):
+        if self.origin_full(origin):
             if not (fresh and origin.idle):
                 return False
-            self._drop_idle(next(iter(origin.idle)), Discard.SURPLUS)
+            self.drop_idle(next(iter(origin.idle)), Discard.SURPLUS)
         cap = self.limits.max_connections
-        if cap is not None and self._open >= cap:
-            if not self._idle:
+        if cap is not None and self.open >= cap:
+            if not self.idle:
                 return False
-            self._drop_idle(next(iter(self._idle)), Discard.SURPLUS)
+            self.drop_idle(next(iter(self.idle)), Discard.SURPLUS)
         return True
 
     def _grant(self, waiter: Waiter[K, R]) -> None:
-        """Give a slot, of which ``_claim_slot`` has said that it is there."""
+        """Give the waiter a slot, of which ``_make_room`` has said that it is there."""
         waiter.dial = Dial(waiter.origin, waiter)
+        waiter.state = WaiterState.GRANTED
         self._occupy(waiter.dial)
 
     def _occupy(self, dial: Dial[K, R]) -> None:
         dial.origin.dials.add(dial)
-        self._open += 1
+        self.open += 1
 
     def _vacate(self, dial: Dial[K, R]) -> bool:
         """Give the slot of a dial back; False if it has none (any more, or since a fork)."""
         origin = dial.origin
-        if dial not in origin.dials or self._origins.get(origin.key) is not origin:
+        if dial not in origin.dials or self.origins.get(origin.key) is not origin:
             return False
         origin.dials.remove(dial)
-        self._open -= 1
+        self.open -= 1
         return True
 
-    def _claim_for_idle(
-        self, origin: Origin[K, R], count: int, errand: Errand | None, dials: list[Dial[K, R]]
-    ) -> None:
-        """Slots for up to ``count`` connections that are to be idle, into ``dials``. Nobody is displaced, nor overtaken."""
-        limits = self.limits
-        under_way = sum(dial.waiter is None for dial in origin.dials)
+    def claim_for_warming(self, key: K, count: int, group: DialGroup, dials: list[Dial[K, R]]) -> None:
+        """Slots for up to ``count`` connections to ``key`` that are to be idle, into ``dials``."""
+        if self.closed:
+            raise self._closed_error()
+        origin = self.origins.get(key) or self.origins.setdefault(key, Origin(key))
+        self.claim_for_idle(origin, count, group, dials)
+        self._forget_if_unused(origin)
+
+    def claim_for_idle(self, origin: Origin[K, R], count: int, group: DialGroup | None, dials: list[Dial[K, R]]) -> None:
+        """The same. No connection is displaced for them, and no waiter overtaken."""
+        limits, under_way = self.limits, origin.dials_for_idle
         bounds = (
             (limits.max_connections_per_origin, origin.open),
-            (limits.max_connections, self._open),
+            (limits.max_connections, self.open),
             (limits.max_idle_per_origin, len(origin.idle) + under_way),
-            (limits.max_idle_connections, len(self._idle) + under_way),
+            (limits.max_idle_connections, len(self.idle) + under_way),
         )
         room = min([count, *(bound - used for bound, used in bounds if bound is not None)])
-        if errand is not None:
-            errand.left = max(room, 0)
+        if group is not None:
+            group.left = max(room, 0)
         for _ in range(room):
             self._unused.pop(origin, None)
-            dials.append(Dial(origin, None, errand))
+            dials.append(Dial(origin, None, group))
             self._occupy(dials[-1])
 
-    def _call_off(self, dials: list[Dial[K, R]]) -> None:
+    def call_off(self, dials: list[Dial[K, R]]) -> None:
         """Those that have not begun will not, and their slots go to others."""
         for dial in dials:
-            if not dial.begun:
-                dial.cancelled = True
-                self._vacate(dial)
-                self._serve(dial.origin)
+            if dial.state is DialState.PLANNED:
+                self._cancel(dial)
+                self.serve(dial.origin)
+
+    def _cancel(self, dial: Dial[K, R] | None) -> None:
+        if dial is not None and dial.state is DialState.PLANNED:
+            dial.state = DialState.CANCELLED
+            self._vacate(dial)
+
+    # -- the end of a dial ---------------------------------------------------------------------------------------------
+
+    def admit(self, dial: Dial[K, R], resource: R, jitter: float, watching: bool) -> None:
+        """A dial has opened a connection: its waiter gets it, else the waiter that waits longest; else it becomes idle.
+
+        Args:
+            jitter: from 0 to 1: by how much of a tenth its lifetime is shortened.
+            watching: whether there is a keeper to be asked to sweep.
+        """
+        now = self.clock()
+        lifetime = self.limits.max_lifetime
+        retire_at = None if lifetime is None else now + lifetime * (1 - 0.1 * jitter)
+        connection = PooledConnection(dial.origin, resource, now, retire_at, self.limits.max_requests)
+        dial.state = DialState.ADMITTED
+        try:  # not repairing(): an exception on the way into it would find a resource that neither it nor fail() closes
+            if not self._vacate(dial):
+                self.deferred.append(Close(resource, Discard.FORKED))
+                return
+            self.leased.add(connection)
+            dial.origin.leased += 1
+            self.open += 1
+            self._introduce(connection, dial)
+            if watching and not (self.watched or self.closed):
+                self.watched = True
+                self.deferred.append(Watch())
+        except BaseException:
+            self.repair(connection, 0)
+            raise
+
+    def _introduce(self, connection: PooledConnection[K, R], dial: Dial[K, R]) -> None:
+        origin, waiter = dial.origin, dial.waiter
+        origin.tally.count_created(connection.opened_at)
+        self.note_event("opened", origin.key)
+        if self.closed:
+            self.drop_leased(connection, Discard.CLIENT_CLOSED)
+        elif waiter is not None and waiter.waiting:
+            self._hand_over(connection, waiter)
+        else:
+            self.offer(connection)
+        dial.end(self._closed_error() if self.closed else None)
+        cap = self.limits.max_connections_per_origin
+        if cap is not None and origin.open > cap * SATURATED_SHARE:
+            self.near_limit[origin] = None
+
+    def fail(self, dial: Dial[K, R], opened: list[R], error: BaseException) -> None:
+        """A dial has come to nothing. ``opened``: a resource that it had opened before it failed; it is closed."""
+        origin, waiter = dial.origin, dial.waiter
+        if dial.state is not DialState.ADMITTED:
+            self.deferred.extend(Close(resource, Discard.BROKEN) for resource in opened)
+            dial.state = DialState.FAILED
+        if self._vacate(dial):
+            origin.tally.failed += 1
+            self._back_off(origin)
+        dial.end(error)
+        if waiter is not None and waiter.waiting:
+            waiter.error = error
+            self._release_waiter(waiter)
+        self.serve(origin)
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def _wants_slot(self, origin: Origin[K, R]) -> bool:
-        """Whether more threads wait than dials are under way for nobody in particular, and there is room for one more."""
-        return len(origin.queued) > origin.spare_dials and not self._origin_full(origin)
+        """Whether more waiters are queued than unclaimed dials are under way, and there is room for one more."""
+        return len(origin.queued) > origin.unclaimed_dials and not self.origin_full(origin)
 
     def _note_starved(self, origin: Origin[K, R]) -> None:
         if origin.queued and self._wants_slot(origin):
-            self._starved.setdefault(origin)
+            self.starved.setdefault(origin)
 
     def _first_starved(self) -> Origin[K, R] | None:
-        while self._starved:
-            origin = next(iter(self._starved))
+        while self.starved:
+            origin = next(iter(self.starved))
             if self._wants_slot(origin):
                 return origin
-            del self._starved[origin]
+            del self.starved[origin]
         return None
 
-    def _serve(self, origin: Origin[K, R]) -> None:
-        """A slot may have come free, perhaps one of ``origin``: grant slots to those who wait for one, origins in turn."""
+    def serve(self, origin: Origin[K, R]) -> None:
+        """A slot may have come free, perhaps one of ``origin``: grant slots to queued waiters, origins in turn."""
         self._note_starved(origin)
-        while (starved := self._first_starved()) is not None and self._claim_slot(starved, False):
+        while (starved := self._first_starved()) is not None and self._make_room(starved, False):
             waiter, _ = starved.queued.popitem(last=False)
             self._grant(waiter)
             waiter.wake()
             self._count_wait(waiter)
-            self._starved.move_to_end(starved)
+            self.starved.move_to_end(starved)
         self._forget_if_unused(origin)
 
     def _forget_if_unused(self, origin: Origin[K, R]) -> None:
         """Remember only so many origins that have nothing open: their figures move into the pool's total."""
-        if not origin.unused() or self._origins.get(origin.key) is not origin:
+        if not origin.unused() or self.origins.get(origin.key) is not origin:
             return
         self._unused[origin] = None
         if len(self._unused) > MAX_UNUSED_ORIGINS:
             oldest, _ = self._unused.popitem(last=False)
             if oldest.unused():
-                self._past.absorb(oldest.tally)
-                self._hot.pop(oldest, None)
-                del self._origins[oldest.key]
+                self.past.absorb(oldest.tally)
+                self.near_limit.pop(oldest, None)
+                del self.origins[oldest.key]
 
-    def _leave(self, waiter: Waiter[K, R]) -> None:
+    def leave(self, waiter: Waiter[K, R]) -> None:
         """The waiter has given up; a slot that it has not begun to use goes to the next. Harmless when repeated."""
         origin = waiter.origin
         origin.waiting.pop(waiter, None)
         self._dequeue(waiter)
-        waiter.gone = True
-        self._cancel(waiter)
-        self._serve(origin)
+        waiter.state = WaiterState.LEFT
+        self._cancel(waiter.dial)
+        self.serve(origin)
 
-    def _cancel(self, waiter: Waiter[K, R]) -> None:
-        dial = waiter.dial
-        if dial is not None and not dial.begun:
-            dial.cancelled = True
-            self._vacate(dial)
+    def close(self) -> list[PooledConnection[K, R]]:
+        """Lend nothing from now on, and refuse all waiters. Returns the connections that are leased now."""
+        self.closed = True
+        with self.repairing():
+            for origin in list(self.origins.values()):
+                self._refuse(origin)
+        return list(self.leased)
 
     def _refuse(self, origin: Origin[K, R]) -> None:
         for waiter in list(origin.waiting):
-            waiter.error = closed_error()
+            waiter.error = self._closed_error()
             self._release_waiter(waiter)
-            self._cancel(waiter)
+            self._cancel(waiter.dial)
 
     # -- passing on ----------------------------------------------------------------------------------------------------
 
-    def _offer(self, entry: Entry[K, R], keep_for: float | None = None) -> None:
-        """A leased entry has no more use for its holder: the next in line gets it, else it becomes idle."""
-        origin = entry.origin
-        receiver = self._receiver(entry)
-        if origin in self._starved:
-            self._starved.move_to_end(origin)  # whoever gets it now: it was this origin's turn
-        if self._closed:
-            self._drop_leased(entry, Discard.CLIENT_CLOSED)
+    def offer(self, connection: PooledConnection[K, R], keep_for: float | None = None) -> None:
+        """A leased connection has no more use for its holder: the next in line gets it, else it becomes idle."""
+        origin = connection.origin
+        receiver = self._receiver(connection)
+        if origin in self.starved:
+            self.starved.move_to_end(origin)  # even if it goes to another waiter: it was this origin's turn
+        if self.closed:
+            self.drop_leased(connection, Discard.CLIENT_CLOSED)
         elif receiver is not None and not self._others_first(receiver):
-            self._hand_over(entry, receiver)
-            self._cancel(receiver)  # the slot in which it was about to dial
-            self._serve(origin)
+            self._hand_over(connection, receiver)
+            self._cancel(receiver.dial)  # the slot in which it was about to dial
+            self.serve(origin)
         elif receiver is not None or origin.queued or self._first_starved() is not None:
-            # Somebody elsewhere, or one who wants a fresh connection, needs the slot more than anyone needs this one.
-            self._drop_leased(entry, Discard.SURPLUS)
-            self._serve(origin)
+            # A waiter of another origin, or a waiter for a fresh connection, has a better claim to the slot.
+            self.drop_leased(connection, Discard.SURPLUS)
+            self.serve(origin)
         else:
-            self._make_idle(entry, self._clock(), keep_for)
+            self.make_idle(connection, self.clock(), keep_for)
 
-    def _receiver(self, entry: Entry[K, R]) -> Waiter[K, R] | None:
-        """Who has waited longest for such a connection; one that nobody has used is fresh enough for everybody."""
-        for waiter in entry.origin.waiting:
-            if not waiter.fresh or entry.pristine:
+    def _receiver(self, connection: PooledConnection[K, R]) -> Waiter[K, R] | None:
+        """The waiter that has waited longest for such a connection; a pristine one is fresh enough for all of them."""
+        for waiter in connection.origin.waiting:
+            if not waiter.fresh or connection.pristine:
                 return waiter
             if waiter.dial is None:
                 return None  # the first in line wants a slot, not this connection: overtake it, and it may wait for ever
@@ -276,28 +416,29 @@ class Slots(Generic[K, R]):
 
     def _others_first(self, receiver: Waiter[K, R]) -> bool:
         """Whether an origin that waits for room under the total cap has waited longer than ``receiver``."""
-        for origin in self._starved:
-            if origin is not receiver.origin and origin.queued and not self._origin_full(origin):
+        for origin in self.starved:
+            if origin is not receiver.origin and origin.queued and not self.origin_full(origin):
                 return next(iter(origin.queued)).ticket < receiver.ticket
         return False
 
-    def _hand_over(self, entry: Entry[K, R], waiter: Waiter[K, R]) -> None:
+    def _hand_over(self, connection: PooledConnection[K, R], waiter: Waiter[K, R]) -> None:
         lease = waiter.lease
-        lease.resource = entry.resource
-        lease.reused = not entry.pristine
-        lease.idle = None if entry.pristine else 0.0
-        lease._entry = entry  # from here on it is the waiter's
-        entry.uses += 1
-        entry.lent_at = self._clock()
-        entry.purpose = waiter.purpose
-        entry.thread = waiter.thread
+        queued = waiter.dial is None
+        lease.resource = connection.resource
+        lease.reused = not connection.pristine
+        lease.idle = None if connection.pristine else 0.0
+        lease.held = connection  # from here on it is the waiter's
+        connection.uses += 1
+        connection.lent_at = self.clock()
+        connection.purpose = waiter.purpose
+        connection.borrower = lease.borrower
         self._release_waiter(waiter)
-        if waiter.queued and waiter.dial is None:
+        if queued:
             self._count_wait(waiter)
 
     def _release_waiter(self, waiter: Waiter[K, R]) -> None:
         """It has its connection or its error: nothing more is for it."""
-        waiter.gone = True
+        waiter.state = WaiterState.SERVED
         waiter.wake()
         self._dequeue(waiter)
         waiter.origin.waiting.pop(waiter, None)
@@ -306,162 +447,191 @@ class Slots(Generic[K, R]):
         origin = waiter.origin
         origin.queued.pop(waiter, None)
         if not origin.queued:
-            self._starved.pop(origin, None)
+            self.starved.pop(origin, None)
 
     def _count_wait(self, waiter: Waiter[K, R]) -> None:
-        seconds = self._clock() - waiter.asked_at
+        """It has had to wait for room, until now."""
+        seconds = self.clock() - waiter.asked_at
         waiter.origin.tally.waits.add(seconds)
-        slow = seconds > SLOW_WAIT
-        self._note_event("waited", waiter.origin.key, seconds=seconds, warn=slow, text=SLOW_WAIT_ADVICE if slow else "")
+        slow = seconds > SLOW_WAIT_SECONDS
+        if slow or self.news.active:
+            self.deferred.append(AnnounceWait(waiter.origin.key, seconds, slow))
 
-    def _make_idle(self, entry: Entry[K, R], now: float, keep_for: float | None = None) -> None:
+    # -- idle connections ----------------------------------------------------------------------------------------------
+
+    def make_idle(self, connection: PooledConnection[K, R], now: float, keep_for: float | None = None) -> None:
+        """Keep a leased connection, until the pool's own time is over or ``keep_for``, the other end's, if that is sooner."""
         keep = self.limits.idle_timeout
-        entry.hinted = keep_for is not None and (keep is None or keep_for < keep)
-        if entry.hinted:
+        connection.hinted = keep_for is not None and (keep is None or keep_for < keep)
+        if connection.hinted:
             keep = keep_for
-        entry.idle_since = now
-        entry.idle_until = None if keep is None else now + keep
-        self._put_idle(entry)
+        connection.idle_since = now
+        connection.idle_until = None if keep is None else now + keep
+        self._put_idle(connection)
 
-    def _put_idle(self, entry: Entry[K, R]) -> None:
-        origin, limits = entry.origin, self.limits
-        self._leased.remove(entry)
+    def _put_idle(self, connection: PooledConnection[K, R]) -> None:
+        origin, limits = connection.origin, self.limits
+        self.leased.remove(connection)
         origin.leased -= 1
-        origin.idle[entry] = None
-        self._idle[entry] = None
+        origin.idle[connection] = None
+        self.idle[connection] = None
+        connection.state = IDLE
         if limits.max_idle_per_origin is not None and len(origin.idle) > limits.max_idle_per_origin:
-            self._drop_idle(next(iter(origin.idle)), Discard.SURPLUS)
-        if limits.max_idle_connections is not None and len(self._idle) > limits.max_idle_connections:
-            self._drop_idle(next(iter(self._idle)), Discard.SURPLUS)
+            self.drop_idle(next(iter(origin.idle)), Discard.SURPLUS)
+        if limits.max_idle_connections is not None and len(self.idle) > limits.max_idle_connections:
+            self.drop_idle(next(iter(self.idle)), Discard.SURPLUS)
+
+    def take_for_probe(self, lease: Lease[K, R], connection: PooledConnection[K, R]) -> bool:
+        """Take an idle connection out, so that no other lease has it while it is probed; False if it is not idle any more."""
+        if connection.state is not IDLE:
+            return False
+        with self.repairing(connection):
+            lease.held = connection
+            connection.lent_at = self.clock()
+            del self.idle[connection], connection.origin.idle[connection]
+            self.leased.add(connection)
+            connection.origin.leased += 1
+            connection.state = LEASED
+        return True
+
+    def put_back_probed(self, lease: Lease[K, R], verdict: Discard | None) -> None:
+        """The probe is over. A connection that is fit is as old as before."""
+        connection = lease.held
+        if connection is None or connection.state is CLOSED:
+            return
+        with self.repairing(connection, connection.uses):
+            lease.held = None
+            if verdict is not None:
+                self.drop_leased(connection, verdict, self.clock() - connection.idle_since)
+                self.serve(connection.origin)
+            elif self.closed or connection.origin.waiting or self.starved:
+                self.offer(connection)
+            else:
+                self._put_idle(connection)
 
     # -- the end of a connection ---------------------------------------------------------------------------------------
 
-    def _end_lease(self, entry: Entry[K, R], reason: Discard) -> None:
-        if not entry.gone:
-            now = self._clock()
-            entry.origin.tally.count_lease(now - entry.lent_at, now, entry.uses)
-            self._drop_leased(entry, reason)
-            self._serve(entry.origin)
+    def end_lease(self, connection: PooledConnection[K, R], reason: Discard) -> None:
+        """Its use has ended, and so does the connection."""
+        if connection.state is not CLOSED:
+            now = self.clock()
+            connection.origin.tally.count_lease(now - connection.lent_at, now, connection.uses)
+            self.drop_leased(connection, reason)
+            self.serve(connection.origin)
 
-    def _drop_idle(self, entry: Entry[K, R], reason: Discard) -> None:
-        self._doom(entry, reason, self._clock() - entry.idle_since)
-        del entry.origin.idle[entry]
-        del self._idle[entry]
-        self._open -= 1
-        self._forget_if_unused(entry.origin)
+    def reap(self, connection: PooledConnection[K, R]) -> None:
+        """Its lease was dropped."""
+        if connection.state is CLOSED:
+            return
+        origin = connection.origin
+        with self.repairing(connection):
+            origin.tally.leaks += 1
+            where, purpose = connection.where, connection.purpose
+            self.end_lease(connection, Discard.LEAKED)
+            self.deferred.append(AnnounceLeak(origin.key, purpose, where))
 
-    def _drop_leased(self, entry: Entry[K, R], reason: Discard, idle: float | None = None) -> None:
-        self._doom(entry, reason, idle)
-        self._leased.remove(entry)
-        entry.origin.leased -= 1
-        self._open -= 1
+    def drop_idle(self, connection: PooledConnection[K, R], reason: Discard) -> None:
+        """Retire an idle connection. No waiter can need its slot but the waiter for which room is being made."""
+        self._retire(connection, reason, self.clock() - connection.idle_since)
+        del connection.origin.idle[connection]
+        del self.idle[connection]
+        self.open -= 1
+        self._forget_if_unused(connection.origin)
 
-    def _doom(self, entry: Entry[K, R], reason: Discard, idle: float | None = None) -> None:
+    def drop_leased(self, connection: PooledConnection[K, R], reason: Discard, idle: float | None = None) -> None:
+        """Retire a leased connection; the caller then calls ``serve``."""
+        self._retire(connection, reason, idle)
+        self.leased.remove(connection)
+        connection.origin.leased -= 1
+        self.open -= 1
+
+    def _retire(self, connection: PooledConnection[K, R], reason: Discard, idle: float | None = None) -> None:
         """Note that the connection is to be closed, and why."""
-        self._after.append((self._close_entry, entry, reason))
-        entry.gone = True
-        origin = entry.origin
-        origin.tally.count_closed(reason, entry.uses, idle)
-        if not entry.uses and reason in BY_THE_OTHER_END:
+        self.deferred.append(Close(connection.resource, reason, connection))
+        connection.state = CLOSED
+        origin = connection.origin
+        origin.tally.count_closed(reason, connection.uses, idle)
+        if not connection.uses and reason in BY_THE_OTHER_END:
             self._back_off(origin)
-        if self._news.active:
-            self._note_event("closed", origin.key, reason=reason.value, seconds=self._clock() - entry.opened_at)
+        if self.news.active:
+            self.note_event("closed", origin.key, reason=reason.value, seconds=self.clock() - connection.opened_at)
 
     def _back_off(self, origin: Origin[K, R]) -> None:
         """Do not keep connections ready for a server that does not want them: try again after twice as long each time."""
-        origin.refill_delay = min(LONGEST_BACK_OFF, max(FIRST_BACK_OFF, 2 * origin.refill_delay))
-        origin.refill_at = self._clock() + origin.refill_delay
+        origin.refill_delay = min(MAX_BACK_OFF_SECONDS, max(MIN_BACK_OFF_SECONDS, 2 * origin.refill_delay))
+        origin.refill_at = self.clock() + origin.refill_delay
+
+    def note_event(
+        self, kind: str, key: K | None, *, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
+    ) -> None:
+        """Have an event told, if there is a listener or it is worth a warning. ``key``: None for all origins together."""
+        if warn or self.news.active:
+            self.deferred.append(Announce(kind, key, reason, seconds, text, warn))
 
     # -- after an exception --------------------------------------------------------------------------------------------
 
-    def _mend(self, moved: Entry[K, R] | None, uses: int | None = None) -> None:
+    def repairing(
+        self, moved: PooledConnection[K, R] | None = None, uses: int | None = None, lease: Lease[K, R] | None = None
+    ) -> Repairing[K, R]:
+        """``with state.repairing(connection, uses):`` a move, after which ``repair`` is called if an exception strikes in it."""
+        return Repairing(self.repair, moved, uses, lease)
+
+    def repair(self, moved: PooledConnection[K, R] | None, uses: int | None = None) -> None:
         """An exception struck in the middle of a move. Afterwards every slot is counted, and none twice.
 
         Args:
-            moved: the entry that was on the move. Unless it has reached another holder, it is thrown away.
+            moved: the connection that was on the move. Unless it has reached another holder, it is thrown away.
             uses: its ``uses`` before the move; None if it was on its way out.
         """
-        for action in list(self._after):
-            if action[0] == self._close_entry:
-                action[1].gone = True
-        origins = list(self._origins.values())
+        for action in list(self.deferred):
+            if isinstance(action, Close) and action.connection is not None:
+                action.connection.state = CLOSED
+        origins = list(self.origins.values())
         for origin in origins:
             for waiter in list(origin.waiting):
-                if not waiter.gone and moved is not None and waiter.has(moved) and moved.uses == uses:
+                if waiter.waiting and moved is not None and waiter.has(moved) and moved.uses == uses:
                     moved.uses += 1
-                self._mend_waiter(waiter)
+                self._repair_waiter(waiter)
         if moved is not None and (uses is None or moved.uses == uses):
             self._throw_out(moved)
-        for entry in [e for e in self._idle if e.gone or e not in e.origin.idle]:
-            self._throw_out(entry)
-        for entry in [e for origin in origins for e in origin.idle if e.gone or e not in self._idle or e in self._leased]:
-            self._throw_out(entry)
-        self._leased -= {entry for entry in self._leased if entry.gone}
+        for connection in self._misplaced(origins):
+            self._throw_out(connection)
         self._recount(origins)
         for origin in origins:
-            self._note_starved(origin)
-        for origin in origins:
-            self._serve(origin)
+            self.serve(origin)
 
-    def _mend_waiter(self, waiter: Waiter[K, R]) -> None:
+    def _repair_waiter(self, waiter: Waiter[K, R]) -> None:
         dial = waiter.dial
-        if waiter.gone or waiter.settled:
+        if waiter.served or not waiter.waiting:
             self._release_waiter(waiter)
-            self._cancel(waiter)
-        elif dial is not None and not dial.admitted and not dial.cancelled:
+            self._cancel(dial)
+        elif dial is not None and dial.has_slot:
             waiter.origin.dials.add(dial)
             waiter.wake()
 
-    def _throw_out(self, entry: Entry[K, R]) -> None:
-        entry.origin.idle.pop(entry, None)
-        self._idle.pop(entry, None)
-        self._leased.discard(entry)
-        if not any(action[0] == self._close_entry and action[1] is entry for action in list(self._after)):
-            self._after.append((self._close_entry, entry, Discard.BROKEN))
-        if not entry.gone:
-            entry.origin.tally.closed[Discard.BROKEN] += 1
-        entry.gone = True
+    def _misplaced(self, origins: list[Origin[K, R]]) -> list[PooledConnection[K, R]]:
+        """Connections that are not where their state says, or in one place only where they belong into two."""
+        found = [c for c in self.idle if c.state is not IDLE or c not in c.origin.idle or c in self.leased]
+        found += [c for origin in origins for c in origin.idle if c.state is not IDLE or c not in self.idle]
+        return found + [c for c in self.leased if c.state is not LEASED]
+
+    def _throw_out(self, connection: PooledConnection[K, R]) -> None:
+        connection.origin.idle.pop(connection, None)
+        self.idle.pop(connection, None)
+        self.leased.discard(connection)
+        if connection.state is not CLOSED:
+            self.deferred.append(Close(connection.resource, Discard.BROKEN, connection))
+            connection.origin.tally.closed[Discard.BROKEN] += 1
+            connection.state = CLOSED
 
     def _recount(self, origins: list[Origin[K, R]]) -> None:
-        self._open = 0
+        """Set all that is derived from the facts; the module's docstring lists both."""
+        self.open = 0
         for origin in origins:
-            origin.leased = sum(entry.origin is origin for entry in self._leased)
+            origin.leased = sum(connection.origin is origin for connection in self.leased)
+            for waiter in origin.waiting:
+                waiter.state = WaiterState.QUEUED if waiter.dial is None else WaiterState.GRANTED
             origin.queued = OrderedDict.fromkeys(waiter for waiter in origin.waiting if waiter.dial is None)
-            self._open += origin.open
-
-    # -- notes for after the lock --------------------------------------------------------------------------------------
-
-    def _note_event(
-        self,
-        kind: str,
-        key: K | None,
-        *,
-        reason: str = "",
-        seconds: float | None = None,
-        text: str = "",
-        warn: bool = False,
-    ) -> None:
-        """Tell it after the lock, if anybody listens. ``key``: None for all origins together."""
-        if self._news.active or warn:
-            self._after.append((self._announce, kind, key, reason, seconds, text, warn))
-
-    def _announce(
-        self, kind: str, key: K | None, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
-    ) -> None:
-        if warn or self._news.active:
-            name = "*" if key is None else str(key)
-            self._news.announce(PoolEvent(kind, name, reason, seconds, text), warn=warn)
-
-    def _close_entry(self, entry: Entry[K, R], reason: Discard) -> None:
-        self._close(entry.resource, reason)
-
-    def _note_open(self, origin: Origin[K, R]) -> None:
-        """A connection was opened: rare enough for what need not be looked at in every use."""
-        cap = self.limits.max_connections_per_origin
-        if cap is not None and origin.open > cap * SATURATED:
-            self._hot[origin] = None
-
-
-def closed_error() -> ClientClosed:
-    """What whoever wants a connection of a closed pool gets."""
-    return ClientClosed("this client was closed; create another one")
+            self.open += origin.open
+        for origin in origins:
+            self._note_starved(origin)

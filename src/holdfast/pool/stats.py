@@ -15,11 +15,11 @@ from typing import Any
 
 from ..reasons import Discard
 
-BUCKET_SECONDS = 6.0
-BUCKETS = 10
-AT_ONCE = 64  # exchanges that are entered into histogram and rate together
-SHORTEST = 1e-9  # seconds: what a clock too coarse to see a duration counts as
-WAIT_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
+RATE_BUCKET_SECONDS = 6.0
+RATE_BUCKETS = 10
+LEASES_PER_BATCH = 64  # entered into histogram and rate together
+MIN_SECONDS = 1e-9  # what a duration counts as that the clock is too coarse to see
+HISTOGRAM_BOUNDS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 
 
 class Rate:
@@ -28,23 +28,23 @@ class Rate:
     __slots__ = ("counts", "first", "slot")
 
     def __init__(self) -> None:
-        self.counts = [0] * BUCKETS
+        self.counts = [0] * RATE_BUCKETS
         self.slot = -1
         self.first: float | None = None
 
     def add(self, now: float) -> None:
-        slot = int(now // BUCKET_SECONDS)
+        slot = int(now // RATE_BUCKET_SECONDS)
         if slot != self.slot:
             self._turn(slot, now)
-        self.counts[slot % BUCKETS] += 1
+        self.counts[slot % RATE_BUCKETS] += 1
 
     def _turn(self, slot: int, now: float) -> None:
         if self.first is None:
             self.first = now
             self.slot = slot
             return
-        for passed in range(max(self.slot + 1, slot - BUCKETS + 1), slot + 1):
-            self.counts[passed % BUCKETS] = 0
+        for passed in range(max(self.slot + 1, slot - RATE_BUCKETS + 1), slot + 1):
+            self.counts[passed % RATE_BUCKETS] = 0
         self.slot = slot
 
     def absorb(self, other: Rate) -> None:
@@ -53,17 +53,17 @@ class Rate:
         if self.first is None or other.slot > self.slot:
             self._turn(other.slot, other.first)
         self.first = min(self.first or other.first, other.first)
-        for slot in range(max(0, self.slot - BUCKETS + 1), other.slot + 1):
-            if slot > other.slot - BUCKETS:
-                self.counts[slot % BUCKETS] += other.counts[slot % BUCKETS]
+        for slot in range(max(0, self.slot - RATE_BUCKETS + 1), other.slot + 1):
+            if slot > other.slot - RATE_BUCKETS:
+                self.counts[slot % RATE_BUCKETS] += other.counts[slot % RATE_BUCKETS]
 
     def per_second(self, now: float) -> float:
         if self.first is None:
             return 0.0
-        slot = int(now // BUCKET_SECONDS)
+        slot = int(now // RATE_BUCKET_SECONDS)
         if slot != self.slot:
             self._turn(slot, now)
-        seconds = min(now - self.first, (BUCKETS - 1) * BUCKET_SECONDS + now % BUCKET_SECONDS)
+        seconds = min(now - self.first, (RATE_BUCKETS - 1) * RATE_BUCKET_SECONDS + now % RATE_BUCKET_SECONDS)
         return sum(self.counts) / max(seconds, 1.0)
 
 
@@ -79,7 +79,7 @@ class Histogram:
         self.largest = 0.0
 
     def add(self, seconds: float) -> None:
-        fraction, exponent = math.frexp(seconds or SHORTEST)
+        fraction, exponent = math.frexp(seconds or MIN_SECONDS)
         bucket = exponent * 4 + int(fraction * 8)  # fraction is in [0.5, 1), so 4 to 7
         # Filed first and counted last: a Ctrl-C in between must not leave a count without a bucket.
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
@@ -181,7 +181,7 @@ class Tally:
             self.reused += 1
         self.last_use = now
         self.ended.append((seconds, now))
-        if len(self.ended) >= AT_ONCE:
+        if len(self.ended) >= LEASES_PER_BATCH:
             self._enter()
 
     def _enter(self) -> None:
@@ -316,11 +316,11 @@ class OriginStats:
             lease_mean=tally.leases.mean,
             lease_p95=tally.leases.quantile(0.95),
             lease_total=tally.leases.total,
-            lease_histogram=MappingProxyType(tally.leases.cumulative(WAIT_BOUNDS)),
+            lease_histogram=MappingProxyType(tally.leases.cumulative(HISTOGRAM_BOUNDS_SECONDS)),
             waits=tally.waits.count,
             wait_total=tally.waits.total,
             wait_max=tally.waits.largest,
-            wait_histogram=MappingProxyType(tally.waits.cumulative(WAIT_BOUNDS)),
+            wait_histogram=MappingProxyType(tally.waits.cumulative(HISTOGRAM_BOUNDS_SECONDS)),
             pool_timeouts=tally.pool_timeouts,
             leaks=tally.leaks,
             early_ends=tally.early_ends.count,
@@ -328,7 +328,7 @@ class OriginStats:
         )
 
     def named(self, origin: str) -> OriginStats:
-        """The same figures for an origin of this name."""
+        """The same figures, for an origin of this name."""
         return replace(self, origin=origin)
 
     def as_dict(self) -> dict[str, Any]:
@@ -348,10 +348,12 @@ class PoolStats:
     Attributes:
         total: all origins together. Its fields can be read from this object directly: ``stats.created``.
         origins: one OriginStats per origin that is or recently was in use.
+        attributes: what tells each of them apart in ``opentelemetry``, in the same order: ``server.address`` and the like.
     """
 
     total: OriginStats
     origins: tuple[OriginStats, ...]
+    attributes: tuple[Mapping[str, str | int], ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -376,11 +378,11 @@ class PoolStats:
         ``http.client.open_connections`` (by ``http.connection.state``) and ``http.client.active_requests`` are those of HTTP
         clients. Where these have none, the names are those of ``db.client.connection.*`` with ``http`` for ``db``.
         """
-        return [measurement for origin in self.origins for measurement in _measurements(origin)]
+        pairs = zip(self.origins, self.attributes, strict=True)
+        return [measurement for origin, where in pairs for measurement in _measurements(origin, dict(where))]
 
 
-def _measurements(stats: OriginStats) -> list[tuple[str, dict[str, str | int], float]]:
-    where = _attributes(stats.origin)
+def _measurements(stats: OriginStats, where: dict[str, str | int]) -> list[tuple[str, dict[str, str | int], float]]:
     found: list[tuple[str, dict[str, str | int], float]] = [
         ("http.client.open_connections", {**where, "http.connection.state": "active"}, stats.active),
         ("http.client.open_connections", {**where, "http.connection.state": "idle"}, stats.idle),
@@ -391,12 +393,3 @@ def _measurements(stats: OriginStats) -> list[tuple[str, dict[str, str | int], f
     if stats.limit is not None:
         found.append(("http.client.connection.max", where, stats.limit))
     return found
-
-
-def _attributes(origin: str) -> dict[str, str | int]:
-    """``url.scheme``, ``server.address`` and ``server.port`` of ``https://example.com:443 via ...``."""
-    scheme, _, rest = origin.partition(" ")[0].partition("://")
-    host, _, port = rest.rpartition(":")
-    if not port.isdigit():
-        return {"server.address": origin}
-    return {"url.scheme": scheme, "server.address": host.strip("[]"), "server.port": int(port)}

@@ -1,197 +1,193 @@
-"""Upkeep: what ``Pool.sweep`` does about once a second. Each function decides under the pool's lock and acts after it.
+"""Upkeep: what ``Pool.sweep`` does about once a second. Each step decides under the pool's lock and acts after it.
 
 The lock is held for a copy of the list of idle connections and for what is found to be done, never for a walk over all of them.
 """
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable
+from typing import Any, Generic
 
 from ..reasons import Discard
 from . import messages
-from .entries import Dial, Entry, Lease, Origin, calling_line
-from .events import RECOVERED, SATURATED, SUSTAINED, log
+from .deferred import Announce, Reap
+from .entries import IDLE, Dial, K, Lease, LeaseOwner, Origin, PooledConnection, R
+from .events import SATURATED_SHARE, log
+from .state import PoolState
+from .words import Words
 
-if TYPE_CHECKING:
-    from .pool import Pool
+SWEEP_SECONDS = 1.0  # between two looks at what can change by itself: sockets, utilisation, leases
+MIN_SWEEP_SECONDS = 0.01
+IN_USE_SECONDS = 300.0  # after its last use for which min_idle_connections are kept for an origin
+REFILL_DIAL_SECONDS = 10.0  # for opening a connection that no waiter waits for
 
-    AnyPool = Pool[Any, Any]
-    AnyEntry = Entry[Any, Any]
-    AnyOrigin = Origin[Any, Any]
-
-PERIOD = 1.0  # seconds between two looks at what can change by itself: sockets, utilisation, leases
-IN_USE = 300.0  # seconds after its last use for which min_idle_connections are kept for an origin
-DIAL_SECONDS = 10.0  # for a connection that nobody waits for
-
-SATURATION_ADVICE = "raise {name} (now {cap}), or use fewer threads; see client.advise()"
+StartDials = Callable[[Callable[[], None], list[Dial[K, R]], float], None]
+"""``start(claim, dials, seconds)``: call ``claim`` under the lock, start the dials it has put into ``dials``."""
 
 
-def sweep(pool: AnyPool, now: float) -> float | None:
-    """Everything; seconds until the next time, None if there is nothing to watch."""
-    with pool._lock:
-        idle = list(pool._idle)
-        pool._after.extend((pool._reap, entry) for entry in pool._leased if entry.leaked)
-    due = _expire(pool, idle, now)
-    _look_for_closed(pool, idle)
-    _refill(pool, now)
-    _report_held(pool, now)
-    _watch_utilisation(pool, now)
-    return _delay(pool, due, now)
+class Upkeep(Generic[K, R]):
+    """One sweep.
 
+    Args:
+        state: of the pool.
+        owner: to whom the lease of a connection that is probed goes back if an exception strikes.
+        probe, poll_idle, describe, words: as in ``Pool``.
+        start_dials: opens connections that no waiter waits for.
+    """
 
-def _delay(pool: AnyPool, due: float | None, now: float) -> float | None:
-    with pool._lock:
-        refilling = pool.limits.min_idle_connections and any(_in_use(o, now) for o in pool._origins.values())
-        if pool._closed or not (pool._open or refilling):
-            pool._watched = False
-            return None
-        if refilling or pool._hot or pool.limits.leak_after is not None or (pool._glance is not None and pool._idle):
-            return PERIOD
-    return PERIOD if due is None else max(due - now, 0.01)
+    def __init__(
+        self,
+        state: PoolState[K, R],
+        owner: LeaseOwner[K, R],
+        *,
+        probe: Callable[[R], Discard | None],
+        poll_idle: Callable[[list[R]], list[R]] | None,
+        describe: Callable[[Any], str],
+        words: Words,
+        start_dials: StartDials[K, R],
+    ) -> None:
+        self._state = state
+        self._owner = owner
+        self._probe = probe
+        self._poll_idle = poll_idle
+        self._describe = describe
+        self._words = words
+        self._start_dials = start_dials
 
+    def sweep(self, now: float) -> float | None:
+        """Everything; seconds until the next time, None if there is nothing to watch."""
+        state = self._state
+        with state.lock:
+            idle = list(state.idle)
+            state.deferred.extend(Reap(connection) for connection in state.leased if connection.leaked)
+        due = self._expire(idle, now)
+        self._look_for_closed(idle)
+        self._refill(now)
+        self._report_held(now)
+        self._watch_utilisation(now)
+        return self._delay(due, now)
 
-def _expire(pool: AnyPool, idle: list[AnyEntry], now: float) -> float | None:
-    """Close what is too old; when the next will be."""
-    due: float | None = None
-    expired = []
-    for entry in idle:
-        if entry.expired(now) is not None:
-            expired.append(entry)
-            continue
-        for moment in (entry.idle_until, entry.retire_at):
-            if moment is not None and (due is None or moment < due):
-                due = moment
-    if expired:
-        with pool._lock:
-            try:
-                for entry in expired:
-                    reason = entry.expired(now)
-                    if entry in pool._idle and reason is not None:
-                        pool._drop_idle(entry, reason)
-            except BaseException:
-                pool._mend(None)
-                raise
-    return due
+    def _delay(self, due: float | None, now: float) -> float | None:
+        state = self._state
+        with state.lock:
+            refilling = state.limits.min_idle_connections and any(_in_use(o, now) for o in state.origins.values())
+            if state.closed or not (state.open or refilling):
+                state.watched = False
+                return None
+            polling = self._poll_idle is not None and state.idle
+            if refilling or polling or state.near_limit or state.limits.leak_after is not None:
+                return SWEEP_SECONDS
+        return SWEEP_SECONDS if due is None else max(due - now, MIN_SWEEP_SECONDS)
 
+    # -- idle connections ----------------------------------------------------------------------------------------------
 
-def _look_for_closed(pool: AnyPool, idle: list[AnyEntry]) -> None:
-    """Probe the idle connections to which something has happened, and close those that are unfit."""
-    if pool._glance is None or not idle:
-        return
-    by_resource = {id(entry.resource): entry for entry in idle}
-    for resource in pool._glance([entry.resource for entry in idle]):
-        _probe_idle(pool, by_resource[id(resource)])
+    def _expire(self, idle: list[PooledConnection[K, R]], now: float) -> float | None:
+        """Close what is too old; the moment at which the next will be."""
+        due: float | None = None
+        expired = []
+        for connection in idle:
+            if connection.expired(now) is not None:
+                expired.append(connection)
+                continue
+            for moment in (connection.idle_until, connection.retire_at):
+                if moment is not None and (due is None or moment < due):
+                    due = moment
+        if expired:
+            state = self._state
+            with state.lock, state.repairing():
+                for connection in expired:
+                    reason = connection.expired(now)
+                    if connection.state is IDLE and reason is not None:
+                        state.drop_idle(connection, reason)
+        return due
 
-
-def _probe_idle(pool: AnyPool, entry: AnyEntry) -> None:
-    """A probe may read: the connection is taken out of idle for it, and nobody else has it meanwhile."""
-    lease: Lease[Any, Any] = Lease(pool)  # this may be the user's own thread, and Ctrl-C may strike at any line
-    verdict: Discard | None = Discard.BROKEN
-    try:
-        with pool._lock:
-            if entry not in pool._idle:
-                return  # in use: whoever has it, has probed it
-            try:
-                lease._entry = entry
-                entry.lent_at = pool._clock()
-                del pool._idle[entry], entry.origin.idle[entry]
-                pool._leased.add(entry)
-                entry.origin.leased += 1
-            except BaseException:
-                pool._mend(entry)
-                raise
-        verdict = pool._probe(entry.resource)
-    finally:
-        with pool._lock:
-            uses = entry.uses
-            if lease._entry is not None and not entry.gone:
-                try:
-                    lease._entry = None
-                    _put_back(pool, entry, verdict)
-                except BaseException:
-                    pool._mend(entry, uses)
-                    raise
-
-
-def _put_back(pool: AnyPool, entry: AnyEntry, verdict: Discard | None) -> None:
-    if verdict is not None:
-        pool._drop_leased(entry, verdict, pool._clock() - entry.idle_since)
-        pool._serve(entry.origin)
-    elif pool._closed or entry.origin.waiting or pool._starved:
-        pool._offer(entry)
-    else:
-        pool._put_idle(entry)
-
-
-def _refill(pool: AnyPool, now: float) -> None:
-    """``min_idle_connections`` for each origin in use, unless its server is known not to want them."""
-    wanted = pool.limits.min_idle_connections
-    if not wanted:
-        return
-    dials: list[Dial[Any, Any]] = []
-
-    def claim() -> None:
-        if pool._closed:
+    def _look_for_closed(self, idle: list[PooledConnection[K, R]]) -> None:
+        """Probe the idle connections to which something has happened, and close those that are unfit."""
+        if self._poll_idle is None or not idle:
             return
-        for origin in list(pool._origins.values()):
-            if all(now - entry.opened_at >= origin.refill_delay for entry in origin.idle):
-                origin.refill_delay = 0.0 if origin.idle else origin.refill_delay
-            missing = wanted - len(origin.idle) - sum(dial.waiter is None for dial in origin.dials)
-            if missing > 0 and _in_use(origin, now) and now >= origin.refill_at:
-                pool._claim_for_idle(origin, missing, None, dials)
+        by_resource = {id(connection.resource): connection for connection in idle}
+        for resource in self._poll_idle([connection.resource for connection in idle]):
+            self._probe_idle(by_resource[id(resource)])
 
-    pool._dial_for_nobody(claim, dials, DIAL_SECONDS)
+    def _probe_idle(self, connection: PooledConnection[K, R]) -> None:
+        """A probe may read: the connection is taken out of idle for it, so that no other lease has it meanwhile."""
+        state = self._state
+        lease = Lease(self._owner, threading.get_ident())  # this may be the user's own thread: Ctrl-C may strike at any line
+        verdict: Discard | None = Discard.BROKEN
+        try:
+            with state.lock:
+                if not state.take_for_probe(lease, connection):
+                    return  # 1. it was polled; 2. a thread took it, and probed it for itself; 3. this one got the lock
+            verdict = self._probe(connection.resource)
+        finally:
+            with state.lock:
+                state.put_back_probed(lease, verdict)
+
+    def _refill(self, now: float) -> None:
+        """``min_idle_connections`` for each origin in use, unless its server is known not to want them."""
+        wanted = self._state.limits.min_idle_connections
+        if not wanted:
+            return
+        state = self._state
+        dials: list[Dial[K, R]] = []
+
+        def claim() -> None:
+            if state.closed:
+                return
+            for origin in list(state.origins.values()):
+                if all(now - connection.opened_at >= origin.refill_delay for connection in origin.idle):
+                    origin.refill_delay = 0.0 if origin.idle else origin.refill_delay
+                missing = wanted - len(origin.idle) - origin.dials_for_idle
+                if missing > 0 and _in_use(origin, now) and now >= origin.refill_at:
+                    state.claim_for_idle(origin, missing, None, dials)
+
+        self._start_dials(claim, dials, REFILL_DIAL_SECONDS)
+
+    # -- reports -------------------------------------------------------------------------------------------------------
+
+    def _report_held(self, now: float) -> None:
+        """Log, once each, the leases that are held for longer than ``leak_after``."""
+        state, longest = self._state, self._state.limits.leak_after
+        if longest is None:
+            return
+        with state.lock:
+            held = [c for c in state.leased if now - c.lent_at >= longest and c.reported != c.lent_at and c.uses]
+            holders = [messages.Holder(connection, now) for connection in held]
+            for connection in held:
+                connection.reported = connection.lent_at
+        for holder in holders:
+            what = str(holder.key) if holder.purpose is None else self._describe(holder.purpose)
+            text = messages.held(holder, what, self._words)
+            log.warning("%s: %s", holder.key, text)  # each of them: that is what leak_after is for
+            if state.news.active:
+                state.deferred.append(Announce("held", holder.key, seconds=holder.seconds, text=text))
+
+    def _watch_utilisation(self, now: float) -> None:
+        """Saturation and recovery, of each origin that is near its limit and of the total."""
+        state = self._state
+        cap, total = state.limits.max_connections_per_origin, state.limits.max_connections
+        with state.lock:
+            if cap is not None:
+                for origin in list(state.near_limit):
+                    change = origin.utilisation.observe(origin.busy / cap, now)
+                    self._tell(change, origin.key, "max_connections_per_origin", cap)
+                    if origin.open <= cap * SATURATED_SHARE and not origin.utilisation.saturated:
+                        del state.near_limit[origin]
+            if total is not None:
+                change = state.utilisation.observe((state.open - len(state.idle)) / total, now)
+                self._tell(change, None, "max_connections", total)
+
+    def _tell(self, change: str | None, key: K | None, name: str, cap: int) -> None:
+        if change == "saturated":
+            self._state.note_event(change, key, text=messages.saturated(name, cap, self._words), warn=True)
+        elif change is not None:
+            self._state.note_event(change, key, text=messages.recovered())
 
 
-def _in_use(origin: AnyOrigin, now: float) -> bool:
-    """Whether somebody uses it, or has until lately."""
+def _in_use(origin: Origin[Any, Any], now: float) -> bool:
+    """Whether it is used, or has been until lately."""
     if origin.leased or origin.waiting:
         return True
     last = origin.tally.last_use
-    return last is not None and now - last < IN_USE
-
-
-def _report_held(pool: AnyPool, now: float) -> None:
-    """Log, once each, the leases that are held for longer than ``leak_after``."""
-    longest = pool.limits.leak_after
-    if longest is None:
-        return
-    with pool._lock:
-        held = [e for e in pool._leased if now - e.lent_at >= longest and e.reported != e.lent_at and e.uses]
-        facts = [(e.origin.key, e.purpose, e.where, e.thread, now - e.lent_at) for e in held]
-        for entry in held:
-            entry.reported = entry.lent_at
-    for key, purpose, where, thread, seconds in facts:
-        what = str(key) if purpose is None else pool._describe(purpose)
-        text = messages.held_text(what, where or _line_of(thread), seconds)
-        log.warning("%s: %s", key, text)  # each of them: that is what leak_after is for
-        pool._announce("held", key, seconds=seconds, text=text)
-
-
-def _line_of(thread: int) -> tuple[str, int] | None:
-    return calling_line(sys._current_frames().get(thread))
-
-
-def _watch_utilisation(pool: AnyPool, now: float) -> None:
-    """Saturation and recovery, of each origin that is near its limit and of the total."""
-    cap, total = pool.limits.max_connections_per_origin, pool.limits.max_connections
-    with pool._lock:
-        if cap is not None:
-            for origin in list(pool._hot):
-                change = origin.utilisation.observe(origin.busy / cap, now)
-                _tell(pool, change, origin.key, "max_connections_per_origin", cap)
-                if origin.open <= cap * SATURATED and not origin.utilisation.saturated:
-                    del pool._hot[origin]
-        if total is not None:
-            change = pool._utilisation.observe((pool._open - len(pool._idle)) / total, now)
-            _tell(pool, change, None, "max_connections", total)
-
-
-def _tell(pool: AnyPool, change: str | None, key: Any, name: str, cap: int) -> None:
-    if change == "saturated":
-        text = f"more than {SATURATED:.0%} of the connections in use for {SUSTAINED:.0f} s: "
-        text += SATURATION_ADVICE.format(name=name, cap=cap)
-        pool._note_event(change, key, text=text, warn=True)
-    elif change is not None:
-        pool._note_event(change, key, text=f"less than {RECOVERED:.0%} of the connections are in use again")
+    return last is not None and now - last < IN_USE_SECONDS
