@@ -8,10 +8,10 @@ connections). ``close`` closes connections; only ``configure`` changes settings.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ._fork import after_in_child
 from .client import Client
 from .exceptions import ClientClosed
 from .message.response import Response
@@ -139,6 +139,4 @@ def delete(url: Any, **kwargs: Any) -> Response:
     return request("DELETE", url, **kwargs)
 
 
-if hasattr(os, "register_at_fork"):
-    # The parent may have held the lock in a thread that does not exist in the child.
-    os.register_at_fork(after_in_child=_locks.clear)
+after_in_child(_locks.clear)  # the parent may have held the lock in a thread that does not exist in the child

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import re
 import threading
 import time
@@ -29,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from http import cookiejar as stdlib
 from typing import Any, TypeVar, overload
 
+from .._fork import after_in_child
 from ..exceptions import InvalidHeader
 from .cookie_rules import (
     CREATED,
@@ -264,8 +264,7 @@ def _after_fork_in_child() -> None:
         jar._cookies_lock = threading.RLock()  # the parent may have held it in a thread that does not exist here
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_in_child(_after_fork_in_child)
 
 
 def _all_cookies(jar: stdlib.CookieJar) -> list[Cookie]:
