@@ -43,7 +43,7 @@ def idle_streams(client: holdfast.Client) -> list[Any]:
 def settle(client: holdfast.Client) -> None:
     """Until what was sent behind the answer has reached the connection it was sent on, if that is still open."""
     for stream in idle_streams(client):
-        if not (stream.secure and stream.sock.pending()):
+        if not (stream.tls is not None and stream.tls.pending()):
             assert select.select([stream], [], [], WAIT)[0], "nothing arrived"
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from holdfast.exceptions import ChunkedEncodingError, ConnectionLost, RemoteProtocolError, RequestException
 from holdfast.reasons import Discard, ExchangeFailed
-from holdfast.timeouts import NO_DEADLINE, NO_TIMEOUTS
+from holdfast.timeouts import NO_TIMEOUTS, Deadline
 from holdfast.wire.http1 import Http1Connection
 from tests.server import chunks
 
@@ -105,6 +105,8 @@ class Script:
         self.pieces = pieces
         self.written = 0
         self.clean_eof = True
+        self.error: OSError | None = None
+        self.tls = None
 
     def read(self, seconds: float | None) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
@@ -124,13 +126,20 @@ class Script:
 
     def begin_exchange(self) -> None: ...
 
-    def heard(self) -> bool:
+    def acknowledged(self) -> bool:
         return True
 
-    def undelivered(self) -> bool:
+    def proven_undelivered(self) -> bool:
         return False
 
     def close(self, *, polite: bool = True) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def fileno(self) -> int:
+        return -1
 
 
 @dataclass(frozen=True)
@@ -153,14 +162,14 @@ def read(method: str, pieces: list[bytes]) -> Reading | type[Exception]:
     """What holdfast makes of it: a reading, or the class of its exception."""
     connection = Http1Connection(Script(list(pieces)))
     try:
-        head = connection.exchange(request(method), None, NO_TIMEOUTS, NO_DEADLINE)
+        head = connection.exchange(request(method), None, NO_TIMEOUTS, Deadline())
         body = b"".join(iter(connection.read_body, b""))
     except ExchangeFailed as failure:
         return type(failure.error)
     except RequestException as error:
         return type(error)
     reusable = connection.recycle() is None and connection.probe() is None
-    return Reading(head.status_code, tuple(connection.raw_headers), body, tuple(connection.trailers), reusable)
+    return Reading(head.status_code, tuple(head.raw_headers), body, tuple(connection.trailers), reusable)
 
 
 def read_by_h11(method: str, data: bytes) -> Reading | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h11
 
@@ -18,7 +17,8 @@ from .wire import tls
 from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
 from .wire.proxy import Proxy
-from .wire.stream import SocketStream, readable_fds
+from .wire.readiness import readable_fds
+from .wire.stream import SocketStream
 
 if TYPE_CHECKING:
     import socket
@@ -27,35 +27,33 @@ if TYPE_CHECKING:
 
 
 def open_connection(clock: Callable[[], float], route: Route, until: float | None) -> Http1Connection:
-    """Connect, and shake hands if the route is TLS. ``until`` is on the pool's clock; sockets wait on the real one."""
-    if until is not None and clock is not time.monotonic:
-        until = time.monotonic() + until - clock()
+    """Connect, and shake hands if the route is TLS, until the moment ``until`` on ``clock``; None for no such moment."""
     if route.unix_socket is not None:
-        sock = connect_unix(route.unix_socket, until)
+        sock = connect_unix(route.unix_socket, until, clock)
     elif route.proxy is not None:
-        sock = _connect_by(route.proxy, route, until)
+        sock = _connect_by(route.proxy, route, until, clock)
     else:
-        sock = connect_tcp(route.host, route.port, until, source_address=route.source_address)
+        sock = connect_tcp(route.host, route.port, until, source_address=route.source_address, clock=clock)
     if route.context is not None:
-        sock = tls.wrap(sock, route.context, route.server_name, route.port, until)
+        sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
     try:
-        return Http1Connection(SocketStream(sock))
+        return Http1Connection(SocketStream(sock, clock))
     except BaseException:
         sock.close()
         raise
 
 
-def _connect_by(proxy: Proxy, route: Route, until: float | None) -> socket.socket:
+def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
     """A socket on which the proxy listens for requests, or, for TLS, on which it has gone out of the way."""
     target = proxies.authority(route.host, route.port)
     try:
-        sock = connect_tcp(proxy.host, proxy.port, until, source_address=route.source_address)
+        sock = connect_tcp(proxy.host, proxy.port, until, source_address=route.source_address, clock=clock)
     except HoldfastConnectionError as error:
         raise proxies.unreachable(proxy, error) from error
     if route.context is not None:
         try:
             asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
-            proxies.open_tunnel(Http1Connection(SocketStream(sock)), asked, target, proxy, until)
+            proxies.open_tunnel(Http1Connection(SocketStream(sock, clock)), asked, target, proxy, until, clock)
         except BaseException:
             sock.close()
             raise
@@ -63,17 +61,15 @@ def _connect_by(proxy: Proxy, route: Route, until: float | None) -> socket.socke
 
 
 def close_connection(connection: Http1Connection, reason: Discard) -> None:
-    stream: Any = connection.stream
     if reason is Discard.FORKED:
-        stream.forget()
+        connection.stream.forget()
     else:
-        stream.close(polite=reason is not Discard.BROKEN)
+        connection.stream.close(polite=reason is not Discard.BROKEN)
 
 
 def poll_idle(connections: list[Http1Connection]) -> list[Http1Connection]:
     """Those whose sockets have something to say."""
-    streams: list[Any] = [connection.stream for connection in connections]
-    by_descriptor = {stream.fileno(): connection for stream, connection in zip(streams, connections, strict=True)}
+    by_descriptor = {connection.stream.fileno(): connection for connection in connections}
     by_descriptor.pop(-1, None)
     return [by_descriptor[fd] for fd in readable_fds(list(by_descriptor))]
 
@@ -114,5 +110,4 @@ WORDS = Words(
 
 
 def interrupt(connection: Http1Connection) -> None:
-    stream: Any = connection.stream
-    stream.interrupt()
+    connection.stream.interrupt()

@@ -3,45 +3,121 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Generic, TypeVar
 
 from .dialer import interrupt
 from .exceptions import ClientClosed, RequestException, StreamConsumedError
 from .pool.pool import Lease, Pool
 from .reasons import Discard
 from .routes import Route
-from .wire.http1 import Http1Connection
+from .wire.http1 import OVER, Http1Connection
 
 DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.05
+
+T = TypeVar("T")
+
+
+class Cell(Generic[T]):
+    """Holds one thing, or nothing. However many threads ``take`` at once, one of them gets it: ``list.pop`` is one step."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, thing: T) -> None:
+        self._held = [thing]
+
+    def take(self) -> T | None:
+        """The thing, which is the caller's from here on; None if there is nothing."""
+        try:
+            return self._held.pop()
+        except IndexError:
+            return None
+
+    def put(self, thing: T) -> None:
+        """Give it back."""
+        self._held.append(thing)
+
+    def look(self) -> Sequence[T]:
+        """What is there, at this moment and as long as no thread takes it."""
+        return self._held
+
+
+class BodyState(Enum):
+    """How far a body has come. Only the thread that has the lease out of its cell changes it, so no change is lost.
+
+    | state | set by | the connection | ``read()`` | ``drain()`` |
+    |---|---|---|---|---|
+    | OPEN | – | leased to this body | the next piece | the rest, if it is small and here |
+    | ENDED | the read that found the end, or a drain that found nothing before it | given back, or closed | ``b""`` | ``b""`` |
+    | DRAINED | a drain that found a small rest | given back, or closed | StreamConsumedError | ``b""`` |
+    | LOST | a read that failed, or a drain of too much | closed | StreamConsumedError | None |
+    """
+
+    OPEN = "open"
+    ENDED = "ended"
+    DRAINED = "drained"
+    LOST = "lost"
+
+
+_OPEN, _ENDED, _DRAINED, _LOST = BodyState
 
 
 class BodyStream:
     """The payload of one response, and the lease of the connection it comes from.
 
-    The natural end gives the connection back; anything else closes it.
+    The natural end gives the connection back; anything else closes it. One thread reads; any other may close.
 
-    One thread reads; any other may close. Both are settled by lists of one element, from which ``pop`` takes for one taker only:
+    Two cells settle who does what:
 
-    * ``_hold`` has the lease while nobody uses it. Who reads or drains takes it out, and puts it back if there is more.
-    * ``_end`` is taken by the one who decides how the connection ends: the reader who has read to the end, or the closer who finds
-      the lease in use and interrupts the reader. Otherwise a closer who came late would interrupt the next borrower.
+    * ``_lease`` has the lease while no thread uses it. A reader or a drain takes it, and puts it back if there is more.
+    * ``_verdict`` has the right to decide how the connection ends. The lease's user takes it at the body's end or at a failure; a
+      closer who finds the lease in use takes it before interrupting. The second to come knows by that what the first has done.
+
+    The races, reader R against closer C:
+
+    1. R takes the lease. C finds none, takes the verdict, interrupts the socket. R's read fails, finds the verdict gone, and says
+       that the response was closed.
+    2. R reads to the end and takes the verdict. C finds neither: it has nothing to do. It cannot interrupt the next borrower.
+    3. C takes the verdict after R has read the end and before R takes it: the connection is about to be interrupted, so R does not
+       give it back but closes it. R has the whole body all the same.
+    4. R puts the lease back after C has found none, and then looks for the verdict. If C has it by then, R drains or closes for C.
+       If C takes it later, C looks for the lease once more after interrupting, and finds it in its cell, or in use: see 1.
+
+    Args:
+        keep_alive: (seconds, uses) the server's Keep-Alive field allows; None where it does not say.
+        clock: seconds, monotonic.
 
     Attributes:
-        ended: the reader has had all of it; the connection is no longer this body's.
+        state: see ``BodyState``.
         trailers: the fields after a chunked body.
     """
 
     holds_connection = True
 
-    __slots__ = ("_abandoned", "_connection", "_end", "_finished", "_hold", "_pool", "ended", "trailers")
+    __slots__ = ("_clock", "_connection", "_keep_alive", "_lease", "_pool", "_verdict", "state", "trailers")
 
-    def __init__(self, pool: Pool[Route, Http1Connection], lease: Lease[Route, Http1Connection]) -> None:
+    def __init__(
+        self,
+        pool: Pool[Route, Http1Connection],
+        lease: Lease[Route, Http1Connection],
+        keep_alive: tuple[float | None, int | None] = (None, None),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
         self._connection = lease.resource
-        self._hold = [lease]
-        self._end = [True]
-        self._finished = self._abandoned = self.ended = False
+        self._lease = Cell(lease)
+        self._verdict = Cell(True)
+        self._keep_alive = keep_alive
+        self._clock = clock
+        self.state = _OPEN
         self.trailers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether the reader has had all of it; the connection is no longer this body's."""
+        return self.state is _ENDED
 
     def read(self) -> bytes:
         """The next piece of payload, ``b""`` at its end and ever after. With the last piece it may have ``ended`` already.
@@ -50,9 +126,8 @@ class BodyStream:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed;
                 StreamConsumedError after ``close``.
         """
-        try:
-            lease = self._hold.pop()
-        except IndexError:
+        lease = self._lease.take()
+        if lease is None:
             return self._nothing_left()
         connection = lease.resource
         try:
@@ -60,13 +135,12 @@ class BodyStream:
         except BaseException as error:
             self._give_up(lease, error)
             raise
-        if connection.finished:
-            self.ended = True
-            self._finish(lease)
+        if connection.phase is OVER:
+            self._finish(lease, _ENDED)
             return data
-        self._hold.append(lease)
-        if self._abandoned:
-            self.close()
+        self._lease.put(lease)
+        if not self._verdict.look():
+            self.close()  # race 4
         return data
 
     def _nothing_left(self) -> bytes:
@@ -75,63 +149,68 @@ class BodyStream:
         raise StreamConsumedError("this response was closed before the end of its body")
 
     def _give_up(self, lease: Lease[Route, Http1Connection], error: BaseException) -> None:
-        self._end.clear()
+        self.state = _LOST
+        closed_meanwhile = self._verdict.take() is None  # race 1
         lease.discard(Discard.BROKEN)
         if self._pool.closed and isinstance(error, RequestException):
             message = "this client was closed while the response was being read"
             raise ClientClosed(message, may_have_executed=True) from error
-        if self._abandoned and isinstance(error, RequestException):
+        if closed_meanwhile and isinstance(error, RequestException):
             raise StreamConsumedError("this response was closed while it was being read") from error
 
-    def _finish(self, lease: Lease[Route, Http1Connection]) -> None:
-        self._finished = True
+    def _finish(self, lease: Lease[Route, Http1Connection], state: BodyState) -> None:
         connection = lease.resource
         self.trailers = connection.trailers
-        try:
-            self._end.pop()
-        except IndexError:
-            lease.discard(Discard.BROKEN)  # whole, but somebody is interrupting its connection just now
+        self.state = state
+        if self._verdict.take() is None:
+            lease.discard(Discard.BROKEN)  # race 3
             return
         reason = connection.recycle()
         if reason is not None:
             lease.discard(reason)
             return
-        seconds, uses = connection.keep_alive
+        seconds, uses = self._keep_alive
         lease.release(keep_for=None if seconds is None else keep_for(seconds), uses_left=uses)
 
     def drain(self) -> bytes | None:
         """The rest of the payload if it is small and comes at once (64 KiB, 50 ms).
 
-        None if there was too much, and the connection had to go; or if somebody else is reading it.
+        None if there was too much, and the connection had to go; or if another thread is reading it.
         """
+        lease = self._lease.take()
+        if lease is None:
+            return b"" if self.state is _ENDED or self.state is _DRAINED else None
         try:
-            lease = self._hold.pop()
-        except IndexError:
-            return b"" if self._finished else None
-        pieces: list[bytes] = []
-        size = 0
-        until = time.monotonic() + DRAIN_SECONDS
-        try:
-            while (lease.resource.remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and time.monotonic() < until:
-                piece = lease.resource.read_body_within(max(0.0, until - time.monotonic()))
-                pieces.append(piece)
-                size += len(piece)
-                if lease.resource.finished:
-                    self.ended = not size  # who reads on from here has missed them: for him this is no end
-                    self._finish(lease)
-                    return b"".join(pieces)
-        except Exception:  # noqa: BLE001 - whatever is wrong with the rest, nobody will read it
+            rest = self._read_small_rest(lease.resource)
+            if rest is not None:
+                self._finish(lease, _DRAINED if rest else _ENDED)  # a reader that goes on has missed the rest: no end for it
+                return rest
+        except Exception:  # noqa: BLE001 - what is wrong with the rest does not matter: it will not be read
             pass
         except BaseException:
+            self.state = _LOST
             lease.discard(Discard.BROKEN)
             raise
-        self._end.clear()
+        self.state = _LOST
+        self._verdict.take()
         lease.discard(Discard.BROKEN)
         return None
 
+    def _read_small_rest(self, connection: Http1Connection) -> bytes | None:
+        pieces: list[bytes] = []
+        size = 0
+        until = self._clock() + DRAIN_SECONDS
+        while (connection.remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and (left := until - self._clock()) > 0:
+            piece = connection.read_body_within(left)
+            pieces.append(piece)
+            size += len(piece)
+            if connection.phase is OVER:
+                return b"".join(pieces)
+        return None
+
     def note_borrower(self) -> None:
-        """The body will be read later: remember who has asked for it."""
-        for lease in self._hold:
+        """The body will be read later: remember which line of the user's has asked for it."""
+        for lease in self._lease.look():
             lease.note_borrower()
 
     def close(self) -> None:
@@ -139,19 +218,15 @@ class BodyStream:
 
         Called while another thread reads, it ends that read with a StreamConsumedError.
         """
-        # Not "if self._hold": a reader that began between that look and the next line would never hear of it.
-        if self.drain() is None and not self._abandoned:
+        # Not "if the cell has the lease": a reader that began between that look and the next line would never hear of it.
+        if self.drain() is None:
             self._interrupt_reader()
 
     def _interrupt_reader(self) -> None:
-        self._abandoned = True
-        try:
-            self._end.pop()
-        except IndexError:
-            return  # it has come to its end meanwhile
+        if self._verdict.take() is None:
+            return  # race 2; or it was closed before
         interrupt(self._connection)
-        if self._hold:
-            self.drain()  # the reader had just put the lease back
+        self.drain()  # race 4
 
 
 def keep_for(timeout: float) -> float:

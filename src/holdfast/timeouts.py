@@ -100,5 +100,3 @@ class Deadline:
         """Whether the call's total time is used up."""
         return self.at is not None and self.clock() >= self.at
 
-
-NO_DEADLINE = Deadline()

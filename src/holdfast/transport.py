@@ -31,6 +31,7 @@ from .resend import is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire import tls
+from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection, OnInformational
 
 if TYPE_CHECKING:
@@ -88,9 +89,8 @@ class Transport:
         while True:
             lease = self._acquire(request, route, timeouts, deadline, resends > 0)
             connection = lease.resource
-            connection.on_informational = on_informational
             try:
-                head = connection.exchange(event, body, timeouts, deadline)
+                head = connection.exchange(event, body, timeouts, deadline, on_informational)
                 if head.status_code != 408 or not self._resend_after_408(request, route, lease, resends):
                     return self._respond(request, route, lease, head, resends)
             except ExchangeFailed as failure:
@@ -156,21 +156,20 @@ class Transport:
         request: PreparedRequest,
         route: Route,
         lease: Lease[Route, Http1Connection],
-        head: h11.Response,
+        head: ResponseHead,
         resends: int,
     ) -> Response:
-        connection = lease.resource
-        if route.context is not None and not lease.reused:
-            tls.remember_session(connection.stream.sock, route.server_name, route.port)  # type: ignore[attr-defined]
-        body = BodyStream(self.pool, lease)
-        response = Response(head.status_code, head.reason, connection.raw_headers, head.http_version, request, body)
-        response.sets_cookies = connection.sets_cookies
-        response.encoded = connection.encoded
-        if connection.request_incomplete:
+        if not lease.reused and (secure := lease.resource.stream.tls) is not None:
+            tls.remember_session(secure, route.server_name, route.port)
+        body = BodyStream(self.pool, lease, head.keep_alive, self.clock)
+        response = Response(head.status_code, head.reason, head.raw_headers, head.http_version, request, body)
+        response.sets_cookies = head.sets_cookies
+        response.encoded = head.encoded
+        if head.request_incomplete:
             response.request_incomplete = True
         if resends:
             response.attempts = resends + 1
-        if connection.expected == 0:
+        if head.expected == 0:
             # Nothing will come: the connection need not wait for the caller to find out. From here on it may be another's.
             body.read()
         return response

@@ -25,12 +25,14 @@ from holdfast.exceptions import (
     WriteTimeout,
 )
 from holdfast.reasons import Delivery, Discard, ExchangeFailed
-from holdfast.timeouts import NO_DEADLINE, Deadline, Timeouts
-from holdfast.wire.http1 import MAX_CHUNK_OVERHEAD, MAX_FIELDS, MAX_HEAD, Http1Connection, parse_keep_alive
+from holdfast.timeouts import Deadline, Timeouts
+from holdfast.wire.framing import ResponseHead, parse_keep_alive
+from holdfast.wire.http1 import MAX_CHUNK_OVERHEAD_BYTES, MAX_FIELDS, MAX_HEAD_BYTES, Http1Connection, Phase
 from tests.conftest import FakeClock
 from tests.server import chunked, head, ok, response
 
 TIMEOUTS = Timeouts()
+NO_END = Deadline()
 NOTHING = TimeoutError("nothing")  # in a script of reads: nothing comes for as long as one waits
 END = b""
 STUCK = -1  # in a script of writes: not writable from here on
@@ -52,6 +54,8 @@ class Stream:
         self.written = 0
         self.begun = 0
         self.clean_eof = True
+        self.error: OSError | None = None
+        self.tls: ssl.SSLSocket | None = None
         self.answer_heard = True
         self.proof = False
 
@@ -89,14 +93,23 @@ class Stream:
         self.begun += 1
         self.written = 0
 
-    def heard(self) -> bool:
+    def acknowledged(self) -> bool:
         return self.answer_heard
 
-    def undelivered(self) -> bool:
+    def proven_undelivered(self) -> bool:
         return self.proof
 
     def close(self, *, polite: bool = True) -> None:
         raise AssertionError("closing is the pool's work")
+
+    def interrupt(self) -> None:
+        raise AssertionError("interrupting is the work of the connection's user")
+
+    def forget(self) -> None:
+        raise AssertionError("closing is the pool's work")
+
+    def fileno(self) -> int:
+        raise AssertionError("no socket is known here")
 
 
 class Body:
@@ -120,15 +133,15 @@ def upload(length: int | None) -> h11.Request:
     return request("POST", framing)
 
 
-def ask(connection: Http1Connection, method: str = "GET", *headers: tuple[str, str]) -> h11.Response:
-    return connection.exchange(request(method, *headers), None, TIMEOUTS, NO_DEADLINE)
+def ask(connection: Http1Connection, method: str = "GET", *headers: tuple[str, str]) -> ResponseHead:
+    return connection.exchange(request(method, *headers), None, TIMEOUTS, NO_END)
 
 
 def body_of(connection: Http1Connection) -> bytes:
     return b"".join(iter(connection.read_body, b""))
 
 
-def answered(*reads: bytes | Exception, method: str = "GET") -> tuple[h11.Response, bytes, Discard | None]:
+def answered(*reads: bytes | Exception, method: str = "GET") -> tuple[ResponseHead, bytes, Discard | None]:
     """Head, body and fate of one exchange over these reads."""
     connection = Http1Connection(Stream(*reads))
     head = ask(connection, method)
@@ -142,7 +155,7 @@ def failure(*reads: bytes | Exception, stream: Stream | None = None, **kw: Any) 
             kw.get("request", request()),
             kw.get("body"),
             kw.get("timeouts", TIMEOUTS),
-            kw.get("deadline", NO_DEADLINE),
+            kw.get("deadline", NO_END),
         )
     assert connection.recycle() is Discard.BROKEN
     return caught.value
@@ -235,9 +248,9 @@ def test_remaining_tells_what_is_still_to_come() -> None:
     assert connection.remaining == 5
     connection.read_body()
     assert connection.remaining == 2
-    assert not connection.finished
+    phases = [connection.phase]
     assert body_of(connection) == b"lo"
-    assert connection.finished
+    assert [*phases, connection.phase] == [Phase.BODY, Phase.OVER]
     connection.recycle()
     ask(connection)
     assert connection.remaining is None
@@ -252,9 +265,9 @@ def test_a_length_beside_chunks_is_not_believed() -> None:
 
 def test_head_fields_are_given_as_they_came() -> None:
     connection = Http1Connection(Stream(b"HTTP/1.1 200 OK\r\nX-A: \xe9\x01\r\nx-b: \xc3\xa9\r\nContent-Length: 0\r\n\r\n"))
-    ask(connection)
+    head = ask(connection)
 
-    assert connection.raw_headers == [(b"X-A", b"\xe9\x01"), (b"x-b", b"\xc3\xa9"), (b"Content-Length", b"0")]
+    assert head.raw_headers == [(b"X-A", b"\xe9\x01"), (b"x-b", b"\xc3\xa9"), (b"Content-Length", b"0")]
 
 
 def test_nothing_is_read_after_the_end_of_the_body() -> None:
@@ -368,7 +381,7 @@ def test_damaged_chunks_are_refused(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        head(200, "X: " + "a" * MAX_HEAD, "Content-Length: 0"),
+        head(200, "X: " + "a" * MAX_HEAD_BYTES, "Content-Length: 0"),
         head(200, *["X: a"] * (MAX_FIELDS + 1)),
         head(200, *[f"X{i}: " + "a" * 600 for i in range(120)]),
         b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20_000,
@@ -391,7 +404,7 @@ def test_a_head_just_below_the_bounds_is_read() -> None:
 
 
 def test_a_small_head_is_not_blamed_for_the_body_that_came_with_it() -> None:
-    body = b"x" * (MAX_HEAD * 2)
+    body = b"x" * (MAX_HEAD_BYTES * 2)
 
     assert answered(ok(body))[1] == body
 
@@ -410,8 +423,8 @@ def test_a_million_chunk_bytes_of_one_byte_each_are_read_in_linear_time() -> Non
 
 CHUNK_FLOODS = {
     "extension on every chunk": b"".join(b"1;" + b"e" * 4000 + b"\r\nx\r\n" for _ in range(50)),
-    "one long extension": b"1;" + b"e" * (MAX_CHUNK_OVERHEAD + 5000),
-    "endless size line": b"0" * (MAX_CHUNK_OVERHEAD + 5000),
+    "one long extension": b"1;" + b"e" * (MAX_CHUNK_OVERHEAD_BYTES + 5000),
+    "endless size line": b"0" * (MAX_CHUNK_OVERHEAD_BYTES + 5000),
     "trailers": b"0\r\n" + b"X: a\r\n" * 4000,
     "one long trailer": b"0\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
     "too many trailers": b"0\r\n" + b"X: a\r\n" * (MAX_FIELDS + 1) + b"\r\n",
@@ -442,8 +455,7 @@ def test_honest_extensions_are_not_minded() -> None:
 def test_informational_responses_are_passed_on() -> None:
     told: list[tuple[int, list[tuple[bytes, bytes]]]] = []
     connection = Http1Connection(Stream(head(103, "Link: </a>") + head(103, "Link: </b>") + ok()))
-    connection.on_informational = lambda status, fields: told.append((status, fields))
-    ask(connection)
+    connection.exchange(request(), None, TIMEOUTS, NO_END, lambda status, fields: told.append((status, fields)))
 
     assert told == [(103, [(b"Link", b"</a>")]), (103, [(b"Link", b"</b>")])]
 
@@ -466,9 +478,8 @@ def test_what_a_hook_raises_comes_out_as_it_is() -> None:
         raise KeyError("mine")
 
     connection = Http1Connection(Stream(head(103) + ok()))
-    connection.on_informational = hook
     with pytest.raises(KeyError, match="mine"):
-        ask(connection)
+        connection.exchange(request(), None, TIMEOUTS, NO_END, hook)
     assert connection.recycle() is Discard.BROKEN
 
 
@@ -540,7 +551,7 @@ def test_the_end_of_the_connection_behind_a_whole_response_is_noticed() -> None:
 
 def test_the_answer_to_a_connect_ends_http() -> None:
     connection = Http1Connection(Stream(head(200, "Content-Length: 7") + b"tunnel"))
-    connection.exchange(h11.Request(method="CONNECT", target="a:1", headers=[("Host", "a:1")]), None, TIMEOUTS, NO_DEADLINE)
+    connection.exchange(h11.Request(method="CONNECT", target="a:1", headers=[("Host", "a:1")]), None, TIMEOUTS, NO_END)
 
     assert connection.remaining == 0
     assert body_of(connection) == b""
@@ -568,14 +579,12 @@ def test_the_servers_hint(value: bytes, parsed: tuple[float | None, int | None])
 
 def test_the_hint_is_of_the_last_response_only() -> None:
     connection = Http1Connection(Stream(ok(b"", "Keep-Alive: timeout=5, max=9"), ok()))
-    ask(connection)
-    hints = [connection.keep_alive]
+    first = ask(connection)
     body_of(connection)
     connection.recycle()
-    ask(connection)
-    hints.append(connection.keep_alive)
+    second = ask(connection)
 
-    assert hints == [(5.0, 9), (None, None)]
+    assert (first.keep_alive, second.keep_alive) == ((5.0, 9), (None, None))
 
 
 # -- sending ----------------------------------------------------------------------------------------------------------
@@ -591,10 +600,10 @@ class Counting(Stream):
         return super().write_some(data)
 
 
-def send(stream: Stream, event: h11.Request, body: Body | None, **kw: Any) -> Http1Connection:
+def send(stream: Stream, event: h11.Request, body: Body | None, **kw: Any) -> tuple[Http1Connection, ResponseHead]:
     connection = Http1Connection(stream)
-    connection.exchange(event, body, kw.get("timeouts", TIMEOUTS), kw.get("deadline", NO_DEADLINE))
-    return connection
+    head = connection.exchange(event, body, kw.get("timeouts", TIMEOUTS), kw.get("deadline", NO_END))
+    return connection, head
 
 
 def test_head_and_small_body_leave_in_one_write() -> None:
@@ -607,7 +616,7 @@ def test_head_and_small_body_leave_in_one_write() -> None:
 
 def test_a_large_body_leaves_in_pieces_the_first_with_the_head() -> None:
     stream = Counting(ok())
-    connection = send(stream, upload(200_000), Body(data=b"x" * 200_000))
+    connection, _ = send(stream, upload(200_000), Body(data=b"x" * 200_000))
 
     assert [size for size in stream.writes if size] == [65536 + 52, 65536, 65536, 200_000 - 3 * 65536]
     assert stream.sent.endswith(b"\r\n\r\n" + b"x" * 200_000)
@@ -647,11 +656,11 @@ def test_an_empty_iterator_is_an_empty_body() -> None:
 @pytest.mark.parametrize("takes", [[1] * 300, [10, 0, 10], [0, 0, 1]])
 def test_a_write_that_is_cut_short_goes_on_where_it_stopped(takes: list[int]) -> None:
     stream = Stream(ok(), takes=takes)
-    connection = send(stream, upload(5), Body(data=b"hello"))
+    _, answer = send(stream, upload(5), Body(data=b"hello"))
 
     assert stream.sent.startswith(b"POST / HTTP/1.1\r\n")
     assert stream.sent.endswith(b"\r\n\r\nhello")
-    assert not connection.request_incomplete
+    assert not answer.request_incomplete
 
 
 def test_a_server_that_stops_reading_ends_the_upload() -> None:
@@ -691,9 +700,9 @@ def test_the_total_time_ends_an_upload_that_never_waits() -> None:
 def test_an_answer_before_the_end_of_the_upload_stops_it() -> None:
     stream = Stream(response(413, b"no"), early=2000)
     body = Body(*[b"x" * 1000] * 50)
-    connection = send(stream, upload(50_000), body)
+    connection, answer = send(stream, upload(50_000), body)
 
-    assert connection.request_incomplete
+    assert answer.request_incomplete
     assert body.given < 5
     assert body_of(connection) == b"no"
     assert connection.recycle() is Discard.BROKEN
@@ -702,52 +711,52 @@ def test_an_answer_before_the_end_of_the_upload_stops_it() -> None:
 def test_an_answer_in_the_middle_of_a_single_write_stops_it() -> None:
     """The rest of the body was never sent: the server would read the next request as that rest."""
     stream = Stream(response(413, b"no"), takes=[60, STUCK], early=60)
-    connection = send(stream, upload(5000), Body(data=b"x" * 5000))
+    connection, answer = send(stream, upload(5000), Body(data=b"x" * 5000))
 
-    assert connection.request_incomplete
+    assert answer.request_incomplete
     assert body_of(connection) == b"no"
     assert connection.recycle() is Discard.BROKEN
 
 
 def test_an_answer_behind_the_last_piece_is_no_early_answer() -> None:
     stream = Stream(ok(b"thanks"), early=100_000)
-    connection = send(stream, upload(100_000), Body(data=b"x" * 100_000))
+    connection, answer = send(stream, upload(100_000), Body(data=b"x" * 100_000))
 
-    assert not connection.request_incomplete
+    assert not answer.request_incomplete
     assert body_of(connection) == b"thanks"
     assert connection.recycle() is None
 
 
 def test_an_answer_before_the_last_chunk_still_gets_the_end_of_the_request() -> None:
     stream = Stream(ok(b"thanks"), early=200)
-    connection = send(stream, upload(None), Body(b"x" * 200))
+    connection, answer = send(stream, upload(None), Body(b"x" * 200))
 
     assert stream.sent.endswith(b"0\r\n\r\n")
-    assert not connection.request_incomplete
+    assert not answer.request_incomplete
     assert body_of(connection) == b"thanks"
     assert connection.recycle() is None
 
 
 def test_an_informational_response_does_not_stop_an_upload() -> None:
     stream = Stream(head(100), ok(b"done"), early=1)
-    connection = send(stream, upload(3000), Body(b"x" * 1000, b"y" * 1000, b"z" * 1000))
+    _, answer = send(stream, upload(3000), Body(b"x" * 1000, b"y" * 1000, b"z" * 1000))
 
-    assert connection.request_incomplete is (not stream.sent.endswith(b"z"))
+    assert answer.request_incomplete is (not stream.sent.endswith(b"z"))
 
 
 def test_half_a_head_does_not_stop_an_upload() -> None:
     stream = Stream(b"HTTP/1.1 200", NOTHING, NOTHING, b" OK\r\nContent-Length: 0\r\n\r\n", early=1)
-    connection = send(stream, upload(4000), Body(*[b"x" * 1000] * 4))
+    _, answer = send(stream, upload(4000), Body(*[b"x" * 1000] * 4))
 
-    assert not connection.request_incomplete
+    assert not answer.request_incomplete
     assert len(stream.sent) > 4000
 
 
 def test_an_answer_is_read_after_the_server_stopped_taking_the_request() -> None:
     stream = Stream(response(413, b"no"), takes=[60, BrokenPipeError(32, "Broken pipe")])
-    connection = send(stream, upload(5000), Body(data=b"x" * 5000))
+    connection, answer = send(stream, upload(5000), Body(data=b"x" * 5000))
 
-    assert connection.request_incomplete
+    assert answer.request_incomplete
     assert body_of(connection) == b"no"
     assert connection.recycle() is Discard.BROKEN
 
@@ -755,9 +764,9 @@ def test_an_answer_is_read_after_the_server_stopped_taking_the_request() -> None
 def test_a_piece_that_cannot_be_written_is_the_last_one() -> None:
     stream = Stream(response(413, b"no"), takes=[10**6, BrokenPipeError(32, "Broken pipe")])
     body = Body(*[b"x" * 1000] * 50)
-    connection = send(stream, upload(50_000), body)
+    connection, answer = send(stream, upload(50_000), body)
 
-    assert connection.request_incomplete
+    assert answer.request_incomplete
     assert body.given == 2
     assert body_of(connection) == b"no"
 
@@ -799,7 +808,7 @@ def test_what_the_bodys_iterator_raises_comes_out_as_it_is(boom: BaseException) 
     stream = Stream()
     connection = Http1Connection(stream)
     with pytest.raises(type(boom)) as caught:
-        connection.exchange(upload(None), Broken(), TIMEOUTS, NO_DEADLINE)
+        connection.exchange(upload(None), Broken(), TIMEOUTS, NO_END)
     assert caught.value is boom
     assert not stream.sent.endswith(b"0\r\n\r\n"), "it would look complete"
     assert connection.recycle() is Discard.BROKEN
@@ -810,7 +819,7 @@ def test_a_body_that_is_not_as_long_as_it_says_is_our_own_fault(pieces: list[byt
     connection = Http1Connection(Stream(ok()))
 
     with pytest.raises(h11.LocalProtocolError):
-        connection.exchange(upload(4), Body(*pieces), TIMEOUTS, NO_DEADLINE)
+        connection.exchange(upload(4), Body(*pieces), TIMEOUTS, NO_END)
     assert connection.recycle() is Discard.BROKEN
 
 
@@ -938,7 +947,7 @@ def test_the_total_time_is_named_where_it_ends_the_wait() -> None:
     assert "waiting for the response head" in str(failed.error)
 
 
-def reading(*reads: bytes | Exception, timeouts: Timeouts = TIMEOUTS, deadline: Deadline = NO_DEADLINE) -> Http1Connection:
+def reading(*reads: bytes | Exception, timeouts: Timeouts = TIMEOUTS, deadline: Deadline = NO_END) -> Http1Connection:
     connection = Http1Connection(Stream(*reads))
     connection.exchange(request(), None, timeouts, deadline)
     return connection

@@ -18,7 +18,8 @@ import pytest
 
 from holdfast.reasons import Discard
 from holdfast.wire import stream as streams
-from holdfast.wire.stream import SocketStream, wait_for
+from holdfast.wire.readiness import readable_fds, wait_for
+from holdfast.wire.stream import SocketStream
 from tests.conftest import Tls
 from tests.support import eventually
 
@@ -46,7 +47,7 @@ class Pair:
             missing -= len(self.peer.recv(missing))
         self.peer.sendall(answer)
         assert self.stream.read(WAIT) == answer
-        assert self.stream.heard()
+        assert self.stream.acknowledged()
 
     def rst(self) -> None:
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -373,8 +374,8 @@ def test_closed_before_the_request_arrived_is_proof(plain: Pair, used: int) -> N
     plain.stream.write_some(REQUEST)
 
     assert plain.stream.read(WAIT) == b""
-    assert plain.stream.undelivered()
-    assert plain.stream.undelivered(), "asking does not change the answer"
+    assert plain.stream.proven_undelivered()
+    assert plain.stream.proven_undelivered(), "asking does not change the answer"
 
 
 @linux_only
@@ -385,7 +386,7 @@ def test_proof_after_a_request_of_many_segments(plain: Pair) -> None:
     plain.stream.write_some(REQUEST)
 
     assert plain.stream.read(WAIT) == b""
-    assert plain.stream.undelivered()
+    assert plain.stream.proven_undelivered()
 
 
 @linux_only
@@ -400,14 +401,14 @@ def test_the_write_that_fails_with_epipe_keeps_the_proof(plain: Pair) -> None:
         plain.stream.write_some(b"more")
 
     assert plain.stream.read(WAIT) == b""
-    assert plain.stream.undelivered()
+    assert plain.stream.proven_undelivered()
 
 
 def test_without_an_end_of_file_there_is_no_proof(plain: Pair) -> None:
     plain.stream.begin_exchange()
     plain.stream.write_some(REQUEST)
 
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
 
 
 def test_read_by_the_peer_is_delivered(plain: Pair) -> None:
@@ -418,7 +419,7 @@ def test_read_by_the_peer_is_delivered(plain: Pair) -> None:
     plain.peer.close()
 
     assert plain.stream.read(WAIT) == b""
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
 
 
 def test_a_reset_after_the_request_was_read_proves_nothing(plain: Pair) -> None:
@@ -432,7 +433,7 @@ def test_a_reset_after_the_request_was_read_proves_nothing(plain: Pair) -> None:
         plain.stream.read(WAIT)
 
     assert plain.stream.read(WAIT) == b""
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
 
 
 def test_a_reset_that_only_the_write_saw_proves_nothing(plain: Pair) -> None:
@@ -446,10 +447,10 @@ def test_a_reset_that_only_the_write_saw_proves_nothing(plain: Pair) -> None:
         plain.stream.write_some(b"the second piece")
 
     assert plain.stream.read(WAIT) == b""
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
     with pytest.raises(BrokenPipeError):
         plain.stream.write_some(b"the third")
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
 
 
 def test_closing_with_the_request_unread_proves_nothing(plain: Pair) -> None:
@@ -463,7 +464,7 @@ def test_closing_with_the_request_unread_proves_nothing(plain: Pair) -> None:
     with pytest.raises(ConnectionResetError):
         plain.stream.read(WAIT)
 
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
 
 
 def test_an_end_of_file_of_our_own_making_proves_nothing(plain: Pair) -> None:
@@ -474,7 +475,7 @@ def test_an_end_of_file_of_our_own_making_proves_nothing(plain: Pair) -> None:
         plain.stream.write_some(REQUEST)
 
     assert plain.stream.read(WAIT) == b""
-    assert not plain.stream.undelivered()
+    assert not plain.stream.proven_undelivered()
     assert not plain.stream.clean_eof, "a body that lasts until end of file is not complete"
 
 
@@ -493,7 +494,7 @@ def test_tls_closed_before_the_request_arrived_is_proof(secure: Callable[..., Pa
 
     assert pair.stream.read(WAIT) == b""
     assert pair.stream.clean_eof is polite
-    assert pair.stream.undelivered()
+    assert pair.stream.proven_undelivered()
 
 
 def test_a_closure_alert_without_a_fin_proves_nothing(secure: Callable[..., Pair]) -> None:
@@ -506,7 +507,7 @@ def test_a_closure_alert_without_a_fin_proves_nothing(secure: Callable[..., Pair
         pair.peer.unwrap()  # type: ignore[attr-defined]
 
     assert pair.stream.read(WAIT) == b""
-    assert not pair.stream.undelivered()
+    assert not pair.stream.proven_undelivered()
 
 
 def test_a_tls_peer_that_read_the_request_and_was_reset_proves_nothing(secure: Callable[..., Pair]) -> None:
@@ -521,8 +522,8 @@ def test_a_tls_peer_that_read_the_request_and_was_reset_proves_nothing(secure: C
     with contextlib.suppress(OSError):
         assert pair.stream.read(WAIT) == b""
 
-    assert not pair.stream.undelivered()
-    assert not pair.stream.undelivered()
+    assert not pair.stream.proven_undelivered()
+    assert not pair.stream.proven_undelivered()
 
 
 def test_a_tls_peer_that_read_the_request_has_it(secure: Callable[..., Pair]) -> None:
@@ -534,7 +535,7 @@ def test_a_tls_peer_that_read_the_request_has_it(secure: Callable[..., Pair]) ->
     pair.peer.close()
 
     assert pair.stream.read(WAIT) == b""
-    assert not pair.stream.undelivered()
+    assert not pair.stream.proven_undelivered()
 
 
 def test_nothing_is_claimed_of_sockets_that_are_not_tcp() -> None:
@@ -547,8 +548,8 @@ def test_nothing_is_claimed_of_sockets_that_are_not_tcp() -> None:
             stream.write_some(REQUEST)
 
         assert stream.read(WAIT) == b""
-        assert not stream.undelivered()
-        assert stream.heard()
+        assert not stream.proven_undelivered()
+        assert stream.acknowledged()
         stream.close()
 
 
@@ -580,7 +581,7 @@ def test_bytes_from_before_the_request_are_known_as_such(plain: Pair, used: int)
     plain.wait_readable()
 
     assert plain.stream.read(WAIT) == ANSWER
-    assert not plain.stream.heard()
+    assert not plain.stream.acknowledged()
 
 
 @linux_only
@@ -591,7 +592,7 @@ def test_tls_bytes_from_before_the_request_are_known_as_such(secure: Callable[..
     pair.peer.sendall(ANSWER)
 
     assert pair.stream.read(WAIT) == ANSWER
-    assert not pair.stream.heard()
+    assert not pair.stream.acknowledged()
 
 
 def last_data(pair: Pair) -> tuple[int, int]:
@@ -619,7 +620,7 @@ def test_bytes_that_arrived_before_the_request_left_are_known_even_when_it_was_a
     eventually(lambda: streams._tcp_info(plain.stream.sock)[2] != plain.stream._acked_before, "an acknowledgement")
 
     assert plain.stream.read(WAIT) == ANSWER
-    assert not plain.stream.heard()
+    assert not plain.stream.acknowledged()
 
 
 @linux_only
@@ -631,7 +632,7 @@ def test_an_answer_that_waited_to_be_read_is_an_answer(plain: Pair) -> None:
     wait_some_jiffies(plain)
 
     assert plain.stream.read(WAIT) == ANSWER
-    assert plain.stream.heard()
+    assert plain.stream.acknowledged()
 
 
 @linux_only
@@ -645,13 +646,13 @@ def test_an_answer_to_the_first_half_of_a_request_is_an_answer(plain: Pair) -> N
     plain.stream.write_some(b"the other half")
 
     assert plain.stream.read(WAIT) == ANSWER
-    assert plain.stream.heard()
+    assert plain.stream.acknowledged()
 
 
 def test_answers_are_heard_a_hundred_times(plain: Pair) -> None:
     for size in [10, 1199, 1200, 1201, 5000] * 20:
         plain.exchange(request=b"x" * size)
-        assert plain.stream.heard(), size
+        assert plain.stream.acknowledged(), size
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------
@@ -727,11 +728,11 @@ def test_a_polite_close_does_not_wait_for_a_peer_that_does_not_read(secure: Call
 def test_a_glance_at_closed_descriptors_is_harmless() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert streams.readable_fds([]) == []
-        assert streams.readable_fds([one.fileno()]) == []
+        assert readable_fds([]) == []
+        assert readable_fds([one.fileno()]) == []
         other.send(b"x")
-        assert streams.readable_fds([one.fileno()]) == [one.fileno()]
+        assert readable_fds([one.fileno()]) == [one.fileno()]
         assert one.recv(1) == b"x", "it has consumed nothing"
         gone = os.dup(one.fileno())
         os.close(gone)
-        assert streams.readable_fds([gone]) == [gone]
+        assert readable_fds([gone]) == [gone]

@@ -182,10 +182,10 @@ class TestContexts:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_lock_that_was_held_at_a_fork_is_free_in_the_child(self) -> None:
-        with tls._lock:
+        with tls._lock():
             child = os.fork()
             if child == 0:
-                os._exit(0 if tls._lock.acquire(timeout=WAIT) else 1)
+                os._exit(0 if tls._lock().acquire(timeout=WAIT) else 1)
         assert os.waitpid(child, 0)[1] == 0
 
     def test_keys_are_logged_where_the_environment_asks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -665,7 +665,7 @@ def test_a_key_update_while_idle_does_not_cost_the_connection(
         read_until(process, b"again")
         say(process, b"answer\n")
         assert stream.read(WAIT) == b"answer\n"
-        assert stream.heard()
+        assert stream.acknowledged()
         stream.close(polite=False)
 
 

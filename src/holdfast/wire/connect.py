@@ -1,26 +1,29 @@
 """Connecting: names resolved, addresses raced (RFC 8305), Unix-domain sockets; a connected, non-blocking socket or an error.
 
-Every wait is a ``poll`` with the time that is left until the one deadline of the dial. What loses the race is closed.
+Every wait is a ``poll`` with the time that is left until the one deadline of the dial, on the clock that comes with it. What loses
+the race is closed.
 """
 
 from __future__ import annotations
 
+import contextvars
 import errno
-import select
+import os
+import queue
 import socket
 import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
 from typing import Any
 
+from .._threads import start_daemon
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout
-from .stream import milliseconds, strerror
+from .readiness import wait_writable
 
-STAGGER = 0.25  # seconds between attempts to the addresses of one name: RFC 8305, section 5
+STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
 
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
@@ -82,7 +85,8 @@ def resolve(
 ) -> list[Address]:
     """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work).
 
-    getaddrinfo takes no time limit: where there is one, it runs in a thread of its own, and is left behind when late.
+    getaddrinfo takes no time limit: where there is one, it runs in a thread of its own, in the caller's context (contextvars), and
+    is left behind when late. Where no thread can be had it runs in the caller's, and takes the time it takes.
 
     Raises:
         ConnectTimeout: no answer by ``until``, a moment on ``clock``.
@@ -112,15 +116,14 @@ def _look_up(host: str, port: int) -> list[Address] | BaseException:
 
 
 def _look_up_aside(host: str, port: int, seconds: float) -> list[Address] | BaseException:
-    answer: SimpleQueue[list[Address] | BaseException] = SimpleQueue()
-    thread = threading.Thread(target=lambda: answer.put(_look_up(host, port)), name=f"holdfast-dns-{host}", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is ending, or there is no room for a thread
+    # Not a class bound at import: gevent replaces it when a program patches itself.
+    answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
+    context = contextvars.copy_context()
+    if not start_daemon(f"holdfast-dns-{host}", lambda: answer.put(context.run(_look_up, host, port))):
         return _look_up(host, port)
     try:
         return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))
-    except Empty:
+    except queue.Empty:
         raise ConnectTimeout(
             f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
         ) from None
@@ -136,7 +139,7 @@ def interleave(addresses: list[Address]) -> list[Address]:
 
 
 class _Race:
-    """Connection attempts to several addresses, each starting when the one before failed or STAGGER after it began."""
+    """Connection attempts to several addresses, each starting when the one before failed or STAGGER_SECONDS after it began."""
 
     def __init__(
         self,
@@ -155,19 +158,19 @@ class _Race:
         self.options = default_socket_options() if options is None else list(options)
         self.until = until
         self.clock = clock
-        self.started = clock()
+        self.started = self.now = clock()
         self.running: dict[int, socket.socket] = {}
         self.errors: list[OSError] = []
 
     def run(self) -> socket.socket:
         next_start = self.started
         while self.waiting or self.running:
-            now = self.clock()
-            if self.until is not None and now >= self.until:
-                raise self._timed_out(now)
-            if self.waiting and (not self.running or now >= next_start):
+            self.now = max(self.now, self.clock())
+            if self.until is not None and self.now >= self.until:
+                raise self._timed_out()
+            if self.waiting and (not self.running or self.now >= next_start):
                 self._start(self.waiting.pop())
-                next_start = now + STAGGER
+                next_start = self.now + STAGGER_SECONDS
             winner = self._wait(next_start if self.waiting else None)
             if winner is not None:
                 return winner
@@ -186,7 +189,7 @@ class _Race:
                 sock.bind(self.source_address)
             code = sock.connect_ex(sockaddr)
             if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                raise OSError(code, strerror(code))
+                raise OSError(code, os.strerror(code))
         except OSError as error:
             self.errors.append(error)
             if sock is not None:
@@ -202,8 +205,11 @@ class _Race:
         if not self.running:
             return None
         moments = [m for m in (next_start, self.until) if m is not None]
-        seconds = max(0.0, min(moments) - self.clock()) if moments else None
-        for fd in _connected_or_failed(list(self.running), seconds):
+        moment = min(moments) if moments else None
+        ready = wait_writable(list(self.running), None if moment is None else max(0.0, moment - self.now))
+        if not ready and moment is not None:
+            self.now = moment  # it has come, even on a clock that stands still
+        for fd in ready:
             sock = self.running[fd]
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0 and _met_itself(sock):
@@ -212,12 +218,12 @@ class _Race:
             if code == 0:
                 return sock
             sock.close()
-            self.errors.append(OSError(code, strerror(code)))
+            self.errors.append(OSError(code, os.strerror(code)))
         return None
 
-    def _timed_out(self, now: float) -> ConnectTimeout:
+    def _timed_out(self) -> ConnectTimeout:
         error = ConnectTimeout(
-            f"no TCP connection to {self.where} after {now - self.started:.2f} s: "
+            f"no TCP connection to {self.where} after {self.now - self.started:.2f} s: "
             f"{self.tried} of {self.tried + len(self.waiting)} addresses tried, none answered. "
             "Raise timeouts.connect, or check the network."
         )
@@ -247,37 +253,30 @@ def _met_itself(sock: socket.socket) -> bool:
         if sock.getsockname() != sock.getpeername():
             return False
     except OSError:
-        return False  # it is gone already: whoever uses it will find out
+        return False  # it is gone already, as its first reader or writer will find
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)  # by RST: TIME_WAIT would keep the port
     return True
 
 
-def _connected_or_failed(fds: list[int], seconds: float | None) -> list[int]:
-    if not hasattr(select, "poll"):  # pragma: no cover - Platform-specific: Windows has no poll
-        _, writable, broken = select.select([], fds, fds, seconds)
-        return list({*writable, *broken})
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLOUT)
-    return [fd for fd, _ in poll.poll(milliseconds(seconds))]
-
-
-def connect_unix(path: str, until: float | None) -> socket.socket:
+def connect_unix(path: str, until: float | None, clock: Callable[[], float] = time.monotonic) -> socket.socket:
     """A connected, non-blocking Unix-domain stream socket.
 
+    Args:
+        until: the moment on ``clock`` by which it must be connected; None waits for ever.
+
     Raises:
-        ConnectTimeout: whoever listens at ``path`` accepted nobody until then.
-        ConnectionError: nobody listens at ``path``.
+        ConnectTimeout: the server that listens at ``path`` accepted no connection until then.
+        ConnectionError: no server listens at ``path``.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if until is not None:
-            _bound_blocking_connect(sock, until - time.monotonic())
+            _bound_blocking_connect(sock, until - clock())
         sock.connect(path)
         sock.setblocking(False)
     except BlockingIOError as error:
         sock.close()
-        raise ConnectTimeout(f"nobody accepted at the Unix socket {path!r} in time") from error
+        raise ConnectTimeout(f"the server accepted no connection at the Unix socket {path!r} in time") from error
     except OSError as error:
         sock.close()
         raise _never_connected(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error

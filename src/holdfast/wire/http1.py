@@ -4,24 +4,24 @@ Laws:
 
 1. Where the exchange stands is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete*
    heads, trailers and chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over.
-2. Nothing is read as a response that arrived before its request was written (``stream.heard``).
+2. Nothing is read as a response that arrived before its request was written (``stream.acknowledged``).
 3. ``recycle`` is the one gate back to the pool.
 4. Every failure is an ExchangeFailed that says how far the exchange got.
+5. One clock: the deadline's, which comes with each exchange.
 
 After EPIPE or ECONNRESET while sending, the response is still read: it may be there.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 
 from ..exceptions import (
     BodyReadTimeout,
-    ChunkedEncodingError,
     ConnectionLost,
     HeadersTooLarge,
     IncompleteBody,
@@ -34,27 +34,40 @@ from ..exceptions import (
 )
 from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
+from .failures import InvalidFraming, is_tls_error, not_http, quote, text, too_large
+from .framing import NO_HEAD, Mended, RawHeaders, ResponseHead, Reuse, may_become_a_line, mend, understand
 
-MAX_HEAD = 64 * 1024
+if TYPE_CHECKING:
+    import ssl
+
+MAX_HEAD_BYTES = 64 * 1024
 MAX_FIELDS = 256
-MAX_TRAILERS = 16 * 1024
-MAX_INFORMATIONAL = 32
-MAX_CHUNK_OVERHEAD = 16 * 1024  # plus a quarter of the payload, plus CHUNK_FRAMING per chunk
-CHUNK_FRAMING = 24  # size in hex, and two CRLFs: what an honest chunk costs at most
-MAX_INCOMPLETE = 100 * 1024
-WRITE_PIECE = 64 * 1024
-LINGER = 0.25  # seconds to wait for the end of file behind bytes that nobody asked for
-LAST_WORDS = 2.0  # seconds to wait for a response after the server stopped taking the request
+MAX_TRAILER_BYTES = 16 * 1024
+MAX_INFORMATIONAL_RESPONSES = 32
+MAX_CHUNK_OVERHEAD_BYTES = 16 * 1024  # plus a quarter of the payload, plus CHUNK_FRAMING_BYTES per chunk
+CHUNK_FRAMING_BYTES = 24  # size in hex, and two CRLFs: what an honest chunk costs at most
+MAX_INCOMPLETE_EVENT_BYTES = 100 * 1024
+MAX_LINE_BYTES_CHECKED = 1024  # of a chunk's size line that is not complete: each time more of it comes
+WRITE_PIECE_BYTES = 64 * 1024
+FIN_WAIT_SECONDS = 0.25  # for the end of file behind bytes that are no answer
+ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the request
 
-RawHeaders = list[tuple[bytes, bytes]]
 OnInformational = Callable[[int, RawHeaders], object]
 
 
 class ByteStream(Protocol):
-    """What an Http1Connection needs of a connection."""
+    """What an Http1Connection, and its user, need of a connection."""
 
     clean_eof: bool
     written: int
+
+    @property
+    def error(self) -> OSError | None:
+        """What broke it, as far as that is known."""
+
+    @property
+    def tls(self) -> ssl.SSLSocket | None:
+        """The socket, if it is one of TLS."""
 
     def read(self, seconds: float | None) -> bytes: ...
     def write_some(self, data: bytes | memoryview) -> int: ...
@@ -62,9 +75,12 @@ class ByteStream(Protocol):
     def readable_now(self) -> bool: ...
     def probe(self) -> Discard | None: ...
     def begin_exchange(self) -> None: ...
-    def heard(self) -> bool: ...
-    def undelivered(self) -> bool: ...
+    def acknowledged(self) -> bool: ...
+    def proven_undelivered(self) -> bool: ...
+    def interrupt(self) -> None: ...
     def close(self, *, polite: bool = True) -> None: ...
+    def forget(self) -> None: ...
+    def fileno(self) -> int: ...
 
 
 class RequestBody(Protocol):
@@ -75,45 +91,53 @@ class RequestBody(Protocol):
     def chunks(self) -> Iterator[bytes]: ...
 
 
+class Phase(Enum):
+    """Where an exchange stands; the one fact about it, which the connection owns and the reader of its body may look at.
+
+    | phase | since | until |
+    |---|---|---|
+    | HEAD | ``exchange`` began | the head of the final response is complete |
+    | BODY | ``exchange`` may return | the payload has been read to its end |
+    | OVER | ``read_body`` came to the end, or there was no exchange yet | the next exchange |
+
+    An exchange that fails stays in the phase it has reached. ``recycle`` gives back what is OVER, and nothing else.
+    """
+
+    HEAD = "head"
+    BODY = "body"
+    OVER = "over"
+
+
+_HEAD, _BODY, OVER = Phase  # globals cost a fraction of an enum's attributes
+
+
 class Http1Connection:
     """One connection's exchanges, one after the other. Not thread-safe: its leaseholder is its only user.
 
     Attributes:
         stream: the byte stream; closing it is the pool's work.
-        raw_headers: the fields of the last response's head, as they came.
+        phase: where the last exchange stands.
         trailers: the fields after the chunks of the last body.
-        request_incomplete: the server answered before the whole body was sent; the rest was not sent.
-        expected: payload bytes the last response's head announces; None when its framing does not say.
-        sets_cookies: the last response has a Set-Cookie field.
-        encoded: the last response has a Content-Encoding field.
-        finished: its body has been read to its end.
-        keep_alive: (timeout, max) of the last response's Keep-Alive field; None where it did not say.
     """
 
     __slots__ = (
+        "_answered",
         "_begun",
-        "_chunked",
         "_chunks",
         "_conn",
         "_deadline",
-        "_eof",
         "_fed",
-        "_heard",
+        "_head",
+        "_incomplete_request",
         "_informational",
+        "_mended",
+        "_on_informational",
         "_payload",
-        "_pending_head",
+        "_pieces_of_head",
         "_request",
-        "_reuse",
         "_timeouts",
         "_write_error",
-        "encoded",
-        "expected",
-        "finished",
-        "keep_alive",
-        "on_informational",
-        "raw_headers",
-        "request_incomplete",
-        "sets_cookies",
+        "phase",
         "stream",
         "trailers",
     )
@@ -121,49 +145,57 @@ class Http1Connection:
     def __init__(self, stream: ByteStream) -> None:
         self.stream = stream
         self._conn = _new_h11()
-        self.keep_alive: tuple[float | None, int | None] = (None, None)
-        self.sets_cookies = self.encoded = False
-        self.expected: int | None = None
-        self.raw_headers: RawHeaders = []
         self.trailers: RawHeaders = []
-        self.on_informational: OnInformational | None = None
-        self.request_incomplete = False
-        self.finished = True
+        self.phase = OVER
+        self._head = NO_HEAD
+        self._pieces_of_head: list[bytes] = []  # all that came of it, until it is complete
+        self._incomplete_request = False
+        self._write_error: OSError | None = None
 
     # -- one exchange ------------------------------------------------------------------------------------------------
 
     def exchange(
-        self, request: h11.Request, body: RequestBody | None, timeouts: Timeouts, deadline: Deadline
-    ) -> h11.Response:
+        self,
+        request: h11.Request,
+        body: RequestBody | None,
+        timeouts: Timeouts,
+        deadline: Deadline,
+        on_informational: OnInformational | None = None,
+    ) -> ResponseHead:
         """Send a request and return the head of its final response; ``read_body`` gives the rest.
+
+        Args:
+            on_informational: called with (status, fields) of each 1xx response.
 
         Raises:
             ExchangeFailed: whatever went wrong, with how far it got.
             Exception: what the body's own iterator raised, as it is.
         """
         self._begin(timeouts, deadline)
+        self._request = request
+        self._on_informational = on_informational
         try:
             self._send(request, body)
-            return self._pending_head or self._receive_head()
+            if self.phase is _HEAD:
+                self._receive_head()
+            return self._head._replace(request_incomplete=True) if self._incomplete_request else self._head
         except h11.RemoteProtocolError as error:
             raise self._not_http(error) from error
 
     def _begin(self, timeouts: Timeouts, deadline: Deadline) -> None:
         self._timeouts = timeouts
         self._deadline = deadline
-        self._pending_head: h11.Response | None = None
-        self._write_error: OSError | None = None
-        self.finished = False
-        self._heard = False
+        self._write_error = None
+        self.phase = _HEAD
+        self._head = NO_HEAD
+        self._mended: Mended | None = None
+        self._answered = False
         self._begun = False
         self._informational = 0
         self._fed = 0
         self._payload = 0
         self._chunks = 0
-        self._eof = False
-        self.request_incomplete = False
-        self.keep_alive = (None, None)
-        self.sets_cookies = self.encoded = False
+        self._incomplete_request = False
         if self.trailers:
             self.trailers = []
         self.stream.begin_exchange()
@@ -172,13 +204,12 @@ class Http1Connection:
 
     def _send(self, request: h11.Request, body: RequestBody | None) -> None:
         conn = self._conn
-        self._request = request
         head = conn.send(request)
         if body is None:
             self._write(head + conn.send(_END))
             return
         data = body.data
-        if data is not None and len(data) <= WRITE_PIECE:
+        if data is not None and len(data) <= WRITE_PIECE_BYTES:
             self._write(head + conn.send(h11.Data(data=data)) + conn.send(_END))
             return
         self._upload(head, body)
@@ -192,7 +223,7 @@ class Http1Connection:
             if waiting:
                 self._check_fit()
             elif self._answered_early():
-                self.request_incomplete = True
+                self._incomplete_request = True
                 return
             framed = conn.send(h11.Data(data=piece))  # type: ignore[arg-type]  # h11 takes any buffer
             if not self._write(waiting + framed if waiting else framed):
@@ -220,30 +251,30 @@ class Http1Connection:
             return sent == len(data) or self._write_rest(memoryview(data)[sent:])
         except OSError as error:
             self._write_error = error
-            self.request_incomplete = True
+            self._incomplete_request = True
             return False
 
     def _write_rest(self, rest: memoryview) -> bool:
         while rest:
             sent = self._write_when_possible(rest)
             if not sent:
-                self.request_incomplete = True
+                self._incomplete_request = True
                 return False
             rest = rest[sent:]
         return True
 
     def _write_when_possible(self, rest: memoryview) -> int:
         """Wait until the server takes more, and how many bytes it took; 0 if it has answered instead."""
-        until = _moment(self._timeouts.write)
+        until = self._moment(self._timeouts.write)
         while True:
-            left = None if until is None else max(0.0, until - time.monotonic())
+            left = self._left(until)
             writable, readable = self.stream.wait_writable_or_readable(self._deadline.within(left))
             if readable and self._answered_early():
                 return 0
             sent = self.stream.write_some(rest) if writable else 0
             if sent and not self._deadline.expired():
                 return sent
-            if self._deadline.expired() or (until is not None and time.monotonic() >= until):
+            if not (writable or readable) or self._deadline.expired() or self._left(until) == 0.0:
                 raise self._timed_out(
                     WriteTimeout(f"the server took no byte of the request for timeouts.write={self._timeouts.write} s"),
                     "sending the request",
@@ -251,7 +282,7 @@ class Http1Connection:
 
     def _answered_early(self) -> bool:
         """Whether a final response has begun to arrive while the body is still being sent."""
-        if self._pending_head is None:
+        if self.phase is _HEAD:
             try:
                 if not self.stream.readable_now():
                     return False
@@ -261,23 +292,28 @@ class Http1Connection:
             except OSError as error:
                 raise self._failed(error) from error
             self._feed(data)
-            self._pending_head = self._next_head()
-        return self._pending_head is not None
+            self._next_head()
+        return self.phase is not _HEAD
 
     # -- the head of the response ------------------------------------------------------------------------------------
 
-    def _receive_head(self) -> h11.Response:
+    def _receive_head(self) -> None:
         seconds = self._timeouts.read
         if self._write_error is not None:
-            seconds = LAST_WORDS if seconds is None else min(seconds, LAST_WORDS)
+            seconds = ANSWER_WAIT_SECONDS if seconds is None else min(seconds, ANSWER_WAIT_SECONDS)
         self._read_into_h11(seconds)
-        head = self._next_head()
-        if head is None:
-            until = _moment(seconds)
-            while head is None:
-                self._read_into_h11(None if until is None else max(0.0, until - time.monotonic()))
-                head = self._next_head()
-        return head
+        self._next_head()
+        if self.phase is _HEAD:
+            until = self._moment(seconds)
+            while self.phase is _HEAD:
+                self._read_into_h11(self._left(until))
+                self._next_head()
+
+    def _moment(self, seconds: float | None) -> float | None:
+        return None if seconds is None else self._deadline.clock() + seconds
+
+    def _left(self, until: float | None) -> float | None:
+        return None if until is None else max(0.0, until - self._deadline.clock())
 
     def _read_into_h11(self, seconds: float | None) -> None:
         try:
@@ -289,114 +325,95 @@ class Http1Connection:
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:
-        if not self._heard:
-            if data and not self.stream.heard():
+        if not self._answered:
+            if data and not self.stream.acknowledged():
                 raise self._spoke_first(data)
-            self._heard = bool(data)
+            self._answered = bool(data)
+        self._pieces_of_head.append(data)
         self._fed += len(data)
         self._conn.receive_data(data)
 
-    def _next_head(self) -> h11.Response | None:
-        """The final response's head, None while it is incomplete. Informational ones are passed on and counted."""
+    def _next_head(self) -> None:
+        """Note the final response's head if it is complete. Informational ones are passed on and counted."""
         while True:
             event = self._conn.next_event()
             if type(event) is h11.Response:
                 self._check_head(event)
-                return event
+                return
             if event is h11.NEED_DATA:
                 self._check_incomplete()
-                return None
+                return
             self._inform(event)  # h11 has nothing else to say here: an end of file is an error to it
 
+    def _mend_head(self) -> bool:
+        """Give a new h11 the head that the old one has refused, in a form that it reads; False if there is none."""
+        self._mended = mended = mend(b"".join(self._pieces_of_head), self._request.method)
+        if mended is None:
+            return False
+        self._conn = conn = _new_h11()
+        # Brought to where the old one stood. What send() returns is dropped: this connection carries no further request.
+        conn.send(h11.Request(method=self._request.method, target=self._request.target, headers=[(b"Host", b"")]))
+        conn.send(_END)
+        conn.receive_data(mended.received)
+        return True
+
     def _check_incomplete(self) -> None:
-        if self._fed > MAX_HEAD:
-            raise self._too_large(f"the response head exceeds {MAX_HEAD} bytes")
+        if self._fed > MAX_HEAD_BYTES:
+            raise too_large(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
         if not self._begun:
             begun = self._conn.trailing_data[0]
             if begun[:5] != b"HTTP/"[: len(begun)]:  # h11 would wait for an empty line
-                raise self._bad(f"the response is not HTTP/1.1: it begins with {_quote(begun)}")
+                raise not_http(f"the response is not HTTP/1.1: it begins with {quote(begun)}")
             self._begun = len(begun) >= 5
 
     def _inform(self, event: Any) -> None:
         self._informational += 1
         if event.status_code == 101:
-            raise self._bad("the server switched protocols (101); holdfast speaks HTTP/1.1 only")
-        if self._informational > MAX_INFORMATIONAL:
-            raise self._bad(f"more than {MAX_INFORMATIONAL} informational (1xx) responses before the final one")
-        self._fed = len(self._conn.trailing_data[0])
-        if self.on_informational is not None:
-            self.on_informational(event.status_code, event.headers.raw_items())
+            raise not_http("the server switched protocols (101); holdfast speaks HTTP/1.1 only")
+        if self._informational > MAX_INFORMATIONAL_RESPONSES:
+            raise not_http(f"more than {MAX_INFORMATIONAL_RESPONSES} informational (1xx) responses before the final one")
+        behind = self._conn.trailing_data[0]
+        self._fed = len(behind)
+        self._pieces_of_head[:] = [behind]
+        if self._on_informational is not None:
+            self._on_informational(event.status_code, event.headers.raw_items())
 
     def _check_head(self, head: h11.Response) -> None:
-        """Bound a complete head, and note what it says about reuse. One pass over the fields."""
+        """Bound a complete head, and note what it says."""
         version = head.http_version
         if version[:1] != b"1":
-            raise self._bad(f"the server answers in HTTP/{version.decode()}; holdfast speaks HTTP/1.1")
-        fields = self.raw_headers = head.headers.raw_items()
+            raise not_http(f"the server answers in HTTP/{version.decode()}; holdfast speaks HTTP/1.1")
+        fields = head.headers.raw_items()
         if len(fields) > MAX_FIELDS:
-            raise self._too_large(f"{len(fields)} header fields in the response; at most {MAX_FIELDS} are accepted")
-        if self._fed > MAX_HEAD:
+            raise too_large(f"{len(fields)} header fields in the response; at most {MAX_FIELDS} are accepted")
+        if self._fed > MAX_HEAD_BYTES:
             size = sum(len(n) + len(v) + 4 for n, v in fields)
-            if size > MAX_HEAD:
-                raise self._too_large(f"a response head of {size} bytes; at most {MAX_HEAD} are accepted")
-        self._note_framing(head)
-
-    def _note_framing(self, head: h11.Response) -> None:
-        length: int | None = None
-        chunked = False
-        reuse: bool | None = None if head.http_version == b"1.1" else False
-        for raw_name, value in self.raw_headers:
-            if len(raw_name) not in _NOTED_SIZES:
-                continue
-            name = raw_name.lower()
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"transfer-encoding":
-                chunked = True
-            elif name == b"content-encoding":
-                self.encoded = True
-            elif name == b"set-cookie":
-                self.sets_cookies = True
-            elif name == b"keep-alive":
-                self.keep_alive = parse_keep_alive(value)
-            elif name == b"connection" and head.http_version == b"1.0":
-                reuse = reuse or self._kept_by_both(value)
-        bodyless = self._bodyless(head.status_code)
-        self.expected = 0 if bodyless else None if chunked else length
-        self._chunked = chunked and not bodyless
-        if self._chunked:
+            if size > MAX_HEAD_BYTES:
+                raise too_large(f"a response head of {size} bytes; at most {MAX_HEAD_BYTES} are accepted")
+        understood = understand(head, fields, self._request)
+        if self._mended is not None:
+            understood = understood._replace(raw_headers=self._mended.restore(fields), reuse=Reuse.NEVER)
+        self._head = understood
+        self._pieces_of_head.clear()
+        if understood.chunked:
             self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
-        if chunked and (length is not None or head.http_version == b"1.0"):
-            reuse = False  # RFC 9112, section 6.1: this "ought to be handled as an error", and ends with the connection
-        elif not bodyless and length is None and not chunked:
-            reuse = False  # the body ends with the connection: there is nothing left to reuse
-        self._reuse = reuse
-
-    def _kept_by_both(self, connection: bytes) -> bool:
-        """Whether this Connection field of an HTTP/1.0 response keeps the connection, and the request did not end it."""
-        options = connection.lower()
-        if b"keep-alive" not in options or b"close" in options:
-            return False
-        return not any(name == b"connection" and b"close" in value.lower() for name, value in self._request.headers)
-
-    def _bodyless(self, status: int) -> bool:
-        method = self._request.method
-        return status in (204, 304) or method == b"HEAD" or (method == b"CONNECT" and status < 300)
+        self.phase = _BODY
 
     # -- the body ------------------------------------------------------------------------------------------------------
 
     @property
     def remaining(self) -> int | None:
         """Payload bytes still to come; None when the framing does not say."""
-        return None if self.expected is None else self.expected - self._payload
+        expected = self._head.expected
+        return None if expected is None else expected - self._payload
 
     def read_body(self) -> bytes:
-        """The next piece of payload, ``b""`` at its end. ``finished`` may be known with the last piece already.
+        """The next piece of payload, ``b""`` at its end. The exchange may be OVER with the last piece already.
 
         Raises:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError or SSLError.
         """
-        while not self.finished:
+        while self.phase is not OVER:
             try:
                 event = self._conn.next_event()
             except h11.RemoteProtocolError as error:
@@ -404,7 +421,7 @@ class Http1Connection:
             if type(event) is h11.Data:
                 data = bytes(event.data)  # h11 gives a bytearray
                 self._payload += len(data)
-                if self._payload == self.expected:
+                if self._payload == self._head.expected:
                     self._finish(self._conn.next_event())  # the Content-Length is used up: h11 has the end ready
                 elif event.chunk_start:
                     self._chunks += 1
@@ -414,7 +431,7 @@ class Http1Connection:
             elif event is h11.NEED_DATA:
                 self._read_more_body()
             else:
-                self.finished = True  # PAUSED: h11 says no more behind the answer to a CONNECT, and recycle refuses
+                self.phase = OVER  # PAUSED: h11 says no more behind the answer to a CONNECT, and recycle refuses
         return b""
 
     def read_body_within(self, seconds: float) -> bytes:
@@ -427,8 +444,8 @@ class Http1Connection:
             self._timeouts = kept
 
     def _read_more_body(self) -> None:
-        if self._chunked:
-            self._check_overhead()
+        if self._head.chunked:
+            self._check_chunks()
         seconds = self._deadline.within(self._timeouts.read)
         if seconds == 0.0:
             raise self._body_timed_out()  # a server that sends without pause is never waited for
@@ -438,34 +455,32 @@ class Http1Connection:
             raise self._body_timed_out() from error
         except OSError as error:
             raise self._broken_body(error) from error
-        if not data:
-            self._eof = True
-            if not self.stream.clean_eof and self.expected is None and not self._chunked:
-                # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
-                raise self._incomplete("the connection ended without TLS's closure alert: the body may be cut short")
+        if not data and not self.stream.clean_eof and self._head.expected is None and not self._head.chunked:
+            # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
+            raise self._cut_short("the connection ended without TLS's closure alert: the body may be cut short")
         self._fed += len(data)
         self._conn.receive_data(data)
 
-    def _check_overhead(self) -> None:
-        """Called when h11 has used up what it was fed, but for the start of a chunk header."""
-        overhead = self._fed - self._payload - self._chunks * CHUNK_FRAMING
-        if overhead > MAX_CHUNK_OVERHEAD + self._payload // 4:
+    def _check_chunks(self) -> None:
+        """Called when h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers."""
+        overhead = self._fed - self._payload - self._chunks * CHUNK_FRAMING_BYTES
+        if overhead > MAX_CHUNK_OVERHEAD_BYTES + self._payload // 4:
             raise HeadersTooLarge(
                 f"{self._fed - self._payload} bytes of chunk framing around {self._payload} bytes of body; "
-                f"at most {MAX_CHUNK_OVERHEAD} and a quarter of the body are accepted"
+                f"at most {MAX_CHUNK_OVERHEAD_BYTES} and a quarter of the body are accepted"
             )
 
     def _finish(self, event: Any) -> None:
         if event.headers:
             trailers = event.headers.raw_items()
             size = sum(len(n) + len(v) + 4 for n, v in trailers)
-            if size > MAX_TRAILERS or len(trailers) > MAX_FIELDS:
+            if size > MAX_TRAILER_BYTES or len(trailers) > MAX_FIELDS:
                 raise HeadersTooLarge(
                     f"{len(trailers)} trailer fields of {size} bytes; "
-                    f"at most {MAX_FIELDS} fields and {MAX_TRAILERS} bytes are accepted"
+                    f"at most {MAX_FIELDS} fields and {MAX_TRAILER_BYTES} bytes are accepted"
                 )
             self.trailers = trailers
-        self.finished = True
+        self.phase = OVER
 
     # -- reuse ---------------------------------------------------------------------------------------------------------
 
@@ -474,16 +489,17 @@ class Http1Connection:
 
         The one gate back to the pool: both sides done, nothing left over, nothing said to close.
         """
-        if not self.finished or self.request_incomplete or self._write_error is not None:
+        if self.phase is not OVER or self._incomplete_request or self._write_error is not None:
             return Discard.BROKEN
         conn = self._conn
         left_over, ended = conn.trailing_data
         if left_over:
             return Discard.UNSOLICITED  # start_next_cycle would read it as the next response
-        if ended or self._reuse is False:
+        reuse = self._head.reuse
+        if ended or reuse is Reuse.NEVER:
             return Discard.SERVER_CLOSE
-        if self._reuse:
-            self._conn = _new_h11()  # HTTP/1.0 with keep-alive: h11 gives up here, the connection need not
+        if reuse is Reuse.NEW_PARSER:
+            self._conn = _new_h11()
         elif conn.our_state is h11.DONE and conn.their_state is h11.DONE:
             conn.start_next_cycle()
         else:
@@ -497,25 +513,25 @@ class Http1Connection:
     # -- what went wrong -----------------------------------------------------------------------------------------------
 
     def _delivery(self) -> Delivery:
-        if self._heard:
+        if self._answered:
             return Delivery.ANSWERED
         if not self.stream.written:
             return Delivery.NOT_WRITTEN
-        return Delivery.NOT_DELIVERED if self.stream.undelivered() else Delivery.UNKNOWN
+        return Delivery.NOT_DELIVERED if self.stream.proven_undelivered() else Delivery.UNKNOWN
 
     def _failed(self, cause: Exception) -> ExchangeFailed:
         """The connection broke before the response head was complete."""
         delivery = self._delivery()
         error: Exception
-        if _is_tls_error(cause):
+        if is_tls_error(cause):
             # An alert is what the server says to this request, and a damaged record is no reason to say it again.
             delivery = Delivery.ANSWERED
-            error = SSLError(f"TLS failed while the response was awaited: {_text(cause)}")
+            error = SSLError(f"TLS failed while the response was awaited: {text(cause)}")
         elif delivery is Delivery.ANSWERED:
-            error = ConnectionLost(f"the connection broke in the middle of the response head: {_text(cause)}")
+            error = ConnectionLost(f"the connection broke in the middle of the response head: {text(cause)}")
         else:
             error = ConnectionLost(
-                f"the server closed the connection without a response: {_text(self._write_error or cause)}",
+                f"the server closed the connection without a response: {text(self._write_error or cause)}",
                 may_have_executed=delivery is Delivery.UNKNOWN,
             )
         error.__cause__ = cause
@@ -524,18 +540,18 @@ class Http1Connection:
     def _spoke_first(self, data: bytes) -> ExchangeFailed:
         """Bytes that crossed the request: the tail of something earlier, or a 408 before a close. Never an answer."""
         error = RemoteProtocolError(
-            f"the server sent {len(data)} bytes before the request had reached it: no answer to it: {_quote(data)}"
+            f"the server sent {len(data)} bytes before the request had reached it: no answer to it: {quote(data)}"
         )
         delivery = Delivery.NOT_DELIVERED if self._ends_undelivered(len(data)) else Delivery.UNKNOWN
         return ExchangeFailed(error, delivery)
 
     def _ends_undelivered(self, received: int) -> bool:
-        until = time.monotonic() + LINGER
+        until = self._moment(FIN_WAIT_SECONDS)
         try:
-            while received <= MAX_HEAD:
-                data = self.stream.read(self._deadline.within(max(0.0, until - time.monotonic())))
+            while received <= MAX_HEAD_BYTES:
+                data = self.stream.read(self._deadline.within(self._left(until)))
                 if not data:
-                    return self.stream.undelivered()
+                    return self.stream.proven_undelivered()
                 received += len(data)
         except OSError:
             pass  # no end of file within the time, or an error: no proof
@@ -545,17 +561,11 @@ class Http1Connection:
         if self._conn.trailing_data[1]:
             return self._failed(EOFError("end of file"))
         if cause.error_status_hint == 431:
-            return self._too_large(f"the response head exceeds {MAX_HEAD} bytes")
-        return self._bad(f"the response is not HTTP/1.1: {_text(cause)}")
-
-    def _bad(self, message: str) -> ExchangeFailed:
-        return ExchangeFailed(RemoteProtocolError(message), Delivery.ANSWERED)
-
-    def _too_large(self, message: str) -> ExchangeFailed:
-        return ExchangeFailed(HeadersTooLarge(message), Delivery.ANSWERED)
+            return too_large(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
+        return not_http(f"the response is not HTTP/1.1: {text(cause)}")
 
     def _timed_out(self, error: RequestException, phase: str) -> ExchangeFailed:
-        delivery = Delivery.ANSWERED if self._heard else Delivery.UNKNOWN
+        delivery = Delivery.ANSWERED if self._answered else Delivery.UNKNOWN
         return ExchangeFailed(self._total_or(error, phase), delivery, timed_out=True)
 
     def _total_or(self, error: RequestException, phase: str) -> RequestException:
@@ -565,7 +575,7 @@ class Http1Connection:
 
     def _no_head(self) -> RequestException:
         if self._write_error is not None:
-            reason = _text(self._write_error)
+            reason = text(self._write_error)
             return ConnectionLost(f"the server stopped taking the request and did not answer: {reason}")
         return ReadTimeout(
             f"no complete response head within timeouts.read={self._timeouts.read} s"
@@ -579,32 +589,28 @@ class Http1Connection:
         return self._total_or(error, f"reading the body ({self._progress()} had come)")
 
     def _progress(self) -> str:
-        return f"{self._payload} bytes" if self.expected is None else f"{self._payload} of {self.expected} bytes"
+        expected = self._head.expected
+        return f"{self._payload} bytes" if expected is None else f"{self._payload} of {expected} bytes"
 
-    def _incomplete(self, message: str) -> IncompleteBody:
-        return IncompleteBody(f"{message} ({self._progress()} came)", received=self._payload, expected=self.expected)
+    def _cut_short(self, message: str) -> IncompleteBody:
+        return IncompleteBody(f"{message} ({self._progress()} came)", received=self._payload, expected=self._head.expected)
 
     def _broken_body(self, cause: Exception) -> RequestException:
-        if _is_tls_error(cause):
-            return SSLError(f"TLS failed in the middle of the body ({self._progress()} came): {_text(cause)}")
-        if isinstance(cause, h11.RemoteProtocolError) and not self._eof:
-            return _InvalidFraming(f"the body's chunked framing is damaged after {self._payload} bytes: {_text(cause)}")
-        reason = "" if self._eof else f": {_text(cause)}"
-        return self._incomplete(f"the connection ended before the body did{reason}")
+        if is_tls_error(cause):
+            return SSLError(f"TLS failed in the middle of the body ({self._progress()} came): {text(cause)}")
+        ended = self._conn.trailing_data[1]
+        if isinstance(cause, h11.RemoteProtocolError) and not ended:
+            return InvalidFraming(f"the body's chunked framing is damaged after {self._payload} bytes: {text(cause)}")
+        reason = "" if ended else f": {text(cause)}"
+        return self._cut_short(f"the connection ended before the body did{reason}")
 
 
-class _InvalidFraming(RemoteProtocolError, ChunkedEncodingError):
-    """Both by nature: what came is not HTTP, and what is broken is the chunked coding, which has a name in requests."""
-
-
-_NOTED = (b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive", b"connection", b"set-cookie")
-_NOTED_SIZES = frozenset(map(len, _NOTED))  # most fields are told apart by their name's length alone
 _IMPATIENT = Timeouts(read=0.001)
 _END = h11.EndOfMessage()
 
 
 def _new_h11() -> h11.Connection:
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE)
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE_EVENT_BYTES)
 
 
 def _pieces(body: RequestBody) -> Iterator[bytes | memoryview]:
@@ -613,38 +619,5 @@ def _pieces(body: RequestBody) -> Iterator[bytes | memoryview]:
         yield from body.chunks()
         return
     view = memoryview(data)
-    for at in range(0, len(view), WRITE_PIECE):
-        yield view[at : at + WRITE_PIECE]
-
-
-def parse_keep_alive(value: bytes) -> tuple[float | None, int | None]:
-    """(timeout, max) of a Keep-Alive field (RFC 2068, section 19.7.1.1); None for what it does not say."""
-    timeout: float | None = None
-    uses: int | None = None
-    for parameter in value[:200].split(b","):
-        name, _, number = parameter.partition(b"=")
-        number = number.strip(b' \t"')
-        if number.isdigit() and len(number) < 10:
-            if name.strip().lower() == b"timeout":
-                timeout = float(number)
-            elif name.strip().lower() == b"max":
-                uses = int(number)
-    return timeout, uses
-
-
-def _moment(seconds: float | None) -> float | None:
-    return None if seconds is None else time.monotonic() + seconds
-
-
-def _is_tls_error(error: Exception) -> bool:
-    # ssl is not imported for plain http; its errors carry their library's name.
-    return isinstance(error, OSError) and type(error).__module__ == "ssl" and "EOF" not in type(error).__name__
-
-
-def _text(error: Exception) -> str:
-    """What it says, cut short: h11 quotes whole lines of the server's."""
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:100]
-
-
-def _quote(data: bytes) -> str:
-    return repr(bytes(data[:100])) + ("…" if len(data) > 100 else "")
+    for at in range(0, len(view), WRITE_PIECE_BYTES):
+        yield view[at : at + WRITE_PIECE_BYTES]

@@ -4,8 +4,8 @@ Laws:
 
 1. The proxy's credentials are for the proxy. They are part of what tells connections apart, go into the CONNECT or into
    requests the proxy reads itself, and into no repr, message or statistic.
-2. A tunnel is nobody's until the proxy has said 2xx. What stands behind that head in the proxy's own answer was said by
-   nobody the tunnel leads to: it is an error, never the origin's first bytes (CVE-2023-40217).
+2. There is no tunnel until the proxy has said 2xx. What stands behind that head in the proxy's own answer was not said by the
+   origin, which has not been spoken to: it is an error, never the origin's first bytes (CVE-2023-40217).
 3. Opening it happens within the time for connecting, however slowly the answer drips.
 
 Of a 2xx answer only the status counts: it has no body, whatever its fields say (RFC 9110 section 9.3.6). The exchange
@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import (
@@ -34,9 +34,13 @@ from ..message.request import basic_authorization
 from ..message.url import Url
 from ..reasons import Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
+from .framing import ResponseHead
 
-MAX_SHOWN = 100  # bytes of a refusal's body that are read and shown
-LAST_WORDS = 0.5  # seconds that a refusal's body may take
+if TYPE_CHECKING:
+    import h11
+
+MAX_SHOWN_BYTES = 100  # of a refusal's body that are read and shown
+REFUSAL_BODY_SECONDS = 0.5  # that a refusal's body may take
 _LATER = ("https", "socks4", "socks4a", "socks5", "socks5h")
 _HOST = re.compile(r"[A-Za-z0-9.\-_~!$&'()*+,;=:]+")
 
@@ -142,7 +146,7 @@ def unreachable(proxy: Proxy, error: HoldfastConnectionError) -> HoldfastConnect
 class Exchanger(Protocol):
     """What is needed of an HTTP/1.1 connection to the proxy."""
 
-    def exchange(self, request: Any, body: None, timeouts: Timeouts, deadline: Deadline) -> Any: ...
+    def exchange(self, request: h11.Request, body: None, timeouts: Timeouts, deadline: Deadline) -> ResponseHead: ...
     def read_body(self) -> bytes: ...
     def read_body_within(self, seconds: float) -> bytes: ...
     def recycle(self) -> Discard | None: ...
@@ -170,7 +174,7 @@ def connect_fields(target: bytes, proxy: Proxy) -> list[tuple[bytes, bytes]]:
 
 def open_tunnel(
     connection: Exchanger,
-    request: Any,
+    request: h11.Request,
     target: bytes,
     proxy: Proxy,
     until: float | None,
@@ -206,7 +210,7 @@ def open_tunnel(
         )
 
 
-def _ask(connection: Exchanger, request: Any, until: float | None, clock: Callable[[], float]) -> Any:
+def _ask(connection: Exchanger, request: h11.Request, until: float | None, clock: Callable[[], float]) -> ResponseHead:
     left = None if until is None else until - clock()
     if left is not None and left <= 0:
         raise TimeoutError("no time is left")
@@ -219,11 +223,11 @@ def _ask(connection: Exchanger, request: Any, until: float | None, clock: Callab
 
 
 def _refusal(
-    connection: Exchanger, head: Any, target: bytes, proxy: Proxy, until: float | None, clock: Callable[[], float]
+    connection: Exchanger, head: ResponseHead, target: bytes, proxy: Proxy, until: float | None, clock: Callable[[], float]
 ) -> Refused:
     status = head.status_code
     body = _beginning(connection, until, clock)
-    said = f"{status} {bytes(head.reason)[:MAX_SHOWN].decode('latin-1')!r}" + (f", {body!r}" if body else "")
+    said = f"{status} {head.reason[:MAX_SHOWN_BYTES].decode('latin-1')!r}" + (f", {body!r}" if body else "")
     return Refused(
         f"the proxy {proxy} refused the tunnel to {_shown(target)}: {said}{_advice(status, proxy)}", status_code=status
     )
@@ -239,17 +243,17 @@ def _advice(status: int, proxy: Proxy) -> str:
 
 def _beginning(connection: Exchanger, until: float | None, clock: Callable[[], float]) -> bytes:
     """The first bytes of the body, if they come soon."""
-    end = clock() + LAST_WORDS if until is None else min(until, clock() + LAST_WORDS)
+    end = clock() + REFUSAL_BODY_SECONDS if until is None else min(until, clock() + REFUSAL_BODY_SECONDS)
     found = b""
     try:
-        while len(found) < MAX_SHOWN and (left := end - clock()) > 0:
+        while len(found) < MAX_SHOWN_BYTES and (left := end - clock()) > 0:
             piece = connection.read_body_within(left)
             if not piece:
                 break
             found += piece
     except (RequestException, ExchangeFailed):
         pass  # the status says enough
-    return found[:MAX_SHOWN]
+    return found[:MAX_SHOWN_BYTES]
 
 
 def _shown(target: bytes) -> str:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import ssl
 import threading
 import time
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Union
 
 from ..exceptions import ConnectTimeout, SSLError
-from .stream import wait_for
+from .readiness import wait_readable, wait_writable
 
 Verify = Union[bool, str, "os.PathLike[str]", ssl.SSLContext]
 Path = Union[str, "os.PathLike[str]"]
@@ -31,9 +31,13 @@ Cert = Union[None, Path, "tuple[Path, Path]", "tuple[Path, Path, str]"]
 MAX_CONTEXTS = 64
 MAX_SESSIONS = 256
 
-_lock = threading.Lock()
+_locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
 _sessions: OrderedDict[tuple[object, ...], tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
+
+
+def _lock() -> threading.Lock:
+    return _locks.get("tls") or _locks.setdefault("tls", threading.Lock())  # two threads that come at once get the same one
 
 
 def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
@@ -54,12 +58,12 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
             raise ValueError("cert= together with verify=SSLContext: load the certificate into the context instead")
         return verify
     key = _context_key(verify, cert)
-    with _lock:
+    with _lock():
         context = _contexts.get(key)
     if context is None:
         # Built outside the lock: two threads may both build one the first time, and one of the two is dropped.
         built = _build_context(verify, cert)
-        with _lock:
+        with _lock():
             context = _contexts.setdefault(key, built)
             while len(_contexts) > MAX_CONTEXTS:
                 _contexts.popitem(last=False)
@@ -133,14 +137,19 @@ def wrap(
     server_name: str,
     port: int,
     until: float | None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ssl.SSLSocket:
     """``sock`` as a TLS socket after its handshake with ``server_name``. Owns ``sock`` from here on: a failure closes it.
 
+    Args:
+        server_name: what the certificate must be for. It may be an address with a zone, which tells sessions apart.
+        until: the moment on ``clock`` by which the handshake must be done; None waits for ever.
+
     Raises:
-        ConnectTimeout: the handshake was not done at ``until`` (on ``time.monotonic``).
+        ConnectTimeout: the handshake was not done by then.
         SSLError: it failed; the message names the host and the reason.
     """
-    started = time.monotonic()
+    started = clock()
     secure = None
     try:
         secure = context.wrap_socket(
@@ -150,12 +159,12 @@ def wrap(
             suppress_ragged_eofs=False,  # a body cut short would look complete
             session=_session(context, server_name, port),
         )
-        _handshake(secure, until)
+        _handshake(secure, until, clock)
         return secure
     except TimeoutError as error:
         _close_all(sock, secure, error)
         raise ConnectTimeout(
-            f"the TLS handshake with {server_name}:{port} was not done after {time.monotonic() - started:.2f} s"
+            f"the TLS handshake with {server_name}:{port} was not done after {clock() - started:.2f} s"
         ) from error
     except (OSError, ValueError) as error:
         _close_all(sock, secure, error)
@@ -166,11 +175,11 @@ def wrap(
 
 
 def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseException) -> None:
-    """Close the descriptor, whoever has it: ``sock``, ``secure``, or an SSLSocket that wrap_socket did not get to return.
+    """Close the descriptor, which ``sock``, ``secure`` or an SSLSocket that wrap_socket did not get to return may have.
 
     The last is a trap of CPython before 3.13: a name that IDNA refuses, or a peer that resets while wrap_socket looks whether
     it is connected, leave the half-made SSLSocket with the descriptor, and only the frames of the error still know it. After a
-    Ctrl-C two of them may have it; closed twice, it would be somebody else's by the second time.
+    Ctrl-C two of them may have it; closed twice, it would be another connection's by the second time.
     """
     unreturned = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     owners = [owner for owner in (sock, secure, *unreturned) if isinstance(owner, socket.socket)]
@@ -178,28 +187,22 @@ def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseExc
         socket.close(descriptor)
 
 
-def _handshake(secure: ssl.SSLSocket, until: float | None) -> None:
-    poll = select.poll() if hasattr(select, "poll") else None
+def _handshake(secure: ssl.SSLSocket, until: float | None, clock: Callable[[], float]) -> None:
     while True:
         try:
             secure.do_handshake()
             return
         except ssl.SSLWantReadError:
-            events = True
+            reading = True
         except ssl.SSLWantWriteError:
-            events = False
-        seconds = None if until is None else until - time.monotonic()
-        if seconds is not None and seconds <= 0:
+            reading = False
+        seconds = None if until is None else until - clock()
+        if (seconds is not None and seconds <= 0) or not _wait(secure.fileno(), reading, seconds):
             raise TimeoutError("TLS handshake")
-        _wait(secure, poll, events, seconds)
 
 
-def _wait(secure: ssl.SSLSocket, poll: select.poll | None, reading: bool, seconds: float | None) -> None:
-    if poll is None:  # pragma: no cover - Platform-specific: Windows has no poll
-        wait_for(secure.fileno(), seconds)
-        return
-    poll.register(secure.fileno(), select.POLLIN if reading else select.POLLOUT)
-    poll.poll(None if seconds is None or seconds > 2e6 else seconds * 1000)
+def _wait(fd: int, reading: bool, seconds: float | None) -> bool:
+    return wait_readable(fd, seconds) if reading else bool(wait_writable([fd], seconds))
 
 
 def _explain(error: Exception, server_name: str, port: int) -> str:
@@ -220,7 +223,7 @@ def _session_key(context: ssl.SSLContext, server_name: str, port: int) -> tuple[
 
 
 def _session(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSession | None:
-    with _lock:
+    with _lock():
         found = _sessions.get(_session_key(context, server_name, port))
     # The context is kept beside its session, so its id cannot be another's by now.
     return found[1] if found is not None else None
@@ -233,7 +236,7 @@ def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
         return
     context = sock.context
     key = _session_key(context, server_name, port)
-    with _lock:
+    with _lock():
         _sessions[key] = (context, session)
         _sessions.move_to_end(key)
         while len(_sessions) > MAX_SESSIONS:
@@ -241,8 +244,7 @@ def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()  # the parent may have held it in a thread that does not exist here
+    _locks.clear()  # the parent may have held it in a thread that does not exist here
 
 
 if hasattr(os, "register_at_fork"):
