@@ -12,6 +12,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 import trustme
+from urllib3.util.ssl_ import create_urllib3_context
 
 import holdfast
 from holdfast.exceptions import ConnectTimeout, IncompleteBody, RemoteProtocolError, SSLError
@@ -109,6 +111,21 @@ class TestContexts:
     def test_a_ready_context_with_a_certificate_is_a_contradiction(self, authority: Tls) -> None:
         with pytest.raises(ValueError, match="load the certificate into the context"):
             tls.context_for(ssl.create_default_context(), authority.client_cert)
+
+    @pytest.mark.parametrize("with_certificate", [False, True])
+    def test_a_context_has_all_that_ssl_and_urllib3_set_in_theirs(self, authority: Tls, with_certificate: bool) -> None:
+        """By hand is missed what a new Python or urllib3 adds: on each of them, this compares."""
+        ours = tls.context_for(authority.ca_path, authority.client_cert if with_certificate else None)
+        for theirs in (ssl.create_default_context(cafile=authority.ca_path), create_urllib3_context()):
+            assert ours.verify_flags == theirs.verify_flags
+            assert (ours.verify_mode, ours.check_hostname) == (theirs.verify_mode, theirs.check_hostname)
+            assert ours.minimum_version >= theirs.minimum_version
+            # Tickets of TLS 1.2 are what sessions are resumed by; urllib3 resumes none.
+            assert (theirs.options & ~ours.options) in (0, ssl.OP_NO_TICKET)
+            assert {cipher["name"] for cipher in ours.get_ciphers()} == {cipher["name"] for cipher in theirs.get_ciphers()}
+        assert not ours.hostname_checks_common_name
+        # urllib3 offers it without a certificate too, when there is nothing to show.
+        assert ours.post_handshake_auth is with_certificate
 
     def test_a_renewed_bundle_is_read_again(self, authority: Tls, tmp_path: Path) -> None:
         path = tmp_path / "ca.pem"
@@ -257,6 +274,34 @@ def test_a_certificate_that_is_not_valid_is_refused_with_host_and_reason(
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
     assert server.requests == []
     assert server.connections == 1, "there is no point in trying again"
+
+
+@pytest.mark.parametrize("names", [(), ("other.example",), ("127.0.0.1",)], ids=["no name", "another name", "an address"])
+def test_a_common_name_is_not_believed(authority: Tls, client: holdfast.Client, names: tuple[str, ...]) -> None:
+    leaf = authority.ca.issue_cert(*names, common_name="localhost")
+    with Server(tls=authority.server_context(leaf)) as server:
+        with pytest.raises(SSLError, match=r"certificate of localhost:\d+ is not valid: Hostname mismatch"):
+            client.get(server.url("/", host="localhost"))
+        assert client.get(server.url("/", host="localhost"), verify=False).ok
+
+
+@pytest.mark.parametrize("anchor", ["the intermediate", "the leaf"])
+def test_what_is_trusted_without_its_own_issuer_is_so_as_in_ssl_itself(authority: Tls, tmp_path: Path, anchor: str) -> None:
+    """From Python 3.13 on such a chain ends at what is trusted (VERIFY_X509_PARTIAL_CHAIN); before, it has to go to its root."""
+    intermediate = authority.ca.create_child_ca()
+    leaf = intermediate.issue_cert("localhost")
+    path = str(tmp_path / "trusted.pem")
+    (intermediate.cert_pem if anchor == "the intermediate" else leaf.cert_chain_pems[0]).write_to_path(path)
+    with Server(tls=authority.server_context(leaf)) as server:
+
+        def accepted(verify: Any) -> bool:
+            with holdfast.Client(verify=verify, timeout=WAIT, trust_env=False) as client:
+                try:
+                    return client.get(server.url("/", host="localhost")).ok
+                except SSLError:
+                    return False
+
+        assert accepted(path) is accepted(ssl.create_default_context(cafile=path)) is (sys.version_info >= (3, 13))
 
 
 def test_a_self_signed_certificate_is_refused(authority: Tls, client: holdfast.Client, tmp_path: Path) -> None:
@@ -484,6 +529,24 @@ def test_a_client_certificate_is_shown(authority: Tls, client: holdfast.Client, 
     with Server(tls=authority.server_context(ask_client=True)) as server:
         assert client.get(server.url(), cert=cert).json()["connection"] == 0
         assert client.get(server.url(), cert=cert).json()["connection"] == 0
+
+
+def test_a_client_certificate_is_shown_to_a_server_that_asks_after_the_handshake(authority: Tls, client: holdfast.Client) -> None:
+    """TLS 1.3; as Apache does where only some of its paths want one."""
+
+    def ask_late(conn: Conn) -> None:
+        secure: Any = conn.sock
+        conn.expect_request()
+        secure.verify_client_post_handshake()
+        conn.send(ok(b"first"))
+        conn.expect_request()  # the certificate came before it
+        conn.send(ok(b"known" if secure.getpeercert() else b"unknown"))
+
+    context = authority.server_context(ask_client=True)
+    context.post_handshake_auth = True
+    with Server(ask_late, tls=context) as server:
+        assert client.get(server.url(), cert=authority.client_cert).text == "first"
+        assert client.get(server.url(), cert=authority.client_cert).text == "known"
 
 
 @pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -14,6 +14,7 @@ import errno
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
 import traceback
@@ -90,6 +91,9 @@ def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSL
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    context.hostname_checks_common_name = False  # RFC 9525, section 6.3: names are in subjectAltName
+    if sys.version_info >= (3, 13):  # as ssl.create_default_context and urllib3 do from there on
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     # TLS 1.2: a server that asks for one in the middle of an upload makes every write wait for its next message.
     context.options |= ssl.OP_NO_RENEGOTIATION
     if verify is False:
@@ -99,6 +103,7 @@ def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSL
         _load_authorities(context, verify)
     if cert is not None:
         _load_certificate(context, cert)
+        context.post_handshake_auth = True  # TLS 1.3: a server may ask for it when it has seen which path is wanted
     if hasattr(context, "keylog_filename") and os.environ.get("SSLKEYLOGFILE"):
         context.keylog_filename = os.environ["SSLKEYLOGFILE"]
     return context
