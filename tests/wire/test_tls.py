@@ -325,6 +325,37 @@ def test_an_address_needs_a_certificate_for_that_address(authority: Tls, client:
         assert client.get(server.url()).ok
 
 
+def test_a_zone_is_no_part_of_the_name(authority: Tls, client: holdfast.Client) -> None:
+    """It says which of this machine's links is meant. RFC 6066 allows no address in SNI, and no certificate has a zone."""
+    said: list[str | None] = []
+    context = authority.server_context()
+    context.sni_callback = lambda sock, name, _: said.append(name)
+    with Server(tls=context, host="::1") as server:
+        assert client.get(f"https://[::1%252]:{server.port}/").ok
+        assert client.get(f"https://[::1%251]:{server.port}/", verify=False).ok
+    assert said == [None, None]
+    with (
+        Server(tls=authority.server_context(authority.ca.issue_cert("::2")), host="::1") as server,
+        pytest.raises(SSLError, match=rf"certificate of ::1%2:{server.port} is not valid: IP address mismatch"),
+    ):
+        client.get(f"https://[::1%252]:{server.port}/")
+
+
+def test_sessions_of_one_address_in_two_zones_are_two(authority: Tls, client: holdfast.Client) -> None:
+    """fe80::1 on this link and on that are two machines."""
+    with Server(closing, tls=authority.server_context(), host="::1") as server:
+        urls = [f"https://[::1%25{zone}]:{server.port}/" for zone in ("1", "2", "1")]
+        assert [client.get(url).text for url in urls] == ["False", "False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("server_name", "name"),
+    [("fe80::1%eth0", "fe80::1"), ("::1%1%2", "::1"), ("::1", "::1"), ("127.0.0.1", "127.0.0.1"), ("a%b.example", "a%b.example")],
+)
+def test_only_an_address_with_a_colon_has_a_zone(server_name: str, name: str) -> None:
+    assert tls.without_zone(server_name) == name
+
+
 def test_a_trailing_dot_is_no_part_of_the_name(authority: Tls, client: holdfast.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest: resolve(host.rstrip("."), *rest))

@@ -159,7 +159,7 @@ def wrap(
     try:
         secure = context.wrap_socket(
             sock,
-            server_hostname=server_name,
+            server_hostname=without_zone(server_name),
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,  # a body cut short would look complete
             session=_session(context, server_name, port),
@@ -190,6 +190,11 @@ def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseExc
     owners = [owner for owner in (sock, secure, *unreturned) if isinstance(owner, socket.socket)]
     for descriptor in {owner.detach() for owner in owners} - {-1}:
         socket.close(descriptor)
+
+
+def without_zone(server_name: str) -> str:
+    """The name for SNI and for the certificate: an IPv6 address without its zone, which means something on this machine only."""
+    return server_name.partition("%")[0] if ":" in server_name else server_name
 
 
 def _handshake(secure: ssl.SSLSocket, until: float | None, clock: Callable[[], float]) -> None:
