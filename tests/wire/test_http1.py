@@ -646,6 +646,21 @@ def test_a_connection_that_became_unfit_while_the_body_was_made_is_not_written_t
     assert stream.sent == b""
 
 
+def test_what_tls_said_before_the_request_is_told_as_a_tls_error() -> None:
+    class Refused(Stream):
+        def probe(self) -> Discard | None:
+            self.error = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] certificate required")
+            return Discard.STALE
+
+    stream = Refused()
+    failed = failure(stream=stream, request=upload(None), body=Body(b"mine"))
+
+    assert failed.delivery is Delivery.NOT_WRITTEN
+    assert isinstance(failed.error, SSLError)
+    assert "certificate required" in str(failed.error)
+    assert stream.sent == b""
+
+
 def test_an_empty_iterator_is_an_empty_body() -> None:
     stream = Stream(ok())
     send(stream, upload(None), Body())

@@ -341,6 +341,42 @@ def test_a_damaged_record_is_stale(secure: Callable[..., Pair]) -> None:
     assert pair.stream.probe() is Discard.STALE
 
 
+@pytest.mark.parametrize("fin", [False, True], ids=["alert", "alert and FIN"])
+def test_an_alert_is_stale_and_kept(secure: Callable[..., Pair], fin: bool) -> None:
+    """What TLS says is the reason, and the hang-up that follows it is none."""
+    pair = secure(maximum=ssl.TLSVersion.TLSv1_2)
+    pair.exchange()
+    with socket.socket(fileno=os.dup(pair.peer.fileno())) as raw:
+        raw.sendall(b"\x15\x03\x03\x00\x20" + b"\0" * 32)  # encrypted by another key: OpenSSL's own error will do
+        if fin:
+            raw.shutdown(socket.SHUT_WR)
+    pair.wait_readable()
+    if fin:
+        poll = select.poll()
+        poll.register(pair.stream.fileno(), select.POLLRDHUP)
+        assert poll.poll(WAIT * 1000)
+
+    assert pair.stream.probe() is Discard.STALE
+    assert isinstance(pair.stream.error, ssl.SSLError)
+
+
+@pytest.mark.parametrize("polite", [True, False])
+def test_a_peer_that_leaves_without_a_reason_leaves_none(secure: Callable[..., Pair], polite: bool) -> None:
+    pair = secure()
+    pair.exchange()
+    if polite:
+        pair.peer.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            pair.peer.unwrap()  # type: ignore[attr-defined]
+    pair.peer.close()
+    poll = select.poll()
+    poll.register(pair.stream.fileno(), select.POLLRDHUP)
+    assert poll.poll(WAIT * 1000)
+
+    assert pair.stream.probe() is Discard.STALE
+    assert pair.stream.error is None
+
+
 def test_endless_tickets_are_not_accepted_for_ever(secure: Callable[..., Pair]) -> None:
     """A piece of a record looks like a ticket to the probe. An idle connection is allowed four."""
     pair = secure(tickets=0)

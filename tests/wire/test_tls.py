@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import gc
+import io
 import os
 import re
 import select
@@ -32,6 +33,7 @@ from holdfast.wire.connect import connect_tcp
 from holdfast.wire.stream import SocketStream
 from tests.conftest import Tls, open_descriptors
 from tests.server import Conn, Server, chunked, echo, head, ok, replies
+from tests.support import eventually
 
 WAIT = 5.0
 
@@ -593,6 +595,45 @@ def test_a_missing_client_certificate_is_a_tls_error(
 
     assert server.connections == 1
     assert server.requests == []
+
+
+def refused(server: Server, client: holdfast.Client, body: str, **kw: Any) -> str:
+    """What an upload in this form is told, whose first piece is made when the server has already refused."""
+
+    def pieces() -> Iterator[bytes]:
+        eventually(lambda: server.handshake_errors, "the server's refusal")
+        yield b"x" * 1000
+
+    data: Any = {"generator": pieces(), "100 KB": b"x" * 100_000, "file": io.BytesIO(b"x" * 200_000), "small": b"x"}[body]
+    with pytest.raises(SSLError) as caught:
+        client.post(server.url(), data=data, **kw)
+    assert isinstance(caught.value.__cause__, ssl.SSLError)
+    assert caught.value.request is not None
+    return str(caught.value).lower()
+
+
+UPLOADS = ["generator", "100 KB", "file", "small"]
+
+
+@pytest.mark.parametrize("body", UPLOADS)
+def test_what_tls_says_behind_the_handshake_is_told_however_the_body_is_sent(
+    authority: Tls, client: holdfast.Client, body: str
+) -> None:
+    """An upload looks at the connection before its first write: what it found there was thrown away, and "stale" was said."""
+    with Server(tls=authority.server_context(ask_client=True)) as server:
+        assert "certificate required" in refused(server, client, body)
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("body", UPLOADS)
+def test_a_client_certificate_of_an_unknown_authority_is_named_however_the_body_is_sent(
+    authority: Tls, client: holdfast.Client, body: str, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "stranger.pem")
+    trustme.CA().issue_cert("stranger@example.org").private_key_and_cert_chain_pem.write_to_path(path)
+    with Server(tls=authority.server_context(ask_client=True)) as server:
+        assert "unknown ca" in refused(server, client, body, cert=path)
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------

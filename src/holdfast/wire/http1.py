@@ -233,9 +233,16 @@ class Http1Connection:
         self._write(waiting + conn.send(_END))
 
     def _check_fit(self) -> None:
-        """Probe again: making the first piece may have taken any time, and what arrived meanwhile is no answer."""
+        """Probe again: making the first piece may have taken any time, and what arrived meanwhile is no answer.
+
+        But what TLS says is heard: a server that wants a client certificate says so right behind the handshake of TLS 1.3.
+        """
         verdict = self.stream.probe()
         if verdict is not None:
+            refusal = self.stream.error
+            if refusal is not None and is_tls_error(refusal):
+                message = f"TLS failed before the request was written: {text(refusal)}"
+                raise ExchangeFailed(SSLError(message), Delivery.NOT_WRITTEN) from refusal
             message = f"the connection became unfit ({verdict.value}) before the request was written"
             raise ExchangeFailed(ConnectionLost(message, may_have_executed=False), Delivery.NOT_WRITTEN)
 

@@ -233,6 +233,7 @@ class SocketStream:
 
     def _diagnose(self, events: int) -> Discard | None:
         if events & GONE:
+            self._note_alert()
             self._eof = True  # remembered: the first read after an RST takes the error with it
             return Discard.STALE
         if self.tls is None:
@@ -249,6 +250,17 @@ class SocketStream:
             return Discard.STALE
         self._eof = True
         return Discard.UNSOLICITED if data else Discard.STALE
+
+    def _note_alert(self) -> None:
+        """A TLS peer that hangs up may have said why just before (a client certificate is wanted, is expired ...): keep that."""
+        if self.tls is None:
+            return
+        try:
+            self._recv(1)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError):
+            pass  # it said nothing, or goodbye
+        except OSError as error:
+            self.error = error
 
     def _diagnose_plain(self) -> Discard | None:
         try:
