@@ -26,7 +26,7 @@ from holdfast.exceptions import (
 )
 from holdfast.reasons import Delivery, Discard, ExchangeFailed
 from holdfast.timeouts import Deadline, Timeouts
-from holdfast.wire.framing import ResponseHead, parse_keep_alive
+from holdfast.wire.framing import ResponseHead, mend, parse_keep_alive
 from holdfast.wire.http1 import MAX_CHUNK_OVERHEAD_BYTES, MAX_FIELDS, MAX_HEAD_BYTES, Http1Connection, Phase
 from tests.conftest import FakeClock
 from tests.server import chunked, head, ok, response
@@ -317,11 +317,96 @@ BAD_HEADS = {
     "5000 digits": head(200, "Content-Length: " + "9" * 5000),
     "no length": head(200, "Content-Length:"),
     "gzip, chunked": head(200, "Transfer-Encoding: gzip, chunked"),
-    "chunked twice": head(200, "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
-    "chunked, chunked": head(200, "Transfer-Encoding: chunked, chunked"),
-    "identity": head(200, "Transfer-Encoding: identity"),
     "xchunked": head(200, "Transfer-Encoding: xchunked"),
+    "gzip beside chunked": head(200, "Transfer-Encoding: gzip", "Transfer-Encoding: chunked"),
+    "gzip, identity": head(200, "Transfer-Encoding: gzip, identity", "Content-Length: 2"),
+    "chunked with a space before the colon": head(200, "Transfer-Encoding : chunked", "Transfer-Encoding: chunked"),
+    "identity, and lengths differ": head(200, "Transfer-Encoding: identity", "Content-Length: 1", "Content-Length: 2"),
+    "chunked twice, and no field": head(200, "Transfer-Encoding: chunked, chunked", "X"),
+    "chunked twice, informational": head(103, "Transfer-Encoding: chunked, chunked"),
+    "no length, and a close": head(200, "Content-Length:", "Connection: close"),
+    "+5, and a close": head(200, "Content-Length: +5", "Connection: close"),
 }
+
+
+CHUNKS = b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
+MENDED = {
+    # id: (fields, what follows, body)
+    "chunked twice": (["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], CHUNKS, b"hello"),
+    "chunked, chunked": (["transfer-encoding:chunked ,Chunked"], CHUNKS, b"hello"),
+    "chunked, and an empty element": (["Transfer-Encoding: chunked,"], CHUNKS, b"hello"),
+    "identity, chunked": (["Transfer-Encoding: identity", "Transfer-Encoding: chunked"], CHUNKS, b"hello"),
+    "folded": (["Transfer-Encoding: chunked,\r\n chunked"], CHUNKS, b"hello"),
+    "chunked twice and a length": (["Transfer-Encoding: chunked, chunked", "Content-Length: 99"], CHUNKS, b"hello"),
+    "identity and a length": (["Transfer-Encoding: identity", "Content-Length: 5"], b"hello", b"hello"),
+    "identity and the same length twice": (["Content-Length: 5", "Transfer-Encoding: IDENTITY", "Content-Length: 5"], b"hello", b"hello"),
+    "no coding and a length": (["Transfer-Encoding:", "Content-Length: 5"], b"hello", b"hello"),
+    "identity alone": (["Transfer-Encoding: identity"], b"hello", b"hello"),
+    "chunked, and no length": (["Transfer-Encoding: chunked", "Content-Length:"], CHUNKS, b"hello"),
+    "chunked, and +5": (["Content-Length: +5", "Transfer-Encoding: chunked"], CHUNKS, b"hello"),
+    "chunked, and lengths that differ": (["Transfer-Encoding: chunked", "Content-Length: 1", "Content-Length: 2"], CHUNKS, b"hello"),
+}
+
+
+@pytest.mark.parametrize(("fields", "rest", "body"), MENDED.values(), ids=MENDED.keys())
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+def test_what_all_clients_read_alike_is_read_and_the_connection_ends(fields: list[str], rest: bytes, body: bytes, size: int) -> None:
+    raw = head(103, "Link: </a>") + head(200, "X-A: 1", *fields, "X-B: 2") + rest
+    connection = Http1Connection(Stream(*(raw[i : i + size] for i in range(0, len(raw), size)), END))
+    answer = ask(connection)
+
+    assert body_of(connection) == body
+    assert connection.trailers == ([(b"X-Sum", b"1")] if rest is CHUNKS else [])
+    assert connection.recycle() is Discard.SERVER_CLOSE
+    # As they came, but for h11's own: folds are one space, and what it understood of Content-Length is there once.
+    names = [name.lower() for name, _ in answer.raw_headers]
+    assert (names[0], names[-1]) == (b"x-a", b"x-b")
+    assert {name for name in names[1:-1]} == {field.partition(":")[0].lower().encode() for field in fields}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("field", ["Content-Length:", "Content-Length: +5", "Transfer-Encoding: chunked, chunked"])
+def test_where_there_is_no_body_its_framing_does_not_matter(method: str, field: str) -> None:
+    raw = head(304 if method == "GET" else 200, field, "ETag: x")
+    answer, body, fate = answered(raw, method=method)
+
+    assert (body, answer.expected, fate) == (b"", 0, Discard.SERVER_CLOSE)
+
+
+def test_a_mended_answer_in_the_middle_of_an_upload_stops_it() -> None:
+    raw = head(413, "Transfer-Encoding: chunked, chunked") + CHUNKS
+    connection, answer = send(Stream(raw, early=2000), upload(50_000), Body(*[b"x" * 1000] * 50))
+
+    assert answer.request_incomplete
+    assert body_of(connection) == b"hello"
+    assert connection.recycle() is Discard.BROKEN
+
+
+def test_a_field_by_the_name_that_stands_in_for_a_hidden_one_keeps_its_own() -> None:
+    fields = ["Holdfast-Hidden: mine", "Transfer-Encoding: identity", "holdfast-hidden-: mine too", "Content-Length: 0"]
+    answer, _, _ = answered(head(200, *fields))
+
+    assert [b": ".join(field).decode() for field in answer.raw_headers] == fields
+
+
+def test_a_mended_head_is_bounded_as_any_other() -> None:
+    long = ["X: " + "a" * 200] * (MAX_FIELDS + 1)
+
+    assert isinstance(failure(head(200, "Transfer-Encoding: identity", *long)).error, HeadersTooLarge)
+
+
+@pytest.mark.parametrize("line", ["Transfer-Encoding:{}", "Content-Length: 1{}", "X: a\r\nTransfer-Encoding: identity{}"])
+@pytest.mark.parametrize("part", [" ,", "\r\n ", "\t"])
+def test_mending_takes_linear_time(line: str, part: str) -> None:
+    def seconds(count: int) -> float:
+        raw = head(200, line.format(part * count))
+        started = time.process_time()
+        for _ in range(5):
+            mend(raw, b"GET")
+        return time.process_time() - started
+
+    seconds(1000)
+    assert seconds(40_000) < 12 * seconds(10_000)
 
 
 @pytest.mark.parametrize("raw", BAD_HEADS.values(), ids=BAD_HEADS.keys())
@@ -362,6 +447,33 @@ BAD_CHUNKS = {
     "footer": b"5\r\nhelloXX0\r\n\r\n",
     "bad trailer": b"0\r\nX : y\r\n\r\n",
 }
+
+
+LF_CHUNKS = {
+    "size": b"5\nhello\n0\n\n",
+    "size with an extension": b"5;a=b\nhello\r",
+    "size with a space": b"5 \nhello",
+    "size later": b"5\r\nhello\r\n5\nhello",
+    "last size": b"5\r\nhello\r\n0\n",
+    "LF alone": b"\n",
+    "text": b"hello world",
+    "HTML": b"<html>",
+    "JSON": b'{"a": 1}',
+}
+
+
+@pytest.mark.parametrize("raw", LF_CHUNKS.values(), ids=LF_CHUNKS.keys())
+@pytest.mark.parametrize("size", [1, 10**6])
+def test_what_will_never_be_a_chunk_is_not_waited_for(raw: bytes, size: int) -> None:
+    """h11 waits for CRLF, which a server that ends lines by LF does not send: 60 seconds, and then a wrong reason."""
+    reads = [raw[i : i + size] for i in range(0, len(raw), size)]
+    connection = Http1Connection(Stream(head(200, "Transfer-Encoding: chunked"), *reads, NOTHING))
+    ask(connection)
+
+    with pytest.raises(RemoteProtocolError, match="chunked framing is damaged") as caught:
+        body_of(connection)
+    assert isinstance(caught.value, ChunkedEncodingError)
+    assert connection.recycle() is Discard.BROKEN
 
 
 @pytest.mark.parametrize("raw", BAD_CHUNKS.values(), ids=BAD_CHUNKS.keys())

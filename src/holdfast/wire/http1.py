@@ -343,7 +343,12 @@ class Http1Connection:
     def _next_head(self) -> None:
         """Note the final response's head if it is complete. Informational ones are passed on and counted."""
         while True:
-            event = self._conn.next_event()
+            try:
+                event = self._conn.next_event()
+            except h11.RemoteProtocolError:
+                if self._mended is not None or not self._mend_head():
+                    raise
+                continue
             if type(event) is h11.Response:
                 self._check_head(event)
                 return
@@ -470,6 +475,11 @@ class Http1Connection:
 
     def _check_chunks(self) -> None:
         """Called when h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers."""
+        begun = self._conn.trailing_data[0][:MAX_LINE_BYTES_CHECKED]
+        if begun and not may_become_a_line(begun):  # h11 would wait for CRLF
+            raise InvalidFraming(
+                f"the body's chunked framing is damaged after {self._payload} bytes: no chunk's size and CRLF, but {quote(begun)}"
+            )
         overhead = self._fed - self._payload - self._chunks * CHUNK_FRAMING_BYTES
         if overhead > MAX_CHUNK_OVERHEAD_BYTES + self._payload // 4:
             raise HeadersTooLarge(
