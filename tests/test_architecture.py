@@ -164,6 +164,23 @@ def test_a_library_is_known_only_to_those_whose_business_it_is(library: str, all
     assert users <= allowed, f"{library} is none of the business of {users - allowed}"
 
 
+def test_time_is_asked_of_the_clock_that_was_passed_in() -> None:
+    """A default is bound once, when a function is made; a call would look the name up again, and may find another clock."""
+    clocks = {"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns", "sleep"}
+    calls = [
+        f"holdfast.{module}:{node.lineno}"
+        for module, path in modules().items()
+        if module.split(".")[0] in ("wire", "dialer", "transport", "response_body", "timeouts", "pool")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and (node.func.value.id, node.func.attr in clocks) == ("time", True)
+    ]
+
+    assert not calls, f"time is asked by name in {calls}"
+
+
 def test_values_and_pure_rules_do_no_input_or_output_and_hold_no_lock() -> None:
     for module in ("retries", "redirects", "timeouts", "exceptions", "reasons", "resend", "message.headers", "message.url"):
         effects = foreign(modules()[module]) & {"threading", "select", "ssl", "subprocess", "http", "random"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import errno
 import os
+import queue
 import resource
+import select
 import socket
 import sys
 import threading
@@ -21,6 +24,7 @@ from holdfast.exceptions import ConnectTimeout
 from holdfast.wire import connect
 from holdfast.wire.connect import STAGGER_SECONDS, Address, connect_tcp, connect_unix, interleave, resolve
 from holdfast.wire.stream import SocketStream
+from tests.conftest import FakeClock
 
 WAIT = 5.0
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -123,12 +127,74 @@ def test_addresses_need_no_thread_and_names_find_one(host: str) -> None:
     assert resolve(host, 80, in_(WAIT))[0][4][1] == 80
 
 
+who = contextvars.ContextVar("who", default="")
+
+
+def test_a_resolver_sees_the_callers_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that asks for what the caller has set would let every name through."""
+    seen: list[str] = []
+
+    def look(host: str, *_: object) -> list[Address]:
+        seen.append(who.get())
+        return [address("127.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    token = who.set("the caller")
+    try:
+        for until in (None, in_(WAIT)):
+            resolve("pinned.example", 80, until)
+        assert seen == ["the caller", "the caller"]
+    finally:
+        who.reset(token)
+
+
 def test_names_are_resolved_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert resolve("localhost", 80, in_(WAIT))
+
+
+def test_names_are_resolved_while_the_interpreter_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 a thread started then is not refused: it dies, and start() waits for it for ever."""
+
+    def hang(_: threading.Thread) -> None:
+        raise AssertionError("nothing waits for a thread now")
+
+    monkeypatch.setattr(threading.Thread, "start", hang)
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    assert resolve("localhost", 80, in_(WAIT))
+
+
+class GreenQueue:
+    """What a library of greenlets puts in the place of SimpleQueue."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        type(self).made += 1
+        self._queue: queue.Queue[Any] = queue.Queue()
+        self.put, self.get = self._queue.put, self._queue.get
+
+
+def test_a_queue_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent: by the C queue a name would be waited for until the timeout, since its greenlet could not run."""
+    monkeypatch.setattr(queue, "SimpleQueue", GreenQueue)
+    assert resolve("localhost", 80, in_(WAIT))
+    assert GreenQueue.made == 1
+
+
+def test_poll_may_be_taken_away_after_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """eventlet does, when a program patches itself."""
+    monkeypatch.delattr(select, "poll")
+    with listening() as port, connect_tcp("127.0.0.1", port, in_(WAIT)) as sock:
+        stream = SocketStream(sock)
+        assert stream.probe() is None
+        with pytest.raises(TimeoutError):
+            stream.read(0.01)
+    with pytest.raises(holdfast.ConnectionError, match="refused"):
+        connect_tcp("127.0.0.1", port, in_(WAIT))
 
 
 # -- connecting -------------------------------------------------------------------------------------------------------
@@ -205,6 +271,17 @@ def test_nobody_answers_in_time() -> None:
             connect_tcp("127.0.0.1", port, in_(0.05))
 
     assert 0.05 <= time.monotonic() - started < 0.15
+
+
+def test_nobody_answers_in_time_on_a_clock_that_stands_still(names: Callable[..., None], clock: FakeClock) -> None:
+    """As under freezegun: a wait that came back with nothing has lasted as long as it was to last."""
+    with deaf() as port:
+        names("127.0.0.1", "127.0.0.1", port=port)
+        started = time.monotonic()
+        with pytest.raises(ConnectTimeout, match=r"after 0\.30 s: 2 of 2"):
+            connect_tcp("slow.example", port, clock() + 0.3, clock=clock)
+
+    assert time.monotonic() - started >= 0.3
 
 
 def test_all_refuse(names: Callable[..., None]) -> None:

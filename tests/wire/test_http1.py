@@ -338,19 +338,21 @@ MENDED = {
     "identity, chunked": (["Transfer-Encoding: identity", "Transfer-Encoding: chunked"], CHUNKS, b"hello"),
     "folded": (["Transfer-Encoding: chunked,\r\n chunked"], CHUNKS, b"hello"),
     "chunked twice and a length": (["Transfer-Encoding: chunked, chunked", "Content-Length: 99"], CHUNKS, b"hello"),
-    "identity and a length": (["Transfer-Encoding: identity", "Content-Length: 5"], b"hello", b"hello"),
-    "identity and the same length twice": (["Content-Length: 5", "Transfer-Encoding: IDENTITY", "Content-Length: 5"], b"hello", b"hello"),
+    "identity and a length": (["Transfer-Encoding: IDENTITY", "Content-Length: 5"], b"hello", b"hello"),
+    "identity and two equal": (["Content-Length: 5", "Transfer-Encoding: identity", "Content-Length: 5"], b"hello", b"hello"),
     "no coding and a length": (["Transfer-Encoding:", "Content-Length: 5"], b"hello", b"hello"),
     "identity alone": (["Transfer-Encoding: identity"], b"hello", b"hello"),
     "chunked, and no length": (["Transfer-Encoding: chunked", "Content-Length:"], CHUNKS, b"hello"),
     "chunked, and +5": (["Content-Length: +5", "Transfer-Encoding: chunked"], CHUNKS, b"hello"),
-    "chunked, and lengths that differ": (["Transfer-Encoding: chunked", "Content-Length: 1", "Content-Length: 2"], CHUNKS, b"hello"),
+    "chunked, and two lengths": (["Transfer-Encoding: chunked", "Content-Length: 1", "Content-Length: 2"], CHUNKS, b"hello"),
 }
 
 
 @pytest.mark.parametrize(("fields", "rest", "body"), MENDED.values(), ids=MENDED.keys())
 @pytest.mark.parametrize("size", [1, 7, 10**6])
-def test_what_all_clients_read_alike_is_read_and_the_connection_ends(fields: list[str], rest: bytes, body: bytes, size: int) -> None:
+def test_what_all_clients_read_alike_is_read_and_the_connection_ends(
+    fields: list[str], rest: bytes, body: bytes, size: int
+) -> None:
     raw = head(103, "Link: </a>") + head(200, "X-A: 1", *fields, "X-B: 2") + rest
     connection = Http1Connection(Stream(*(raw[i : i + size] for i in range(0, len(raw), size)), END))
     answer = ask(connection)
@@ -361,7 +363,7 @@ def test_what_all_clients_read_alike_is_read_and_the_connection_ends(fields: lis
     # As they came, but for h11's own: folds are one space, and what it understood of Content-Length is there once.
     names = [name.lower() for name, _ in answer.raw_headers]
     assert (names[0], names[-1]) == (b"x-a", b"x-b")
-    assert {name for name in names[1:-1]} == {field.partition(":")[0].lower().encode() for field in fields}
+    assert set(names[1:-1]) == {field.partition(":")[0].lower().encode() for field in fields}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -800,6 +802,19 @@ def test_a_server_that_stops_reading_ends_the_upload() -> None:
     assert "0.01" in str(failed.error)
 
 
+def test_a_server_that_takes_nothing_is_given_up_on_a_clock_that_stands_still() -> None:
+    """The wait was as long as it was to be: no clock has to say so."""
+    failed = failure(
+        stream=Stream(takes=[10, STUCK]),
+        request=upload(5),
+        body=Body(data=b"hello"),
+        timeouts=Timeouts(write=0.5),
+        deadline=Deadline(9.0, FakeClock()),
+    )
+
+    assert isinstance(failed.error, WriteTimeout)
+
+
 def test_a_writable_stream_that_takes_nothing_does_not_spin_for_ever() -> None:
     """TLS: writable, but the record wants to read first."""
     stream = Stream(takes=[10, *[0] * 10**6])
@@ -1050,6 +1065,21 @@ def test_no_head_in_time() -> None:
     assert "0.5" in str(failed.error)
     assert failed.timed_out
     assert failed.delivery is Delivery.UNKNOWN
+
+
+def test_every_wait_is_on_the_deadlines_clock() -> None:
+    clock = FakeClock()
+
+    class Slow(Stream):
+        def read(self, seconds: float | None) -> bytes:
+            clock.advance(0.1)
+            return super().read(seconds)
+
+    stream = Slow(*[b"%c" % c for c in b"HTTP/1.1"])
+    failed = failure(stream=stream, timeouts=Timeouts(read=0.5), deadline=Deadline(None, clock))
+
+    assert type(failed.error) is ReadTimeout
+    assert [round(wait or 0, 3) for wait in stream.waits] == [0.5, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0, 0.0, 0.0]
 
 
 def test_a_dripping_head_shares_one_wait() -> None:

@@ -20,7 +20,7 @@ from holdfast.reasons import Discard
 from holdfast.wire import stream as streams
 from holdfast.wire.readiness import readable_fds, wait_for
 from holdfast.wire.stream import SocketStream
-from tests.conftest import Tls
+from tests.conftest import FakeClock, Tls
 from tests.support import eventually
 
 WAIT = 5.0
@@ -144,6 +144,16 @@ def test_half_a_tls_record_does_not_reset_the_time(secure: Callable[..., Pair]) 
         assert 0.05 <= time.monotonic() - started < 0.15
         with pytest.raises(TimeoutError):
             pair.stream.read(0.0)
+
+
+def test_a_read_is_on_the_clock_it_was_given(secure: Callable[..., Pair], clock: FakeClock) -> None:
+    """Half a record at a time, and the clock says that it is over."""
+    pair = secure(tickets=0)
+    pair.stream._clock = clock
+    with socket.socket(fileno=os.dup(pair.peer.fileno())) as raw:
+        raw.sendall(b"\x17\x03\x03\x00\x50")
+        with pytest.raises(TimeoutError):
+            pair.stream.read(0.02)
 
 
 @pytest.mark.parametrize("end", ["data", "FIN", "RST", "alert"])

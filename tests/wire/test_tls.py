@@ -31,7 +31,7 @@ from holdfast.timeouts import Timeouts
 from holdfast.wire import tls
 from holdfast.wire.connect import connect_tcp
 from holdfast.wire.stream import SocketStream
-from tests.conftest import Tls, open_descriptors
+from tests.conftest import FakeClock, Tls, open_descriptors
 from tests.server import Conn, Server, chunked, echo, head, ok, replies
 from tests.support import eventually
 
@@ -515,6 +515,73 @@ def test_a_handshake_that_stalls_ends_with_the_time_to_connect(client: holdfast.
             client.get(server.url().replace("http:", "https:"), timeout=Timeouts(connect=0.05))
 
     assert 0.05 <= time.monotonic() - started < 0.15
+
+
+def test_a_handshake_that_stalls_ends_on_a_clock_that_stands_still(authority: Tls, clock: FakeClock) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs, pytest.raises(ConnectTimeout, match="TLS handshake with localhost:443"):
+        tls.wrap(ours, authority.client_context(), "localhost", 443, clock() + 0.05, clock)
+
+
+FROZEN = """
+import inspect, sys, threading, time
+import holdfast
+
+real = time.monotonic
+
+def frozen():
+    # As freezegun does: what threading itself asks for, at most five frames away, is the real time.
+    frame = inspect.currentframe().f_back
+    for _ in range(5):
+        if frame is None:
+            break
+        if frame.f_globals.get("__name__") == "threading":
+            return real()
+        frame = frame.f_back
+    return 1326499200.0
+
+for module in list(sys.modules.values()):
+    for name, value in list(vars(module).items()):
+        if value is real and module not in (threading, sys.modules["__main__"]):
+            setattr(module, name, frozen)
+
+with holdfast.Client(verify=sys.argv[1], timeout=5, trust_env=False) as client:
+    print([client.get(url).status_code for url in sys.argv[3:]])
+    print([client.post(url, data=iter([b"x" * 1000] * 200)).status_code for url in sys.argv[3:]])
+    for timeout in (0.1, holdfast.Timeouts(total=0.1)):
+        for url in (sys.argv[2], sys.argv[2].replace("https", "http")):
+            try:
+                client.get(url, timeout=timeout)
+            except holdfast.Timeout as error:
+                print(type(error).__name__)
+"""
+
+
+def test_a_program_whose_clock_is_frozen_gets_its_answers_and_its_timeouts(authority: Tls) -> None:
+    """freezegun replaces time.monotonic after the import, for some callers and not for others: no two of ours may differ."""
+
+    def silent(conn: Conn) -> None:
+        conn.wait_closed()
+
+    with Server(tls=authority.server_context()) as secure, Server() as plain, Server(silent) as stalls:
+        urls = [secure.url(), secure.url("/", host="localhost"), plain.url(), plain.url("/", host="localhost")]
+        done = subprocess.run(
+            [sys.executable, "-c", FROZEN, authority.ca_path, stalls.url().replace("http:", "https:"), *urls],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.stderr == ""
+    assert done.stdout.split("\n")[:2] == [str([200] * 4)] * 2
+    assert done.stdout.split()[-4:] == ["ConnectTimeout", "ReadTimeout", "TotalTimeout", "TotalTimeout"]
+
+
+def test_a_lock_is_made_when_it_is_first_needed() -> None:
+    """One made at import is a real one, and stops every greenlet of a program that patches itself later."""
+    code = "import holdfast.wire.tls as tls; print(len(tls._locks)); tls.context_for(False); print(len(tls._locks))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.split() == ["0", "1"]
 
 
 def test_a_handshake_that_drips_ends_with_the_time_to_connect(client: holdfast.Client) -> None:

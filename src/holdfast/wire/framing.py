@@ -149,7 +149,9 @@ def parse_keep_alive(value: bytes) -> tuple[float | None, int | None]:
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([2-9][0-9][0-9])[ \r\n]")
-_FRAMING_FIELD = re.compile(rb"^(transfer-encoding|content-length):((?:[^\n]|\n(?=[ \t]))*)\n", re.IGNORECASE | re.MULTILINE)
+_FRAMING_FIELD = re.compile(
+    rb"^(transfer-encoding|content-length):([^\n]*(?:\n[ \t][^\n]*)*)\n", re.IGNORECASE | re.MULTILINE
+)
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _LENGTH = re.compile(rb"[0-9]{1,20}")
 _CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
