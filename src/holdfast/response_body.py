@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
-from typing import Generic, TypeVar
 
 from .dialer import interrupt
 from .exceptions import ClientClosed, RequestException, StreamConsumedError
@@ -17,35 +16,9 @@ from .wire.http1 import OVER, Http1Connection
 DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.05
 
-T = TypeVar("T")
-
-
-class Cell(Generic[T]):
-    """Holds one thing, or nothing. However many threads ``take`` at once, one of them gets it: ``list.pop`` is one step."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self, thing: T) -> None:
-        self._held = [thing]
-
-    def take(self) -> T | None:
-        """The thing, which is the caller's from here on; None if there is nothing."""
-        try:
-            return self._held.pop()
-        except IndexError:
-            return None
-
-    def put(self, thing: T) -> None:
-        """Give it back."""
-        self._held.append(thing)
-
-    def look(self) -> Sequence[T]:
-        """What is there, at this moment and as long as no thread takes it."""
-        return self._held
-
 
 class BodyState(Enum):
-    """How far a body has come. Only the thread that has the lease out of its cell changes it, so no change is lost.
+    """How far a body has come. Only the thread that has taken the lease changes it, so no change is lost.
 
     | state | set by | the connection | ``read()`` | ``drain()`` |
     |---|---|---|---|---|
@@ -69,10 +42,11 @@ class BodyStream:
 
     The natural end gives the connection back; anything else closes it. One thread reads; any other may close.
 
-    Two cells settle who does what:
+    Two things, each in a dict of its own out of which one thread can take it (``dict.pop`` is one step, and so is putting back),
+    settle who does what:
 
-    * ``_lease`` has the lease while no thread uses it. A reader or a drain takes it, and puts it back if there is more.
-    * ``_verdict`` has the right to decide how the connection ends. The lease's user takes it at the body's end or at a failure; a
+    * The lease, while no thread uses it. A reader or a drain takes it, and puts it back if there is more.
+    * The verdict: the right to decide how the connection ends. The lease's user takes it at the body's end or at a failure; a
       closer who finds the lease in use takes it before interrupting. The second to come knows by that what the first has done.
 
     The races, reader R against closer C:
@@ -83,7 +57,7 @@ class BodyStream:
     3. C takes the verdict after R has read the end and before R takes it: the connection is about to be interrupted, so R does not
        give it back but closes it. R has the whole body all the same.
     4. R puts the lease back after C has found none, and then looks for the verdict. If C has it by then, R drains or closes for C.
-       If C takes it later, C looks for the lease once more after interrupting, and finds it in its cell, or in use: see 1.
+       If C takes it later, C looks for the lease once more after interrupting, and finds it, or a reader who has it: see 1.
 
     Args:
         keep_alive: (seconds, uses) the server's Keep-Alive field allows; None where it does not say.
@@ -107,8 +81,8 @@ class BodyStream:
     ) -> None:
         self._pool = pool
         self._connection = lease.resource
-        self._lease = Cell(lease)
-        self._verdict = Cell(True)
+        self._lease = {"lease": lease}
+        self._verdict = {"verdict": True}
         self._keep_alive = keep_alive
         self._clock = clock
         self.state = _OPEN
@@ -126,7 +100,7 @@ class BodyStream:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed;
                 StreamConsumedError after ``close``.
         """
-        lease = self._lease.take()
+        lease = self._lease.pop("lease", None)
         if lease is None:
             return self._nothing_left()
         connection = lease.resource
@@ -138,8 +112,8 @@ class BodyStream:
         if connection.phase is OVER:
             self._finish(lease, _ENDED)
             return data
-        self._lease.put(lease)
-        if not self._verdict.look():
+        self._lease["lease"] = lease
+        if not self._verdict:
             self.close()  # race 4
         return data
 
@@ -150,7 +124,7 @@ class BodyStream:
 
     def _give_up(self, lease: Lease[Route, Http1Connection], error: BaseException) -> None:
         self.state = _LOST
-        closed_meanwhile = self._verdict.take() is None  # race 1
+        closed_meanwhile = self._verdict.pop("verdict", None) is None  # race 1
         lease.discard(Discard.BROKEN)
         if self._pool.closed and isinstance(error, RequestException):
             message = "this client was closed while the response was being read"
@@ -162,7 +136,7 @@ class BodyStream:
         connection = lease.resource
         self.trailers = connection.trailers
         self.state = state
-        if self._verdict.take() is None:
+        if self._verdict.pop("verdict", None) is None:
             lease.discard(Discard.BROKEN)  # race 3
             return
         reason = connection.recycle()
@@ -177,7 +151,7 @@ class BodyStream:
 
         None if there was too much, and the connection had to go; or if another thread is reading it.
         """
-        lease = self._lease.take()
+        lease = self._lease.pop("lease", None)
         if lease is None:
             return b"" if self.state is _ENDED or self.state is _DRAINED else None
         try:
@@ -192,7 +166,7 @@ class BodyStream:
             lease.discard(Discard.BROKEN)
             raise
         self.state = _LOST
-        self._verdict.take()
+        self._verdict.pop("verdict", None)
         lease.discard(Discard.BROKEN)
         return None
 
@@ -210,7 +184,8 @@ class BodyStream:
 
     def note_borrower(self) -> None:
         """The body will be read later: remember which line of the user's has asked for it."""
-        for lease in self._lease.look():
+        lease = self._lease.get("lease")
+        if lease is not None:
             lease.note_borrower()
 
     def close(self) -> None:
@@ -218,12 +193,12 @@ class BodyStream:
 
         Called while another thread reads, it ends that read with a StreamConsumedError.
         """
-        # Not "if the cell has the lease": a reader that began between that look and the next line would never hear of it.
+        # Not "if the lease is there": a reader that began between that look and the next line would never hear of it.
         if self.drain() is None:
             self._interrupt_reader()
 
     def _interrupt_reader(self) -> None:
-        if self._verdict.take() is None:
+        if self._verdict.pop("verdict", None) is None:
             return  # race 2; or it was closed before
         interrupt(self._connection)
         self.drain()  # race 4

@@ -222,7 +222,7 @@ class SocketStream:
         """None when an idle stream is fit for another request, else why it is not. Costs one poll when it is."""
         if self._eof or self.error is not None:
             return Discard.STALE
-        if self._pending():
+        if self.tls is not None and self.tls.pending() > 0:
             return Discard.UNSOLICITED
         try:
             events = self._readiness.events(0)
