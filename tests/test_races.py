@@ -189,6 +189,47 @@ def test_a_close_that_finds_a_reader_beginning_just_now_ends_its_read(no_leaks: 
                 source.close()
 
 
+def in_two_pieces(conn: Conn) -> None:
+    """To every request a body that is read in two pieces: the first is here at once, the second too."""
+    for _ in conn.read_requests():
+        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n")
+
+
+READING = tuple(f"response_body.py:{name}" for name in ("read", "_finish", "_give_up", "_nothing_left"))
+CLOSING = tuple(f"response_body.py:{name}" for name in ("close", "drain", "_read_small_rest", "_finish", "_interrupt_reader"))
+
+
+@pytest.mark.parametrize("functions", [READING, CLOSING], ids=["close while reading", "read while closing"])
+def test_a_body_that_is_closed_while_it_is_read_is_whole_or_an_error_and_the_next_request_is_not_hurt(
+    functions: tuple[str, ...], no_leaks: None
+) -> None:
+    """Each of the interleavings that BodyStream numbers; a closer who comes late must not interrupt the next borrower."""
+    sources: list[Any] = []
+    said: list[bytes] = []
+
+    def read() -> None:
+        said.clear()
+        with contextlib.suppress(holdfast.StreamConsumedError):
+            while piece := sources[-1].read():
+                said.append(piece)
+            said.append(b"")
+
+    def close() -> None:
+        sources[-1].close()
+
+    work, own = (close, read) if functions is READING else (read, close)
+    with Server(in_two_pieces) as server, Client(limits=holdfast.Limits(max_connections_per_origin=1), timeout=5) as client:
+        for meanwhile in at_every_step(work, *functions):
+            response = client.get(server.url("/"), stream=True)
+            sources.append(response._source)
+            with meanwhile:
+                own()
+
+            assert said in ([], [b"first"], [b"first", b"second"], [b"first", b"second", b""]), "an end that is none"
+            assert client.get(server.url("/")).content == b"firstsecond"
+            assert client.stats().active == 0
+
+
 # -- settings that change while a request is being prepared -------------------------------------------------------------
 
 USUAL = Client().headers  # one object, with one version

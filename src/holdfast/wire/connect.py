@@ -244,7 +244,7 @@ class _Race:
 
 
 def _met_itself(sock: socket.socket) -> bool:
-    """Whether both ends are this socket: nobody listens there, and the kernel chose that very port for ours.
+    """Whether both ends are this socket: no server listens there, and the kernel chose that very port for ours.
 
     TCP allows it (RFC 9293, section 3.5, simultaneous open). It happens on one machine, while a server on an ephemeral port is
     down: each request would be read as its own answer, and the server could not have its port back.
