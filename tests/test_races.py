@@ -32,6 +32,8 @@ from holdfast.message.raw import LocalBody, RawBody
 from holdfast.message.url import Url
 from holdfast.pool import pool
 from holdfast.requests.cookies import CookieJar
+from holdfast.response_body import BodyStream
+from holdfast.wire.http1 import Http1Connection
 from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo, head
@@ -228,6 +230,144 @@ def test_a_body_that_is_closed_while_it_is_read_is_whole_or_an_error_and_the_nex
             assert said in ([], [b"first"], [b"first", b"second"], [b"first", b"second", b""]), "an end that is none"
             assert client.get(server.url("/")).content == b"firstsecond"
             assert client.stats().active == 0
+
+
+class Reader:
+    """A thread that reads a streamed body piece by piece, and stops where the test wants it to: in the middle of a ``read()``.
+
+    Args:
+        after: whether it stops when the piece has been read off the connection; else it waits in the connection's own read.
+    """
+
+    def __init__(self, client: Client, url: str, monkeypatch: pytest.MonkeyPatch, *, after: bool, pieces: int = 9) -> None:
+        self.response = client.get(url, stream=True)
+        self.source: Any = self.response._source
+        self.said: list[bytes] = []
+        self.go_on = threading.Event()
+        self._inside = threading.Event()
+        self._pieces = pieces
+        read_body = Http1Connection.read_body
+
+        def stop(connection: Http1Connection) -> bytes:
+            if threading.current_thread() is not self._thread:
+                return read_body(connection)
+            if after:
+                data = read_body(connection)
+            self._inside.set()
+            if after:
+                assert self.go_on.wait(10)
+            return data if after else read_body(connection)
+
+        monkeypatch.setattr(Http1Connection, "read_body", stop)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._inside.wait(10)
+
+    def _run(self) -> None:
+        with contextlib.suppress(holdfast.StreamConsumedError):
+            for _ in range(self._pieces):
+                self.said.append(self.source.read())
+                if self.source.ended:
+                    return
+
+    def join(self) -> None:
+        self.go_on.set()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def when_interrupting(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Do this when a closer has found that the lease is in use, and has done nothing about it yet."""
+    interrupt_reader = BodyStream._interrupt_reader
+
+    def late(source: BodyStream) -> None:
+        meanwhile()
+        interrupt_reader(source)
+
+    monkeypatch.setattr(BodyStream, "_interrupt_reader", late)
+
+
+def halves(*events: threading.Event) -> Callable[[Conn], None]:
+    """To each request half a body at once and half when its event is set."""
+
+    def script(conn: Conn) -> None:
+        for event in events:
+            conn.expect_request()
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+            conn.wait(event)
+            conn.send(b"firstother")
+        conn.wait_closed()
+
+    return script
+
+
+def test_race_2_a_closer_who_comes_late_does_not_interrupt_the_next_borrower(
+    no_leaks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest, next_rest = threading.Event(), threading.Event()
+    with Server(halves(rest, next_rest)) as server, Client(timeout=5, trust_env=False) as client:
+        reader = Reader(client, server.url("/"), monkeypatch, after=False)
+        borrowed: list[holdfast.Response] = []
+
+        def finish_and_borrow() -> None:
+            rest.set()
+            reader.join()
+            borrowed.append(client.get(server.url("/"), stream=True))
+
+        when_interrupting(monkeypatch, finish_and_borrow)
+        reader.source.close()
+        next_rest.set()
+
+        assert reader.said == [b"firstother"]
+        assert borrowed[0].content == b"firstother"
+        assert server.connections == 1
+
+
+def test_race_3_a_reader_who_has_the_end_keeps_it_and_the_connection_goes(no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([in_one_piece, in_one_piece]) as server, Client(timeout=5, trust_env=False) as client:
+        reader = Reader(client, server.url("/"), monkeypatch, after=True)
+        reader.source.close()
+        reader.join()
+
+        assert reader.said == [b"firstother"]
+        assert reader.source.read() == b""
+        assert (client.stats().active, client.stats().idle) == (0, 0), "it was being interrupted: no other request must get it"
+        assert client.get(server.url("/")).content == b"firstother"
+
+
+def in_one_piece(conn: Conn) -> None:
+    """To every request ten bytes."""
+    for _ in conn.read_requests():
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirstother")
+
+
+def in_half(conn: Conn) -> None:
+    """To every request half of its body, and never the rest."""
+    for _ in conn.read_requests():
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+
+
+def test_race_4_a_reader_who_puts_the_lease_back_after_the_interruption_closes_for_the_closer(
+    no_leaks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server(in_half) as server, Client(timeout=5, trust_env=False) as client:
+        reader = Reader(client, server.url("/"), monkeypatch, after=True, pieces=1)
+        reader.source.close()
+        assert client.stats().active == 1
+        reader.join()
+
+        assert reader.said == [b"first"]
+        assert client.stats().active == 0
+
+
+def test_race_4_a_closer_finds_the_lease_that_a_reader_has_just_put_back(no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(in_half) as server, Client(timeout=5, trust_env=False) as client:
+        reader = Reader(client, server.url("/"), monkeypatch, after=True, pieces=1)
+        when_interrupting(monkeypatch, reader.join)
+        reader.source.close()
+
+        assert reader.said == [b"first"]
+        assert client.stats().active == 0
 
 
 # -- settings that change while a request is being prepared -------------------------------------------------------------
