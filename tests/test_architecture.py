@@ -1,6 +1,7 @@
-"""The house stands as it was drawn: imports point one way, importing is cheap, TLS is set up when it is needed.
+"""The house stands as it was drawn: who may import whom, what each folder knows, how long a file may be, what an import costs.
 
-Read from the source, not from memory: ``FLOORS`` is the drawing, and a module that is not in it fails the test.
+Read from the source, not from memory, and without a list of exceptions: imports inside functions and imports for types count like
+all others. A module or folder that is not in ``MAY_IMPORT`` fails the test.
 """
 
 from __future__ import annotations
@@ -23,24 +24,44 @@ from tests.server import Server
 
 PACKAGE = Path(holdfast.__file__).parent
 
-# From the ground up; a module imports only from floors below its own, or from its own room.
-FLOORS: list[set[str]] = [
-    {"_version", "_fork", "_threads", "exceptions", "timeouts", "reasons"},
-    {"message", "pool"},
-    {"wire", "resend", "redirects", "environment"},
-    {"retries", "routes", "auth"},
-    {"dialer"},
-    {"response_body"},
-    {"transport"},
-    {"call"},
-    {"client"},
-    {"api"},
-    {"requests"},
-    {"__init__"},
-    {"contrib", "cli", "__main__"},
-]
+MESSAGES = {"message", "exceptions"}
+CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
+ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "transport"}
+ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
+EVERYTHING = ONE_REQUEST | ONE_CALL | {"client", "api", "_version"}
 
-EXCUSED = {("__init__", "__init__", "")}
+MAY_IMPORT: dict[str, set[str]] = {
+    # what all others stand on
+    "_version": set(),
+    "_fork": set(),
+    "_threads": set(),
+    "exceptions": set(),
+    "reasons": set(),
+    "timeouts": set(),
+    # the wings, which know nothing of one another
+    "message": {"exceptions", "_fork"},
+    "pool": {"exceptions", "reasons", "_fork", "_threads"},
+    "wire": MESSAGES | {"reasons", "timeouts", "_fork", "_threads"},
+    # rules and choices
+    "resend": {"reasons"},
+    "retries": {"resend"},
+    "redirects": MESSAGES,
+    "environment": MESSAGES,
+    "auth": MESSAGES | {"environment"},
+    "routes": MESSAGES | {"environment", "wire"},
+    # where pool and wire meet
+    "dialer": CONNECTION | {"pool", "routes"},
+    "response_body": CONNECTION | {"pool", "dialer", "routes"},
+    "transport": ONE_REQUEST | {"_fork"},
+    # a user's call
+    "call": ONE_CALL | CONNECTION,
+    "client": ONE_CALL | {"pool", "timeouts", "_version"},
+    "api": {"client", "exceptions", "message", "pool", "_fork"},
+    # who comes in from outside
+    "requests": EVERYTHING,
+    "contrib": EVERYTHING | {"requests"},
+    "__init__": EVERYTHING | {"requests"},
+}
 
 
 @functools.cache
@@ -61,23 +82,20 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(module: str, path: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of all that a module imports from the package itself, inside functions and for types too."""
-    return imports_of(module, parsed(path))
-
-
-def imports_of(module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """The same of a tree of its source."""
-    is_package = modules()[module].name == "__init__.py" if module in modules() else False
-    package = ([] if module == "__init__" else module.split(".")) if is_package else module.split(".")[:-1]
-    known = modules()
-    for node in ast.walk(tree):
+def imports(module: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of all that a module imports from the package itself: at once, inside functions, and for types."""
+    path = modules()[module]
+    if path.name != "__init__.py":
+        package = module.split(".")[:-1]
+    else:
+        package = [] if module == "__init__" else module.split(".")
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]
             for alias in node.names:
                 parts = base + (node.module.split(".") if node.module else [])
                 inner = ".".join([*parts, alias.name])
-                yield (inner, "") if inner in known else (".".join(parts) or "__init__", alias.name)
+                yield (inner, "") if inner in modules() else (".".join(parts) or "__init__", alias.name)
         elif isinstance(node, ast.ImportFrom | ast.Import):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert not any(name.split(".")[0] == "holdfast" for name in names), f"{module}: import relatively"
@@ -85,18 +103,9 @@ def imports_of(module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def foreign(path: Path) -> set[str]:
-    """The top-level names of all that a module imports from elsewhere when it runs, inside functions too."""
+    """The top-level names of all that a module imports from elsewhere, inside functions and for types too."""
     found = set()
-    tree = parsed(path)
-    typing_only = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if node in typing_only:
-            continue
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -104,88 +113,152 @@ def foreign(path: Path) -> set[str]:
     return found
 
 
-def floor(module: str) -> int:
-    """The number of the floor a module is on."""
-    top = module.split(".")[0]
-    numbers = [number for number, names in enumerate(FLOORS) if top in names]
-    assert numbers, f"holdfast.{module} is not in the drawing: put it on a floor"
-    return numbers[0]
+def wing(module: str) -> str:
+    """The folder or file at the package's top that a module belongs to."""
+    return module.split(".")[0]
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
-def test_imports_point_down(module: str) -> None:
-    wrong = []
-    for target, name in imports(module, modules()[module]):
-        if floor(target) < floor(module) or target.split(".")[0] == module.split(".")[0] or (module, target, name) in EXCUSED:
-            continue
-        wrong.append(f"{target} ({name})")
+def test_each_folder_and_file_imports_only_what_is_below_it(module: str) -> None:
+    assert wing(module) in MAY_IMPORT, f"holdfast.{module} is not in the drawing: say what it may import"
+    allowed = MAY_IMPORT[wing(module)] | {wing(module)}
 
-    assert not wrong, f"holdfast.{module} imports sideways or upwards: {wrong}"
+    wrong = sorted({f"{target} ({name})" for target, name in imports(module) if wing(target) not in allowed})
+    assert not wrong, f"holdfast.{module} imports {wrong}"
 
 
-def test_no_two_modules_need_each_other_to_be_imported() -> None:
-    needs = {module: at_import(module, path) for module, path in modules().items()}
-    while True:
-        ready = [module for module, needed in needs.items() if not needed & needs.keys()]
-        if not ready:
-            break
+def test_the_pool_and_the_wire_meet_in_three_files_only() -> None:
+    meeting = {
+        module
+        for module in modules()
+        if {"pool", "wire"} <= {wing(target) for target, _ in imports(module)} and wing(module) not in ("contrib", "requests")
+    }
+
+    assert meeting <= {"transport", "response_body", "dialer"}
+
+
+@pytest.mark.parametrize("pillar", ["requests", "contrib"])
+def test_what_is_for_other_programs_is_imported_by_the_root_alone(pillar: str) -> None:
+    users = {wing(module) for module in modules() if any(wing(target) == pillar for target, _ in imports(module))}
+
+    assert users - {pillar, "contrib"} <= {"__init__"}
+
+
+def test_no_module_needs_itself() -> None:
+    """No circle of any kind: not through a function's import, and not through an import for types."""
+    needs = {module: {target for target, _ in imports(module)} - {module} for module in modules()}
+    while ready := [module for module, needed in needs.items() if not needed & needs.keys()]:
         for module in ready:
             del needs[module]
 
-    assert not needs, f"these import in a circle: {sorted(needs)}"
-
-
-def at_import(module: str, path: Path) -> set[str]:
-    """What a module of the package imports from it at once: not inside functions, not for types only."""
-    top: list[ast.stmt] = [node for node in parsed(path).body if isinstance(node, ast.ImportFrom)]
-    return {target for target, _ in imports_of(module, ast.Module(top, []))}
-
-
-def test_the_packages_inside_are_empty_so_that_importing_one_module_imports_no_other() -> None:
-    for name in ("message", "pool", "wire", "contrib"):
-        body = parsed(PACKAGE / name / "__init__.py").body
-
-        assert all(isinstance(node, ast.Expr) for node in body), f"{name}/__init__.py has code"
+    assert not needs, f"these import one another in a circle: {sorted(needs)}"
 
 
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("h11", {"dialer", "transport", "wire.http1"}),
-        ("select", {"wire.connect", "wire.stream", "wire.tls"}),
-        ("ssl", {"routes", "client", "wire.stream", "wire.tls"}),
-        ("socket", {"wire.connect", "wire.stream", "wire.tls", "message.url"}),  # url asks inet_pton whether a host is an address
-        ("certifi", {"wire.tls", "requests.certs"}),
+        ("h11", {"dialer", "transport", "wire"}),
+        ("select", {"wire"}),
+        ("ssl", {"routes", "wire", "contrib", "requests"}),
+        ("socket", {"wire", "dialer", "message", "contrib", "requests"}),  # message: inet_pton says whether a host is an address
+        ("certifi", {"wire", "requests"}),
+        ("threading", {"pool", "wire", "auth", "message", "api", "_threads", "contrib", "requests"}),
     ],
 )
 def test_a_library_is_known_only_to_those_whose_business_it_is(library: str, allowed: set[str]) -> None:
-    users = {module for module, path in modules().items() if library in foreign(path)}
+    users = {wing(module) for module, path in modules().items() if library in foreign(path)}
 
     assert users <= allowed, f"{library} is none of the business of {users - allowed}"
 
 
-def test_time_is_asked_of_the_clock_that_was_passed_in() -> None:
-    """A default is bound once, when a function is made; a call would look the name up again, and may find another clock."""
-    clocks = {"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns", "sleep"}
-    calls = [
-        f"holdfast.{module}:{node.lineno}"
-        for module, path in modules().items()
-        if module.split(".")[0] in ("wire", "dialer", "transport", "response_body", "timeouts", "pool")
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and (node.func.value.id, node.func.attr in clocks) == ("time", True)
-    ]
-
-    assert not calls, f"time is asked by name in {calls}"
-
-
 def test_values_and_pure_rules_do_no_input_or_output_and_hold_no_lock() -> None:
-    for module in ("retries", "redirects", "timeouts", "exceptions", "reasons", "resend", "message.headers", "message.url"):
+    for module in ("resend", "retries", "redirects", "timeouts", "exceptions", "reasons", "message.headers", "message.url"):
         effects = foreign(modules()[module]) & {"threading", "select", "ssl", "subprocess", "http", "random"}
 
         assert not effects, f"holdfast.{module} is pure, but imports {effects}"
+
+
+def test_the_pools_state_knows_no_threads_and_http1_no_sockets() -> None:
+    assert not foreign(modules()["pool.state"]) & {"threading", "socket", "ssl"}
+    assert not foreign(modules()["wire.http1"]) & {"threading", "socket", "ssl", "select"}
+
+
+# -- what a module keeps to itself -------------------------------------------------------------------------------------
+
+
+def private_uses(module: str) -> Iterator[tuple[int, str]]:
+    """(line, attribute) of every ``thing._attribute`` in a module that neither ``self``, ``cls`` nor its own code defines."""
+    tree = parsed(modules()[module])
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value)
+    }
+    own |= {
+        str(constant.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == "__slots__" for name in node.targets)
+        for constant in ast.walk(node.value)
+        if isinstance(constant, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
+            continue
+        if not is_self(node.value) and node.attr not in own and ast.unparse(node.value) not in ("sys", "os"):
+            yield node.lineno, node.attr
+
+
+def is_self(node: ast.AST) -> bool:
+    """Whether an expression is the object, or the class, that the method belongs to."""
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+@pytest.mark.parametrize("module", sorted(m for m in modules() if wing(m) in ("pool", "call", "client", "transport", "dialer")))
+def test_no_module_reads_what_is_private_to_another(module: str) -> None:
+    found = [f"line {line}: {name}" for line, name in private_uses(module)]
+
+    assert not found, f"holdfast.{module} reads {found}"
+
+
+def test_the_time_is_asked_of_an_injected_clock_alone() -> None:
+    calls = [
+        f"{module}:{node.lineno}"
+        for module, path in modules().items()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.monotonic", "monotonic", "time.perf_counter")
+    ]
+
+    assert not calls, f"the clock is asked by name in {calls}"
+
+
+# -- how long a file, and a function, may be ---------------------------------------------------------------------------
+
+LONGEST_FILE = 640
+LONGEST_FUNCTION = 50
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_files_and_functions_have_one_subject_each(module: str) -> None:
+    path = modules()[module]
+    lines = path.read_text(encoding="utf-8").count("\n")
+    long = [
+        f"{node.name}: {length(node)}"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > LONGEST_FUNCTION
+    ]
+
+    assert lines <= LONGEST_FILE
+    assert not long, "functions of more lines than that, docstring aside"
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Its lines without its docstring."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        lines -= (first.end_lineno or 0) - first.lineno + 1
+    return lines
 
 
 # -- what importing costs ----------------------------------------------------------------------------------------------

@@ -60,6 +60,13 @@ def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable
     return sock
 
 
+def remember_session(connection: Http1Connection, route: Route) -> None:
+    """Keep the TLS session of a new connection, whose first answer has arrived, for the next handshake with its server."""
+    stream = connection.stream
+    if isinstance(stream, SocketStream) and stream.tls is not None:
+        tls.remember_session(stream.tls, route.server_name, route.port)
+
+
 def close_connection(connection: Http1Connection, reason: Discard) -> None:
     if reason is Discard.FORKED:
         connection.stream.forget()

@@ -30,7 +30,6 @@ from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
-from .wire import tls
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection, OnInformational
 
@@ -159,8 +158,8 @@ class Transport:
         head: ResponseHead,
         resends: int,
     ) -> Response:
-        if not lease.reused and (secure := lease.resource.stream.tls) is not None:
-            tls.remember_session(secure, route.server_name, route.port)
+        if route.context is not None and not lease.reused:
+            dialer.remember_session(lease.resource, route)
         body = BodyStream(self.pool, lease, head.keep_alive, self.clock)
         response = Response(head.status_code, head.reason, head.raw_headers, head.http_version, request, body)
         response.sets_cookies = head.sets_cookies

@@ -55,7 +55,6 @@ class Stream:
         self.begun = 0
         self.clean_eof = True
         self.error: OSError | None = None
-        self.tls: ssl.SSLSocket | None = None
         self.answer_heard = True
         self.proof = False
 

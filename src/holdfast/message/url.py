@@ -23,6 +23,7 @@ Where it differs from requests (tests/message/test_url_like_requests.py holds ea
 from __future__ import annotations
 
 import re
+import socket
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -297,8 +298,6 @@ def _is_ipv4(address: str) -> bool:
     # Not any text: inet_aton does not mind what follows a space.
     if not _HEX_AND_DOTS.fullmatch(address):
         return False
-    import socket
-
     try:
         socket.inet_aton(address)
     except OSError:
@@ -309,8 +308,6 @@ def _is_ipv4(address: str) -> bool:
 def _is_ipv6(address: str) -> bool:
     if not _HEX_AND_COLONS.fullmatch(address):
         return False
-    import socket
-
     try:
         socket.inet_pton(socket.AF_INET6, address)
     except OSError:

@@ -21,6 +21,7 @@ from typing import Any
 from .._threads import start_daemon
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout
+from ..message.url import is_ip_address
 from .readiness import wait_writable
 
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
@@ -92,7 +93,7 @@ def resolve(
         ConnectTimeout: no answer by ``until``, a moment on ``clock``.
         ConnectionError: there is no such name, or no answer; the cause is getaddrinfo's own error.
     """
-    if until is None or _is_address(host):
+    if until is None or is_ip_address(host):
         found = _look_up(host, port)
     else:
         found = _look_up_aside(host, port, max(0.0, until - clock()))
@@ -102,10 +103,6 @@ def resolve(
     if isinstance(found, BaseException):
         raise found
     return found
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _look_up(host: str, port: int) -> list[Address] | BaseException:

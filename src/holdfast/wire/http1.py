@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import h11
 
@@ -36,9 +36,6 @@ from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
 from .failures import InvalidFraming, is_tls_error, not_http, quote, text, too_large
 from .framing import NO_HEAD, Mended, RawHeaders, ResponseHead, Reuse, may_become_a_line, mend, understand
-
-if TYPE_CHECKING:
-    import ssl
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FIELDS = 256
@@ -64,10 +61,6 @@ class ByteStream(Protocol):
     @property
     def error(self) -> OSError | None:
         """What broke it, as far as that is known."""
-
-    @property
-    def tls(self) -> ssl.SSLSocket | None:
-        """The socket, if it is one of TLS."""
 
     def read(self, seconds: float | None) -> bytes: ...
     def write_some(self, data: bytes | memoryview) -> int: ...

@@ -22,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Union
 
+from .._fork import after_in_child
 from ..exceptions import ConnectTimeout, SSLError
 from .readiness import wait_readable, wait_writable
 
@@ -253,9 +254,4 @@ def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
             _sessions.popitem(last=False)
 
 
-def _after_fork_in_child() -> None:
-    _locks.clear()  # the parent may have held it in a thread that does not exist here
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_in_child(_locks.clear)  # the parent may have held it in a thread that does not exist in the child
