@@ -325,7 +325,7 @@ def test_importing_holdfast_leaves_out_what_most_programs_never_use(heavy: str, 
 
 
 def test_modules_of_rare_use_wait_for_it(imported: set[str]) -> None:
-    assert not imported & {"holdfast.message.cookies", "holdfast.message.multipart", "holdfast.contrib"}
+    assert not imported & {"holdfast.message.cookies", "holdfast.message.multipart", "holdfast.wire.mending", "holdfast.contrib"}
 
 
 # -- TLS when it is needed ---------------------------------------------------------------------------------------------

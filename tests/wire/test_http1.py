@@ -26,8 +26,9 @@ from holdfast.exceptions import (
 )
 from holdfast.reasons import Delivery, Discard, ExchangeFailed
 from holdfast.timeouts import Deadline, Timeouts
-from holdfast.wire.framing import ResponseHead, mend, parse_keep_alive
+from holdfast.wire.framing import ResponseHead, parse_keep_alive
 from holdfast.wire.http1 import MAX_CHUNK_OVERHEAD_BYTES, MAX_FIELDS, MAX_HEAD_BYTES, Http1Connection, Phase
+from holdfast.wire.mending import mend
 from tests.conftest import FakeClock
 from tests.server import chunked, head, ok, response
 

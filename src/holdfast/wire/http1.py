@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import h11
 
@@ -35,7 +35,11 @@ from ..exceptions import (
 from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
 from .failures import InvalidFraming, is_tls_error, not_http, quote, text, too_large
-from .framing import NO_HEAD, Mended, RawHeaders, ResponseHead, Reuse, may_become_a_line, mend, understand
+from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
+from .protocols import ByteStream, RequestBody
+
+if TYPE_CHECKING:
+    from .mending import Mended
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FIELDS = 256
@@ -50,38 +54,6 @@ FIN_WAIT_SECONDS = 0.25  # for the end of file behind bytes that are no answer
 ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the request
 
 OnInformational = Callable[[int, RawHeaders], object]
-
-
-class ByteStream(Protocol):
-    """What an Http1Connection, and its user, need of a connection."""
-
-    clean_eof: bool
-    written: int
-
-    @property
-    def error(self) -> OSError | None:
-        """What broke it, as far as that is known."""
-
-    def read(self, seconds: float | None) -> bytes: ...
-    def write_some(self, data: bytes | memoryview) -> int: ...
-    def wait_writable_or_readable(self, seconds: float | None) -> tuple[bool, bool]: ...
-    def readable_now(self) -> bool: ...
-    def probe(self) -> Discard | None: ...
-    def begin_exchange(self) -> None: ...
-    def acknowledged(self) -> bool: ...
-    def proven_undelivered(self) -> bool: ...
-    def interrupt(self) -> None: ...
-    def close(self, *, polite: bool = True) -> None: ...
-    def forget(self) -> None: ...
-    def fileno(self) -> int: ...
-
-
-class RequestBody(Protocol):
-    """What an Http1Connection needs of a request's body."""
-
-    @property
-    def data(self) -> bytes | None: ...
-    def chunks(self) -> Iterator[bytes]: ...
 
 
 class Phase(Enum):
@@ -352,6 +324,8 @@ class Http1Connection:
 
     def _mend_head(self) -> bool:
         """Give a new h11 the head that the old one has refused, in a form that it reads; False if there is none."""
+        from .mending import mend
+
         self._mended = mended = mend(b"".join(self._pieces_of_head), self._request.method)
         if mended is None:
             return False
@@ -468,16 +442,22 @@ class Http1Connection:
 
     def _check_chunks(self) -> None:
         """Called when h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers."""
-        begun = self._conn.trailing_data[0][:MAX_LINE_BYTES_CHECKED]
-        if begun and not may_become_a_line(begun):  # h11 would wait for CRLF
-            raise InvalidFraming(
-                f"the body's chunked framing is damaged after {self._payload} bytes: no chunk's size and CRLF, but {quote(begun)}"
-            )
+        if begun := self._conn.trailing_data[0]:
+            self._check_line(begun)
         overhead = self._fed - self._payload - self._chunks * CHUNK_FRAMING_BYTES
         if overhead > MAX_CHUNK_OVERHEAD_BYTES + self._payload // 4:
             raise HeadersTooLarge(
                 f"{self._fed - self._payload} bytes of chunk framing around {self._payload} bytes of body; "
                 f"at most {MAX_CHUNK_OVERHEAD_BYTES} and a quarter of the body are accepted"
+            )
+
+    def _check_line(self, begun: bytes) -> None:
+        """h11 waits for a line's CRLF, whatever the line begins with: what can never become one is an error now."""
+        from .mending import may_become_a_line
+
+        if not may_become_a_line(begun[:MAX_LINE_BYTES_CHECKED]):
+            raise InvalidFraming(
+                f"the body's chunked framing is damaged after {self._payload} bytes: no chunk's size and CRLF, but {quote(begun)}"
             )
 
     def _finish(self, event: Any) -> None:
