@@ -1,3 +1,3 @@
-"""The version, where the build and whoever asks for it read it."""
+"""The version: one place for the build, the User-Agent and ``holdfast.__version__``."""
 
 __version__ = "0.1.0"

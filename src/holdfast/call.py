@@ -122,7 +122,7 @@ class Call:
         try:
             return self._next(response)
         except RequestException:
-            return None  # following it would raise, but nobody asked for that
+            return None  # following it would raise, but the caller does not follow redirects
 
     def _next(self, response: Response) -> PreparedRequest | None:
         return next_request(response.request, response, self.settings.secret_headers, self._jar)
@@ -240,7 +240,7 @@ class Call:
         return response
 
     def _keep_for_handler(self, response: Response) -> None:
-        """A hook raised, as ``raise_for_status`` often does: whoever handles it may look at ``error.response``."""
+        """A hook raised, as ``raise_for_status`` often does: an exception handler may look at ``error.response``."""
         try:
             if not self.settings.stream:
                 response.content  # noqa: B018 - reads it, as the call would have

@@ -96,7 +96,7 @@ class Client:
         ValueError: an argument makes no sense; at once, not at the first request.
     """
 
-    _jar: CookieJar | None = None  # until somebody needs one
+    _jar: CookieJar | None = None  # made when the first cookie is set or asked for
 
     _is_overridden = False
 
@@ -526,7 +526,7 @@ _CONFIGURATION = (
 
 def _merge_params(ours: Any, given: Any) -> Any:
     if not ours or not given:
-        # A copy: somebody may add to the client's own while its items are being encoded.
+        # A copy: another thread may add to the client's own while its items are being encoded.
         return given or (ours.copy() if isinstance(ours, dict) else ours)
     if isinstance(ours, Mapping) and isinstance(given, Mapping):
         merged = {**ours, **given}

@@ -22,7 +22,6 @@
     ├── ContentDecodingError               gzip, deflate, br or zstd data is corrupt or cut short
     │   └── DecodedTooLarge                it decodes to more than max_decoded
     ├── TooManyRedirects
-    ├── RetryError                         Retries(statuses=...) is used up; .response is the last answer
     ├── UnrewindableBodyError              a body that was consumed cannot be sent again
     ├── StreamConsumedError                the body of a streamed response was read already (TypeError, RuntimeError)
     ├── InvalidJSONError
@@ -31,12 +30,13 @@
     │   ├── WrongType (TypeError)          an argument is of a type that cannot be sent
     │   └── ClientClosed (RuntimeError)    this Client was closed
     ├── InvalidHeader (ValueError)         nothing was sent: a field name or value is not allowed
-    └── URLRequired, InvalidURL, InvalidSchema, MissingSchema, InvalidProxyURL (ValueError)
+    └── InvalidURL, InvalidSchema, MissingSchema, InvalidProxyURL (ValueError)
 
 Where requests has the same meaning the name is requests' own. The cause (an OSError, an ssl.SSLError, an h11
 error) is always kept as ``__cause__``. No message holds a password, a cookie or an Authorization value.
 
-requests' three warnings exist so that filters that name them work; nothing here warns of what they are about.
+requests' three warnings, RetryError and URLRequired exist so that programs that name them work: holdfast gives no such warning,
+returns the last response when ``Retries`` are used up, and raises MissingSchema for a URL that is empty.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ class TooManyRedirects(RequestException):
 
 
 class RetryError(RequestException):
-    """The user's ``Retries`` are used up."""
+    """In requests: too many responses of a status to retry. holdfast's own ``Retries`` return the last of them instead."""
 
 
 class UnrewindableBodyError(RequestException):
@@ -280,7 +280,7 @@ class InvalidHeader(RequestException, ValueError):
 
 
 class URLRequired(RequestException):
-    """A URL is needed to make a request."""
+    """requests' name; neither library raises it."""
 
 
 class InvalidURL(RequestException, ValueError):

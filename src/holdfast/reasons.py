@@ -13,7 +13,7 @@ class Discard(Enum):
     """Why a connection left the pool."""
 
     STALE = "stale"  # the server closed or reset it while it was idle
-    UNSOLICITED = "unsolicited"  # bytes arrived that nobody asked for
+    UNSOLICITED = "unsolicited"  # bytes arrived that no request had asked for
     IDLE_TIMEOUT = "idle_timeout"  # idle for longer than Limits.idle_timeout
     LIFETIME = "lifetime"  # older than Limits.max_lifetime, or used max_requests times
     SERVER_HINT = "server_hint"  # the server's Keep-Alive header said it would close about now

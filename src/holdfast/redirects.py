@@ -99,8 +99,8 @@ def next_request(
 def leaves_origin(old: Url, new: Url) -> bool:
     """Whether what is secret to ``old`` must not be sent to ``new``.
 
-    Scheme, host or port differ; only http:80 to https:443 of the same host counts as staying, as in requests: whoever
-    could misuse it there has seen it already.
+    Scheme, host or port differ; only http:80 to https:443 of the same host counts as staying, as in requests: an
+    eavesdropper there has seen it already.
     """
     if old.origin == new.origin:
         return False
@@ -167,7 +167,7 @@ def _drop(following: PreparedRequest, names: Collection[str]) -> None:
 
 def _drop_secrets(following: PreparedRequest, secret_headers: Collection[str]) -> None:
     names = {name.lower() for name in secret_headers}
-    by_rule = names >= SECRET_HEADERS  # whoever names others instead means just these
+    by_rule = names >= SECRET_HEADERS  # a set of the user's own means just these names
     for name in list(following.headers):
         if name.lower() in names or (by_rule and is_secret(name)):
             following.headers[name] = None

@@ -136,7 +136,7 @@ class Transport:
         if "Host" not in request.headers:
             fields.insert(0, (b"Host", key[3]))
         if "Proxy-Authorization" in request.headers:
-            # Whoever wrote it, the route has it by now; an origin, behind a tunnel or not, must never see it.
+            # The route has taken it over, for the proxy; an origin, behind a tunnel or not, must never see it.
             fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
         fields += [(b"Proxy-Authorization", value.encode("latin-1")) for value in key[4:] if value is not None]
         try:

@@ -42,7 +42,7 @@ class HTTPBasicAuth(AuthBase):
         mine = (self.username, self.password)
         return mine == (getattr(other, "username", None), getattr(other, "password", None))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # typeshed has a method there, and Python this
 
 
 class HTTPProxyAuth(HTTPBasicAuth):

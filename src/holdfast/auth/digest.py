@@ -94,7 +94,7 @@ class HTTPDigestAuth(AuthBase):
         mine = (self.username, self.password)
         return mine == (getattr(other, "username", None), getattr(other, "password", None))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # typeshed has a method there, and Python this
 
     def __getstate__(self) -> dict[str, Any]:
         return {"username": self.username, "password": self.password}

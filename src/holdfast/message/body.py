@@ -28,8 +28,8 @@ class Body(ABC):
     """The bytes of one request's body, in whatever form they come.
 
     Attributes:
-        length: bytes from first to last; None when only sending will tell, and the body goes out chunked. Whoever
-            knows better (a user's Content-Length for an iterator) may set it before the first chunk is taken.
+        length: bytes from first to last; None when only sending will tell, and the body goes out chunked. The
+            user's Content-Length for an iterator may set it, before the first chunk is taken.
         content_type: the Content-Type that describes it, unless the user named another; None if nothing is known.
         replayable: whether ``rewind()`` works after bytes were taken.
         data: the whole body when it is in memory anyway, so that it can leave together with the head; else None.

@@ -127,7 +127,7 @@ class CookieJar(stdlib.CookieJar):
             return NotImplemented
         return dict(self.items()) == dict(other.items())
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # typeshed has a method there, and Python this
 
     def iterkeys(self) -> Iterator[str]:
         """The names."""

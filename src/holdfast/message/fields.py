@@ -108,7 +108,7 @@ _NOT_SECRET = frozenset(
         # Where in a distributed store something is.
         "partition-key",
         "x-partition-key",
-        # It names a lock, which whoever may see the resource is told; the right to use it comes from Authorization
+        # It names a lock, and every reader of the resource is told its name; the right to use it comes from Authorization
         # (RFC 4918 sections 6.4 and 6.5).
         "lock-token",
     )

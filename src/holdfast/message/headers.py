@@ -16,7 +16,7 @@ Guarantees:
 * What ``encode()`` returns cannot break out of its line: it was checked as the very bytes that are sent.
 
 Nothing is checked for syntax before ``encode()``, because most Headers (a response's) are never sent. Headers that
-came off the wire are not even decoded before somebody looks.
+came off the wire are decoded when they are first looked at.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from .pieces import PIECE, as_bytes
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # The HTML standard, "Multipart form data", escapes these three. The other controls (which it lets through) are
-# escaped alike: a NUL in a file name must not end somebody's header either.
+# escaped alike: a NUL in a file name must not end a header of a C program either.
 _TO_ESCAPE = re.compile(rb'["\x00-\x08\x0a-\x1f\x7f]')
 _OURS = (b"content-disposition", b"content-type")
 

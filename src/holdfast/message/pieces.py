@@ -15,7 +15,7 @@ from typing import Any
 from ..exceptions import InvalidRequest
 
 PIECE = 64 * 1024
-"""Bytes: the most that a piece of a body has when nobody has said how large it is to be."""
+"""Bytes: the most that a piece of a body has when the caller gives no size."""
 
 _MAX_CHARSET = 40
 # They are no charsets of text on the web, and they are slow (quadratic) or warn about what they meet.

@@ -78,7 +78,7 @@ class BodySource(Protocol):
         ...
 
     def note_borrower(self) -> None:
-        """Remember the user's line that has asked for this body, for the warning should nobody read it."""
+        """Remember the user's line that has asked for this body, for the warning if it is dropped unread."""
         ...
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class BodySource(Protocol):
 
 
 class LocalBody:
-    """Base of the sources that hold no connection: there is none to free, and nobody to remind of it."""
+    """Base of the sources that hold no connection: there is none to free, and no borrower to name in a warning."""
 
     __slots__ = ("ended",)
 
@@ -126,7 +126,7 @@ class Drained(LocalBody):
 
 
 class GivenBody(LocalBody):
-    """The source of a body that is read from what somebody has set as ``response.raw``: a file, or what has a ``stream()``."""
+    """The source of a body that is read from what the user has set as ``response.raw``: a file, or what has a ``stream()``."""
 
     __slots__ = ("_pieces", "file")
 

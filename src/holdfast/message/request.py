@@ -45,7 +45,7 @@ NOTHING_LOST: tuple[str, ...] = ()
 
 
 class _Hooked:
-    """What has hooks; ``_hooks`` is None as long as nobody has asked for them."""
+    """What has hooks; ``_hooks`` is None until they are first asked for."""
 
     __slots__ = ("_hooks",)
     _hooks: Hooks | None
@@ -59,7 +59,7 @@ class _Hooked:
 
     @hooks.setter
     def hooks(self, value: Mapping[str, Any] | None) -> None:
-        # {} is not None: whoever says that there are no hooks has said something, see check_framing().
+        # {} is not None: the user has said that there are no hooks, see check_framing().
         self._hooks = None if value is None else {event: [] for event in HOOK_EVENTS}
         self._register_all(value)
 

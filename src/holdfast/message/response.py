@@ -1,13 +1,13 @@
-"""A response: the head, and a body that is read from the network when somebody asks for it.
+"""A response: the head, and a body that is read from the network when it is asked for.
 
 Laws:
 
-1. **No reference leads back to a Response from what it holds.** Whoever drops a streamed response drops its body
-   source at the same moment, by reference count, and the source gives the connection back or closes it.
+1. **No reference leads back to a Response from what it holds.** A streamed response that is dropped takes
+   its body's source along at the same moment, by reference count, and the source gives the connection back or closes it.
 2. **A body is read to its end or it is an error.** Content that could not be read once is never b"" the second time;
    ``content`` after part of the body was streamed is the rest of it, as in requests, and an error like any other if the
    rest is cut short, was closed, or if iterating has given everything out already.
-3. **Nothing is looked at before somebody asks.** Header fields are indexed, cookies parsed and a decoder built at
+3. **Nothing is parsed before it is asked for.** Header fields are indexed, cookies parsed and a decoder built at
    first use; reading ``content`` of a body without content coding is one scan of the raw names and one join.
 """
 
@@ -113,7 +113,7 @@ class Response:
         self.next: PreparedRequest | None = None
         self.elapsed_seconds = 0.0
         self.request_incomplete = False
-        self.sets_cookies = self.encoded = True  # unless whoever has read the head knows better
+        self.sets_cookies = self.encoded = True  # the transport, which has read the head, says otherwise
         self.attempts = 1
         self.connection: Any = None
         self._reason: Any = reason
@@ -484,7 +484,7 @@ class Response:
             self._source = Drained(rest, source.trailers)
 
     def note_borrower(self) -> None:
-        """The body is left to the user: remember which line of theirs has asked for it, for a warning should nobody read it."""
+        """The body is left to the user: remember which line of theirs has asked for it, for the warning if it is dropped unread."""
         if self._source is not None:
             self._source.note_borrower()
 

@@ -273,7 +273,7 @@ class _Authority:
 
 
 def is_ip_address(host: str) -> bool:
-    """Whether sockets take ``host`` for an IP address, so that nobody is asked for it: what connecting has to know.
+    """Whether sockets take ``host`` for an IP address, so that no resolver is asked: what connecting has to know.
 
     Args:
         host: as in ``Url.host``: IPv6 without brackets, perhaps with a ``%zone``; IPv4 in any form of inet_aton (``127.1``,

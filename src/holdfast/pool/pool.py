@@ -29,6 +29,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import get_ident
 from typing import Any, Generic
 
@@ -265,7 +266,7 @@ class Pool(Generic[K, R]):
     def _start_dials(self, dials: list[Dial[K, R]], until: float | None) -> None:
         for dial in dials:
             dial.until = until
-            self._spawn(lambda dial=dial: self._dial(dial))  # type: ignore[misc]
+            self._spawn(partial(self._dial, dial))
 
     def _dial_for_idle(self, claim: Callable[[], None], dials: list[Dial[K, R]], seconds: float | None) -> None:
         """Start the dials for which ``claim``, called under the lock, finds slots. No waiter waits for one whose start fails."""

@@ -51,7 +51,7 @@ class CaseInsensitiveDict(MutableMapping[str, V]):
             return NotImplemented
         return dict(self.lower_items()) == dict(CaseInsensitiveDict(other).lower_items())
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # typeshed has a method there, and Python this
 
     def copy(self) -> CaseInsensitiveDict[V]:
         """An independent copy."""
@@ -79,7 +79,7 @@ class LookupDict(dict[str, V]):
         # For type checkers: attributes that exist never come here.
         raise AttributeError(f"{self!r} has no {key!r}")
 
-    def __getitem__(self, key: str) -> V | None:  # type: ignore[override]
+    def __getitem__(self, key: str) -> V | None:  # type: ignore[override]  # requests' own: a missing item is None
         return self.__dict__.get(key)
 
     def get(self, key: str, default: Any = None) -> Any:

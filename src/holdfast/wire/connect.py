@@ -107,7 +107,7 @@ def resolve(
 
 def _look_up(host: str, port: int) -> list[Address] | BaseException:
     try:
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)  # type: ignore[return-value]
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)  # type: ignore[return-value]  # typeshed's says str or int for the family
     except BaseException as error:  # noqa: BLE001 - raised again by the thread that wants the addresses
         return error
 

@@ -111,11 +111,12 @@ def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSL
 
 
 def _load_authorities(context: ssl.SSLContext, verify: bool | str | os.PathLike[str]) -> None:
-    if verify is True:
+    if isinstance(verify, bool):
         import certifi
 
-        verify = certifi.where()
-    path = os.fspath(verify)  # type: ignore[arg-type]
+        path = certifi.where()
+    else:
+        path = os.fspath(verify)
     try:
         if os.path.isdir(path):
             context.load_verify_locations(capath=path)
