@@ -774,3 +774,29 @@ def test_a_jar_that_was_replaced_gives_no_cookies_to_redirects(no_leaks: None) -
         client.get(server.url("/here"))
 
         assert [request.get("Cookie") for request in server.requests] == ["", "", "", ""]
+
+
+# -- a key for calls that may be repeated ----------------------------------------------------------------------------------
+
+
+def test_a_key_is_made_for_each_call_and_is_the_same_when_the_request_is_sent_again(client: Client) -> None:
+    def lost(conn: Conn) -> None:
+        conn.expect_request()
+        conn.rst()
+
+    with Server([lost, echo]) as server:
+        answered = client.post(server.url("/"), b"x", headers={"X-Other": "1"}, idempotency_key=True)
+        client.post(server.url("/"), b"x", idempotency_key=True)
+
+    keys = [request.get("Idempotency-Key") for request in server.requests]
+    assert (answered.status_code, answered.resent, server.requests[1].get("X-Other")) == (200, 1, "1")
+    assert keys[0] == keys[1] != keys[2]
+    assert all(len(key) == 36 for key in keys)
+
+
+def test_a_key_of_ones_own_is_sent_as_it_is(client: Client) -> None:
+    with Server(echo) as server:
+        client.post(server.url("/"), b"x", idempotency_key="order-7")
+        client.post(server.url("/"), b"x", idempotency_key=None)
+
+    assert [request.get("Idempotency-Key") for request in server.requests] == ["order-7", ""]

@@ -270,6 +270,7 @@ class Client:
         *,
         retries: Retries | int | _Unset = UNSET,
         on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None = None,
+        idempotency_key: str | bool | None = None,
     ) -> Response:
         """Send a request and return the response. The first sixteen parameters are requests', in its order.
 
@@ -291,11 +292,15 @@ class Client:
             json: a value to send as JSON.
             retries: for this call, over the client's.
             on_informational: called with (status, fields) of each 1xx response.
+            idempotency_key: the value of an Idempotency-Key field, or True for one that is made for this call: for a server that
+                knows the field, so that a POST may be sent again. Default None.
 
         Raises:
             RequestException: one of those drawn in ``holdfast.exceptions``.
             ValueError: an argument makes no sense. Nothing was sent.
         """
+        if idempotency_key:
+            headers = with_idempotency_key(headers, idempotency_key)
         plain = not (params or data or headers or cookies or files or auth or hooks) and json is None
         prepared = self._plain(method, url) if plain and not self._is_overridden else None
         if prepared is None:
@@ -522,6 +527,19 @@ _CONFIGURATION = (
     "secret_headers",
     "max_decoded",
 )
+
+
+def with_idempotency_key(headers: Any, key: str | bool) -> Headers:
+    """A call's headers with its Idempotency-Key; it is the same whenever the call's requests are sent again.
+
+    Args:
+        key: the value, or True for a random UUID.
+    """
+    import uuid  # 3 ms of import, for the calls that want a key
+
+    merged = Headers(headers)
+    merged["Idempotency-Key"] = str(uuid.uuid4()) if key is True else str(key)
+    return merged
 
 
 def _merge_params(ours: Any, given: Any) -> Any:

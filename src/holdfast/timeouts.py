@@ -52,7 +52,7 @@ class Timeouts:
             return value
         if value is None:
             return NO_TIMEOUTS
-        if isinstance(value, (tuple, list)):
+        if isinstance(value, tuple):
             if len(value) != 2:
                 raise ValueError(f"timeout={value!r}: a pair is (connect, read); use holdfast.Timeouts for more")
             connect, read = value

@@ -378,7 +378,6 @@ def test_an_object_is_asked_for_its_text_once() -> None:
         # what has no host stays with this one, as in requests
         ("//", "http://a/b/c/d;p?q"),
         ("http:///evil", "http://a/evil"),
-        ("////evil", "http://a//evil"),
         ("//?y", "http://a/b/c/d;p?y"),
         # and what servers send
         ("?", "http://a/b/c/d;p"),
@@ -402,7 +401,7 @@ def test_references_are_resolved_as_rfc_3986_says(reference: str | bytes, target
     assert Url.parse("http://a/b/c/d;p?q").join(reference).text == target
 
 
-@pytest.mark.parametrize("location", ["https:///evil", "https://", "/a\tb", "/a\r\nb", "//h:0"])
+@pytest.mark.parametrize("location", ["https:///evil", "https://", "/a\tb", "/a\r\nb", "//h:0", "////evil", "http:////evil"])
 def test_a_location_that_cannot_be_understood_is_refused(location: str) -> None:
     with pytest.raises(InvalidURL):
         Url.parse("http://h/").join(location)

@@ -171,6 +171,8 @@ class Url:
                 return Url.parse(f"{self.scheme}:{reference}")
             # "http:///path" has no host, and requests takes it as the path alone: it stays with this host.
             reference = reference[2:]
+            if reference.startswith("//"):
+                _refuse(_as_location(location), "No host supplied: four slashes, which parsers read differently")
         _refuse_stripped(reference)
         return self._resolve(reference)
 
