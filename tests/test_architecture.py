@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,11 +29,12 @@ MESSAGES = {"message", "exceptions"}
 CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
 ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "transport"}
 ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
-EVERYTHING = ONE_REQUEST | ONE_CALL | {"client", "api", "_version"}
+EVERYTHING = ONE_REQUEST | ONE_CALL | {"client", "api", "_clock", "_version"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # what all others stand on
     "_version": set(),
+    "_clock": set(),
     "_fork": set(),
     "_threads": set(),
     "exceptions": set(),
@@ -40,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "timeouts": set(),
     # the wings, which know nothing of one another
     "message": {"exceptions", "_fork"},
-    "pool": {"exceptions", "reasons", "_fork", "_threads"},
+    "pool": {"exceptions", "reasons", "_clock", "_fork", "_threads"},
     "wire": MESSAGES | {"reasons", "timeouts", "_fork", "_threads"},
     # rules and choices
     "resend": {"reasons"},
@@ -52,10 +54,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # where pool and wire meet
     "dialer": CONNECTION | {"pool", "routes"},
     "response_body": CONNECTION | {"pool", "dialer", "routes"},
-    "transport": ONE_REQUEST | {"_fork"},
+    "transport": ONE_REQUEST | {"_clock"},
     # a user's call
     "call": ONE_CALL | CONNECTION,
-    "client": ONE_CALL | {"pool", "timeouts", "_version"},
+    "client": ONE_CALL | {"pool", "timeouts", "_clock", "_version"},
     "api": {"client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
@@ -259,6 +261,17 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         lines -= (first.end_lineno or 0) - first.lineno + 1
     return lines
+
+
+RIDDLES = re.compile(r"\b(whoever|somebody|nobody|the one who)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_sentences_name_the_actor(module: str) -> None:
+    lines = modules()[module].read_text(encoding="utf-8").splitlines()
+    riddles = [f"line {number}: {line.strip()}" for number, line in enumerate(lines, 1) if RIDDLES.search(line)]
+
+    assert not riddles, "say who it is: the waiter, the keeper thread, the server, the user"
 
 
 # -- what importing costs ----------------------------------------------------------------------------------------------

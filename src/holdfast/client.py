@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from ._clock import system_clock
 from ._version import __version__
 from .auth.netrc import Netrc
 from .call import Call, CallSettings, Services
@@ -129,7 +130,7 @@ class Client:
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
         keeper: bool = True,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._transport = Transport(limits, clock, keeper)

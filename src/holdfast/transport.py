@@ -6,7 +6,6 @@ lease is taken to the moment the body ends exactly one object owns it: ``send``,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 
 from . import dialer
+from ._clock import system_clock
 from .exceptions import (
     ClientClosed,
     ConnectionLost,
@@ -50,7 +50,7 @@ class Transport:
     """
 
     def __init__(
-        self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic, keeper: bool = True
+        self, limits: Limits | None = None, clock: Callable[[], float] = system_clock, keeper: bool = True
     ) -> None:
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
@@ -62,7 +62,7 @@ class Transport:
             limits=limits,
             clock=clock,
             # The keeper's clock is the real one; a pool on another looks after itself when it is used.
-            watch=the_keeper.watch if keeper and clock is time.monotonic else None,
+            watch=the_keeper.watch if keeper and clock is system_clock else None,
             describe=dialer.describe,
             attributes=dialer.attributes,
             words=dialer.WORDS,

@@ -595,7 +595,7 @@ def test_a_quoted_value_survives_the_files_of_the_standard_library(tmp_path: Pat
         jar.save()
         again = kind(path)
         again.load()
-        assert own_jar(again).items() == [(f"c{number}", value) for number, value in enumerate(QUOTED)]
+        assert dict(own_jar(again).items()) == {f"c{number}": value for number, value in enumerate(QUOTED)}
 
 
 # -- other people's jars and policies --------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .. import _fork
+from .._clock import system_clock
 from .._threads import start
 
 log = logging.getLogger("holdfast.pool")
@@ -48,7 +49,7 @@ class Sweepable(Protocol):
 class Keeper:
     """Sweeps the pools it was told to watch. Thread-safe."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = system_clock) -> None:
         self._clock = clock
         self.reset()
 

@@ -26,7 +26,6 @@ import atexit
 import random
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -34,6 +33,7 @@ from threading import get_ident
 from typing import Any, Generic
 
 from .. import _fork
+from .._clock import system_clock
 from .._threads import start, start_daemon
 from ..reasons import Discard
 from . import deferred, messages
@@ -120,7 +120,7 @@ class Pool(Generic[K, R]):
         interrupt: Callable[[R], None] | None = None,
         poll_idle: Callable[[list[R]], list[R]] | None = None,
         limits: Limits | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = system_clock,
         spawn: Callable[[Callable[[], object]], object] = spawn_thread,
         jitter: Callable[[], float] = random.random,
         watch: Callable[[Pool[K, R]], None] | None = None,
