@@ -398,10 +398,12 @@ class Conn:
         ways = {self._sock: other, other: self._sock}
         while ways:
             for source in select.select(list(ways), [], [])[0]:
-                data = source.recv(PIECE)
-                if not data:
+                while data := source.recv(PIECE):
+                    ways[source].sendall(data)
+                    if not getattr(source, "pending", int)():  # what TLS has decrypted already, select knows nothing of
+                        break
+                else:
                     return
-                ways[source].sendall(data)
 
     def wait(self, event: threading.Event) -> None:
         """Wait until the test sets the event; ends the script quietly if the server is stopped meanwhile."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h11
 
-from .exceptions import ClientClosed
+from .exceptions import ClientClosed, SSLError
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .pool.words import Words
 from .reasons import Discard
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 def open_connection(clock: Callable[[], float], route: Route, until: float | None) -> Http1Connection:
     """Connect, and shake hands if the route is TLS, until the moment ``until`` on ``clock``; None for no such moment."""
+    sock: Any
     if route.unix_socket is not None:
         sock = connect_unix(route.unix_socket, until, clock)
     elif route.proxy is not None:
         sock = _connect_by(route.proxy, route, until, clock)
     else:
         sock = connect_tcp(route.host, route.port, until, source_address=route.source_address, clock=clock)
-    if route.context is not None:
+    if route.context is not None and route.proxy is None:
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
     try:
         return Http1Connection(SocketStream(sock, clock))
@@ -43,21 +44,87 @@ def open_connection(clock: Callable[[], float], route: Route, until: float | Non
         raise
 
 
-def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
-    """A socket on which the proxy listens for requests, or, for TLS, on which it has gone out of the way."""
-    target = proxies.authority(route.host, route.port)
+# -- by way of a proxy ---------------------------------------------------------------------------------------------------
+
+
+def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> Any:
+    """A socket on which the next byte is the origin's, inside TLS if it is https; or the proxy's, for http origins it serves."""
+    if proxy.is_socks:
+        sock = _ask_socks(proxy, route, until, clock)
+    elif route.context is None:
+        return _reach(proxy, route, until, clock)
+    else:
+        sock = _ask_for_tunnel(proxy, route, until, clock)
+    return sock if route.context is None else _secure(sock, proxy, route, until, clock)
+
+
+def _reach(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
+    """A socket on which the proxy listens, inside TLS if it is spoken to so."""
     try:
         sock = connect_tcp(proxy.host, proxy.port, until, source_address=route.source_address, clock=clock)
+        return sock if proxy.context is None else tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, until, clock)
     except HoldfastConnectionError as error:
         raise proxies.unreachable(proxy, error) from error
-    if route.context is not None:
+
+
+def _ask_socks(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
+    """A connection through a SOCKS proxy. It can be asked once only: each address of a name takes a connection of its own."""
+    from .wire import socks  # few have such a proxy
+
+    hosts = socks.addresses(proxy, route.host, route.port, until, clock)
+    while True:
+        host = hosts.pop(0)
+        sock = _reach(proxy, route, until, clock)
         try:
-            asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
-            proxies.open_tunnel(Http1Connection(SocketStream(sock, clock)), asked, target, proxy, until, clock)
+            socks.open_tunnel(SocketStream(sock, clock), proxy, host, route.port, until, clock)
+            return sock
+        except socks.SocksRefused as error:
+            sock.close()
+            if not hosts or not error.may_be_the_address:
+                raise
         except BaseException:
             sock.close()
             raise
-    return sock
+
+
+def _ask_for_tunnel(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
+    """A tunnel by CONNECT. A Digest challenge is answered on a new connection: not every proxy keeps the one it refused on."""
+    target = proxies.authority(route.host, route.port)
+    answers = 0
+    while True:
+        sock = _reach(proxy, route, until, clock)
+        try:
+            asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
+            proxies.open_tunnel(Http1Connection(SocketStream(sock, clock)), asked, target, proxy, until, clock)
+            return sock
+        except proxies.Refused as refusal:
+            sock.close()
+            digest = proxy.digest if refusal.status_code == 407 else None
+            if digest is None or not digest.learn_from_proxy(proxy, refusal.challenges, answers):
+                raise
+            answers += 1
+        except BaseException:
+            sock.close()
+            raise
+
+
+def _secure(sock: Any, proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> Any:
+    """TLS with the origin, over what leads to it. Owns ``sock``: a failure closes it."""
+    context: Any = route.context
+    try:
+        if proxy.context is None:
+            return tls.wrap(sock, context, route.server_name, route.port, until, clock)
+        from .wire import tls_in_tls  # few have such a proxy
+
+        return tls_in_tls.wrap(sock, SocketStream(sock, clock), context, route.server_name, route.port, until, clock)
+    except SSLError as error:
+        sock.close()
+        if tls.was_ended(error.__cause__):
+            raise proxies.tunnel_ended(proxy, proxies.authority(route.host, route.port), error) from error
+        raise
+    except BaseException:
+        sock.close()
+        raise
 
 
 def remember_session(connection: Http1Connection, route: Route) -> None:

@@ -31,8 +31,8 @@ class Route(NamedTuple):
         server_name: the name the certificate must be for, and SNI.
         unix_socket: connect to this path instead of host and port; None for TCP.
         source_address: local (address, port) to connect from; None for any.
-        proxy: None for a connection of our own. With a context: a tunnel through it. Without: a connection to the proxy
-            itself, host and port being its, over which requests to any http origin go.
+        proxy: None for a connection of our own. With a context, or through SOCKS: a tunnel through it. Else a connection to the
+            proxy itself, host and port being its, over which requests to any http origin go (``is_forwarded``).
     """
 
     scheme: str
@@ -44,11 +44,16 @@ class Route(NamedTuple):
     source_address: tuple[str, int] | None = None
     proxy: Proxy | None = None
 
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether requests are read by the proxy itself, which sends them on."""
+        return self.proxy is not None and self.context is None and not self.proxy.is_socks
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         where = f"{self.scheme}://{host}:{self.port}"
         if self.proxy is not None:
-            return f"{where} through the proxy {self.proxy}" if self.context is not None else f"the proxy {where}"
+            return f"the proxy {self.proxy}" if self.is_forwarded else f"{where} through the proxy {self.proxy}"
         return f"{where} via {self.unix_socket}" if self.unix_socket else where
 
 
@@ -106,11 +111,29 @@ class Routes:
         return Route(url.scheme, url.host, url.port, context, name, self.unix_socket, self.source_address)
 
     def _by_proxy(self, proxy: Proxy, request: PreparedRequest, verify: Verify, cert: Cert) -> Route:
-        """By way of a proxy: an http request is sent to it, an https one through a tunnel of its own origin."""
-        proxy = proxy.with_authorization(request.headers.get("Proxy-Authorization"))
-        if request.parsed.scheme == "http":
-            return Route("http", proxy.host, proxy.port, source_address=self.source_address, proxy=proxy)
-        return self._direct(request.parsed, self._context(verify, cert))._replace(proxy=proxy)
+        """By way of a proxy: an http request is sent to it, an https one, and any by SOCKS, through a tunnel of its own origin."""
+        is_plain = request.parsed.scheme == "http"
+        if proxy.is_socks:
+            from .wire import socks
+
+            socks.require()
+        else:
+            proxy = self._informed(proxy, request, verify)
+            if is_plain:
+                return Route("http", proxy.host, proxy.port, None, proxy.host, None, self.source_address, proxy)
+        return self._direct(request.parsed, None if is_plain else self._context(verify, cert))._replace(proxy=proxy)
+
+    def _informed(self, proxy: Proxy, request: PreparedRequest, verify: Verify) -> Proxy:
+        """The proxy with all that its connections depend on: who is asking, and how its certificate is checked.
+
+        It is checked as the origin's is; the client certificate is for origins, and not shown to it.
+        """
+        digest = getattr(request.signer, "__self__", None)
+        if hasattr(digest, "answer_proxy"):
+            proxy = proxy._replace(authorization=None, digest=digest)
+        else:
+            proxy = proxy.with_authorization(request.headers.get("Proxy-Authorization"))
+        return proxy if proxy.scheme == "http" else proxy._replace(context=self._context(verify, None))
 
     def _context(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
         """The TLS configuration. An explicit ``verify`` goes before the environment's authorities."""

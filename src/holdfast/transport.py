@@ -26,12 +26,14 @@ from .exceptions import (
 from .message.response import Response
 from .pool.keeper import keeper as the_keeper
 from .pool.pool import Lease, Limits, Pool
+from .proxied import BodyByProxy, name_the_way
 from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection, OnInformational
+from .wire.proxy import proxy_authorization
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
@@ -115,6 +117,8 @@ class Transport:
             )
         except RequestException as error:
             better = _no_connection(error, request, deadline)
+            if route.proxy is not None:
+                name_the_way(better, request, route)
             if better is error:
                 raise
             raise better from error
@@ -125,9 +129,11 @@ class Transport:
         """The head of the request as h11 has validated it. A version never stands for two contents, so heads can be kept."""
         url = request.parsed
         key: tuple[Any, ...] = (request.headers.version, request.method, url.target, url.host_header)
-        if route.proxy is not None and route.context is None:
+        if route.proxy is not None and route.is_forwarded:
             # absolute-form, RFC 9112, section 3.2.2: without it the proxy would not know where to
-            key = (*key[:2], b"http://" + url.host_header + url.target, url.host_header, route.proxy.authorization)
+            target = b"http://" + url.host_header + url.target
+            answer = proxy_authorization(route.proxy, request.method, target.decode("ascii"))
+            key = (*key[:2], target, url.host_header, answer)
         return self._heads.get(key) or self._new_event(request, key)
 
     def _new_event(self, request: PreparedRequest, key: tuple[Any, ...]) -> h11.Request:
@@ -160,7 +166,13 @@ class Transport:
     ) -> Response:
         if route.context is not None and not lease.reused:
             dialer.remember_session(lease.resource, route)
-        body = BodyStream(self.pool, lease, head.keep_alive, self.clock)
+        if route.proxy is None:
+            body = BodyStream(self.pool, lease, head.keep_alive, self.clock)
+        else:
+            # squid may say keep-alive to a body it refuses, go on waiting for that, and answer nothing more.
+            refuses_body = head.status_code == 407 and request.payload is not None and route.is_forwarded
+            keep_alive = (None, 0) if refuses_body else head.keep_alive
+            body = BodyByProxy(request, route, self.pool, lease, keep_alive, self.clock)
         response = Response(head.status_code, head.reason, head.raw_headers, head.http_version, request, body)
         response.sets_cookies = head.sets_cookies
         response.encoded = head.encoded
@@ -199,7 +211,10 @@ class Transport:
             lost_fresh=lost_fresh,
         )
         if reason is None:
-            raise _explained(failure, request, lease) from (failure.error.__cause__ or failure.__cause__)
+            error = _explained(failure, request, lease)
+            if route.proxy is not None:
+                name_the_way(error, request, route)
+            raise error from (failure.error.__cause__ or failure.__cause__)
         self.pool.count_repeat(route, reason)
 
     def _resend_after_408(

@@ -18,6 +18,7 @@ from holdfast.exceptions import (
     InvalidSchema,
     ProxyError,
 )
+from holdfast.message.request import basic_authorization
 from holdfast.message.url import Url
 from holdfast.wire.http1 import Http1Connection
 from holdfast.wire.proxy import Proxy, Refused, authority, connect_fields, open_tunnel, parse_proxy, unreachable
@@ -59,13 +60,56 @@ def test_a_proxy_is_host_port_and_credentials(text: Any, expected: Proxy) -> Non
     assert parse_proxy(text) == expected
 
 
-@pytest.mark.parametrize("scheme", ["https", "socks4", "socks4a", "socks5", "socks5h", "SOCKS5"])
-def test_kinds_of_proxies_that_come_later_are_named(scheme: str) -> None:
-    with pytest.raises(InvalidProxyURL, match=f"{scheme.lower()}:// proxies are not supported yet") as caught:
-        parse_proxy(f"{scheme}://user:s3cr3t@proxy:1080")
+def test_a_kind_of_proxy_that_is_not_known_is_an_invalid_schema_that_names_those_that_are() -> None:
+    with pytest.raises(InvalidProxyURL, match="known are http://, https://, socks4://") as caught:
+        parse_proxy("ftp://user:s3cr3t@proxy:1080")
 
     assert isinstance(caught.value, InvalidSchema)
     assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://proxy", Proxy("proxy", 443, scheme="https")),
+        ("https://proxy:80", Proxy("proxy", 80, scheme="https")),
+        ("http://proxy:443", Proxy("proxy", 443)),
+        ("https://user:s3cr3t@proxy:3129", Proxy("proxy", 3129, BASIC, "https")),
+        ("socks5://proxy", Proxy("proxy", 1080, scheme="socks5")),
+        ("SOCKS5H://proxy:80", Proxy("proxy", 80, scheme="socks5h")),
+        ("socks4a://[::1]:443", Proxy("::1", 443, scheme="socks4a")),
+        ("socks5://us%65r:s3cr%33t@proxy", Proxy("proxy", 1080, None, "socks5", (b"user", b"s3cr3t"))),
+        ("socks5://%C3%A9:%C3%A9@proxy", Proxy("proxy", 1080, None, "socks5", ("é".encode(), "é".encode()))),
+        ("socks5://user@proxy", Proxy("proxy", 1080, scheme="socks5")),
+        ("socks5://user:@proxy", Proxy("proxy", 1080, None, "socks5", (b"user", b""))),
+        ("socks4://user@proxy", Proxy("proxy", 1080, None, "socks4", (b"user", b""))),
+    ],
+)
+def test_every_kind_of_proxy_has_its_default_port_and_its_credentials(text: str, expected: Proxy) -> None:
+    assert parse_proxy(text) == expected
+    assert "s3cr3t" not in repr(parse_proxy(text))
+    assert str(parse_proxy(text)).startswith(expected.scheme + "://")
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ("http://user:p@ss@proxy:3128", "p@ss"),
+        ("user:p@ss@proxy:3128", "p@ss"),
+        ("http://user:@@@proxy:3128", "@@"),
+        ("http://user:p%40@s@proxy:3128/@path", "p@@s"),
+    ],
+)
+def test_of_several_at_signs_the_last_one_counts_as_in_requests(text: str, password: str) -> None:
+    assert parse_proxy(text) == Proxy("proxy", 3128, basic_authorization("user", password))
+
+
+@pytest.mark.parametrize("text", [f"socks5://u:{'x' * 256}@proxy", f"socks5://{'x' * 256}:p@proxy", "socks4://a%00b@proxy"])
+def test_credentials_that_socks_cannot_carry_are_refused_without_being_shown(text: str) -> None:
+    with pytest.raises(InvalidProxyURL, match="at most 255 bytes") as caught:
+        parse_proxy(text)
+
+    assert "xxx" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +284,7 @@ REFUSALS: list[tuple[bytes, int, str]] = [
     (b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 500, "500 'No'"),
     (b"HTTP/1.1 500 No\r\nContent-Length: 900\r\n\r\n" + b"x" * 900, 500, f"b'{'x' * 100}'"),
     (b"HTTP/1.1 500 No\r\nContent-Length: 900\r\n\r\ncut sh", 500, "b'cut sh'"),
+    (b"HTTP/1.1 503 No\r\nX-Squid-Error: ERR_X 111\r\n\r\n<!DOC", 503, "X-Squid-Error: 'ERR_X 111', b'<!DOC'"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Proxies: what a proxy's URL says, and the tunnel through one (CONNECT, RFC 9110 section 9.3.6).
+"""Proxies: what a proxy's URL says, and the tunnel through one (CONNECT, RFC 9110 section 9.3.6). SOCKS is spoken in ``socks``.
 
 Laws:
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -28,6 +28,7 @@ from ..exceptions import (
     InvalidSchema,
     ProxyError,
     RequestException,
+    SSLError,
     Timeout,
 )
 from ..message.request import basic_authorization
@@ -37,11 +38,15 @@ from ..timeouts import Deadline, Timeouts
 from .framing import ResponseHead
 
 if TYPE_CHECKING:
+    import ssl
+
     import h11
 
 MAX_SHOWN_BYTES = 100  # of a refusal's body that are read and shown
 REFUSAL_BODY_SECONDS = 0.5  # that a refusal's body may take
-_LATER = ("https", "socks4", "socks4a", "socks5", "socks5h")
+MAX_CREDENTIAL_BYTES = 255  # of a user name and of a password for SOCKS: RFC 1929, section 2
+_SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
+_DEFAULT_PORTS = {"http": 80, "https": 443, **dict.fromkeys(_SOCKS, 1080)}
 _HOST = re.compile(r"[A-Za-z0-9.\-_~!$&'()*+,;=:]+")
 
 
@@ -60,45 +65,77 @@ class Refused(BrokenProxy):
 
     Attributes:
         status_code: what it was.
+        challenges: the values of its Proxy-Authenticate fields.
     """
 
-    def __init__(self, *args: Any, status_code: int = 0, **kw: Any) -> None:
+    def __init__(self, *args: Any, status_code: int = 0, challenges: Sequence[str] = (), **kw: Any) -> None:
         super().__init__(*args, **kw)
         self.status_code = status_code
+        self.challenges = list(challenges)
+
+
+class ProxyTlsError(BrokenProxy, SSLError):
+    """TLS with the proxy failed, or the proxy ended the tunnel during the handshake inside. Both by nature."""
+
+
+class ProxyDigest(Protocol):
+    """Digest authentication to proxies, see ``holdfast.auth.HTTPProxyDigestAuth``. Hashable, and equal by credentials."""
+
+    def answer_proxy(self, proxy: Proxy, method: str, uri: str) -> str | None:
+        """The value of Proxy-Authorization for this request; None while no challenge of this proxy is known."""
+
+    def learn_from_proxy(self, proxy: Proxy, fields: list[str], answers: int) -> bool:
+        """Whether a challenge in these Proxy-Authenticate fields can be answered, ``answers`` having been given before."""
 
 
 class Proxy(NamedTuple):
-    """An HTTP proxy, and what it is told about who is asking.
+    """A proxy, and what it is told about who is asking: part of the key of the pool.
 
     Attributes:
         host, port: where it is.
         authorization: the value of Proxy-Authorization; None for none.
+        scheme: ``http``, ``https`` (TLS to the proxy itself), ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``.
+        credentials: user name and password, for SOCKS.
+        context: the TLS configuration for the proxy itself; None for plain.
+        digest: what answers its Digest challenges; None for nothing.
     """
 
     host: str
     port: int
     authorization: str | None = None
+    scheme: str = "http"
+    credentials: tuple[bytes, bytes] | None = None
+    context: ssl.SSLContext | None = None
+    digest: ProxyDigest | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
     def __repr__(self) -> str:
-        return f"<Proxy {self}{' with credentials' if self.authorization else ''}>"
+        return f"<Proxy {self}{' with credentials' if self.authorization or self.credentials or self.digest else ''}>"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it knows no HTTP: http requests go through it as they would go to their server."""
+        return self.scheme in _SOCKS
 
     def with_authorization(self, value: str | None) -> Proxy:
         """This proxy, told ``value`` where its URL names no credentials."""
-        return self if value is None or self.authorization is not None else Proxy(self.host, self.port, value)
+        return self if value is None or self.authorization is not None else self._replace(authorization=value)
 
 
 def parse_proxy(given: Any) -> Proxy:
-    """The proxy a URL means: ``[http://][user:password@]host[:port]``, the port being 80 if it is not given.
+    """The proxy a URL means: ``[scheme://][user:password@]host[:port]``.
+
+    Without a scheme it is http. Without a port it is 80, for https 443, for SOCKS 1080. Of several @ the last one counts, as in
+    requests.
 
     Args:
         given: str or bytes, user name and password percent-encoded; or a Url.
 
     Raises:
-        InvalidProxyURL: it cannot be understood, or is a proxy of a kind that is not supported. No password is shown.
+        InvalidProxyURL: it cannot be understood, or is a proxy of a kind that is not known. No password is shown.
     """
     text = given.decode("latin-1") if isinstance(given, bytes) else given.text if isinstance(given, Url) else given
     if not isinstance(text, str):
@@ -108,23 +145,31 @@ def parse_proxy(given: Any) -> Proxy:
 
 @lru_cache(maxsize=64)
 def _parse(text: str) -> Proxy:
-    text = text.strip()
-    scheme, separator, _ = text.partition("://")
+    scheme, separator, rest = text.strip().partition("://")
     if not separator:
-        text = "http:" + text if text.startswith("//") else "http://" + text
-    elif scheme.lower() != "http":
-        raise _unsupported(scheme.lower())
+        scheme, rest = "http", scheme.removeprefix("//")
+    scheme = scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
+        # It is not shown: what is no scheme may be the beginning of a password.
+        raise UnsupportedProxy(f"this kind of proxy is not known; known are {', '.join(f'{name}://' for name in _DEFAULT_PORTS)}")
     try:
-        url = Url.parse(text)
-        return Proxy(url.host, url.port, _authorization(url))
+        url, twin = Url.parse(f"http://{rest}"), Url.parse(f"https://{rest}")
+        port = url.port if url.port == twin.port else _DEFAULT_PORTS[scheme]  # they differ where none is written
+        if scheme in _SOCKS:
+            return Proxy(url.host, port, scheme=scheme, credentials=_credentials(url, scheme))
+        return Proxy(url.host, port, _authorization(url), scheme)
     except RequestException as error:
         raise InvalidProxyURL(f"cannot understand the proxy's URL: {error}") from None  # the cause may show more of it
 
 
-def _unsupported(scheme: str) -> UnsupportedProxy:
-    # A scheme that is none is not shown: it may be the beginning of a password.
-    what = f"{scheme}:// proxies are not supported yet" if scheme in _LATER else "this kind of proxy is not known"
-    return UnsupportedProxy(f"{what}: give an http:// proxy; it can reach https:// URLs too, by a tunnel")
+def _credentials(url: Url, scheme: str) -> tuple[bytes, bytes] | None:
+    """For SOCKS: both, or for SOCKS4, which has no password, a user name alone."""
+    if not url.username or (url.password is None and scheme.startswith("socks5")):
+        return None
+    found = (url.username.encode(), (url.password or "").encode())
+    if max(map(len, found)) > MAX_CREDENTIAL_BYTES or b"\0" in found[0]:
+        raise InvalidProxyURL(f"a user name or password for SOCKS has at most {MAX_CREDENTIAL_BYTES} bytes, and no NUL")
+    return found
 
 
 def _authorization(url: Url) -> str | None:
@@ -135,9 +180,20 @@ def _authorization(url: Url) -> str | None:
 
 
 def unreachable(proxy: Proxy, error: HoldfastConnectionError) -> HoldfastConnectionError:
-    """What to raise when there was no connection to the proxy itself: it was late, or it is not there."""
+    """What to raise when there was no connection to the proxy itself: it was late, it is not there, or TLS with it failed."""
+    if isinstance(error, SSLError):
+        hint = " Then write its URL with http://." if "does not speak TLS" in str(error) else ""
+        return ProxyTlsError(f"TLS with the proxy {proxy} failed: {error}{hint}")
     kind = ConnectTimeout if isinstance(error, ConnectTimeout) else BrokenProxy
     return kind(f"the proxy {proxy} cannot be reached: {error}")
+
+
+def tunnel_ended(proxy: Proxy, target: bytes, error: SSLError) -> ProxyTlsError:
+    """What to raise when a tunnel ends in place of the TLS handshake: some proxies say 200 before they have a connection."""
+    return ProxyTlsError(
+        f"the proxy {proxy} opened the tunnel to {_shown(target)} and ended it before TLS was agreed on: "
+        f"it may have failed to reach the server ({error})"
+    )
 
 
 # -- the tunnel --------------------------------------------------------------------------------------------------------
@@ -167,9 +223,15 @@ def authority(host: str, port: int) -> bytes:
 def connect_fields(target: bytes, proxy: Proxy) -> list[tuple[bytes, bytes]]:
     """The fields of a CONNECT: Host, which RFC 9112 section 3.2 wants, and what is for the proxy. Nothing else."""
     fields = [(b"Host", target)]
-    if proxy.authorization is not None:
-        fields.append((b"Proxy-Authorization", proxy.authorization.encode("latin-1")))
+    authorization = proxy_authorization(proxy, "CONNECT", target.decode("ascii"))
+    if authorization is not None:
+        fields.append((b"Proxy-Authorization", authorization.encode("latin-1")))
     return fields
+
+
+def proxy_authorization(proxy: Proxy, method: str, uri: str) -> str | None:
+    """What the proxy is told of who is asking, with a request of this method and target; None for nothing."""
+    return proxy.authorization if proxy.digest is None else proxy.digest.answer_proxy(proxy, method, uri)
 
 
 def open_tunnel(
@@ -227,18 +289,28 @@ def _refusal(
 ) -> Refused:
     status = head.status_code
     body = _beginning(connection, until, clock)
-    said = f"{status} {head.reason[:MAX_SHOWN_BYTES].decode('latin-1')!r}" + (f", {body!r}" if body else "")
+    said = f"{status} {head.reason[:MAX_SHOWN_BYTES].decode('latin-1')!r}"
+    for reason in _values(head, b"x-squid-error"):
+        said += f", X-Squid-Error: {reason[:MAX_SHOWN_BYTES]!r}"  # squid's body begins with a doctype
+    said += f", {body!r}" if body else ""
     return Refused(
-        f"the proxy {proxy} refused the tunnel to {_shown(target)}: {said}{_advice(status, proxy)}", status_code=status
+        f"the proxy {proxy} refused the tunnel to {_shown(target)}: {said}{_advice(status, proxy)}",
+        status_code=status,
+        challenges=_values(head, b"proxy-authenticate"),
     )
+
+
+def _values(head: ResponseHead, name: bytes) -> list[str]:
+    """The values of one field of the answer; ``name`` in lower case."""
+    return [value.decode("latin-1") for key, value in head.raw_headers if key.lower() == name]
 
 
 def _advice(status: int, proxy: Proxy) -> str:
     if status not in (401, 407):  # tinyproxy says 401 to credentials that are wrong
         return ""
-    if proxy.authorization is not None:
+    if proxy.authorization is not None or proxy.digest is not None:
         return ". It does not accept these credentials."
-    return ". Give credentials in its URL: http://user:password@host:port"
+    return f". Give credentials in its URL: {proxy.scheme}://user:password@host:port"
 
 
 def _beginning(connection: Exchanger, until: float | None, clock: Callable[[], float]) -> bytes:

@@ -31,6 +31,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ..reasons import Discard
 from .readiness import GONE, readiness_of, wait_for
@@ -84,7 +85,7 @@ class SocketStream:
     def __init__(self, sock: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
         sock.setblocking(False)
         self.sock = sock
-        self.tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self.tls: Any = sock if hasattr(sock, "pending") else None  # an ssl.SSLSocket, or a TlsInTls
         self._clock = clock
         self.clean_eof = True
         self.written = self._writes = 0
@@ -326,7 +327,7 @@ class SocketStream:
         self.error = ConnectionAbortedError(errno.ECONNABORTED, "ended by this side")  # and this end proves nothing
         try:
             # Not SSLSocket.shutdown: that one drops the TLS object under a reader, who would then read ciphertext.
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(getattr(self.sock, "carrier", self.sock), socket.SHUT_RDWR)
         except OSError:
             pass  # it is closed or was never connected: that is what was wanted
 

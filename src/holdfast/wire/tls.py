@@ -164,7 +164,7 @@ def wrap(
             server_hostname=without_zone(server_name),
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,  # a body cut short would look complete
-            session=_session(context, server_name, port),
+            session=resumable(context, server_name, port),
         )
         _handshake(secure, until, clock)
         return secure
@@ -175,7 +175,7 @@ def wrap(
         ) from error
     except (OSError, ValueError) as error:
         _close_all(sock, secure, error)
-        raise SSLError(_explain(error, server_name, port)) from error
+        raise SSLError(explain(error, server_name, port)) from error
     except BaseException as error:
         _close_all(sock, secure, error)
         raise
@@ -217,16 +217,22 @@ def _wait(fd: int, reading: bool, seconds: float | None) -> bool:
     return wait_readable(fd, seconds) if reading else bool(wait_writable([fd], seconds))
 
 
-def _explain(error: Exception, server_name: str, port: int) -> str:
+def explain(error: Exception, server_name: str, port: int) -> str:
+    """What went wrong in a handshake, for people."""
     where = f"{server_name}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not valid: {error.verify_message}"
     reason = getattr(error, "reason", None) or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return f"{where} does not speak TLS ({reason}): is it an http:// server?"
-    if isinstance(error, (ssl.SSLEOFError, ConnectionError)) or getattr(error, "errno", None) == errno.ENOTCONN:
+    if was_ended(error):
         return f"{where} closed the connection during the TLS handshake: {reason}"
     return f"the TLS handshake with {where} failed: {reason}"
+
+
+def was_ended(error: BaseException | None) -> bool:
+    """Whether this error of a handshake says that the other end left, and nothing more."""
+    return isinstance(error, (ssl.SSLEOFError, ConnectionError)) or getattr(error, "errno", None) == errno.ENOTCONN
 
 
 def _session_key(context: ssl.SSLContext, server_name: str, port: int) -> tuple[object, ...]:
@@ -234,7 +240,8 @@ def _session_key(context: ssl.SSLContext, server_name: str, port: int) -> tuple[
     return id(context), context.verify_mode, server_name, port
 
 
-def _session(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSession | None:
+def resumable(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSession | None:
+    """The session of an earlier connection, if there is one."""
     with _lock():
         found = _sessions.get(_session_key(context, server_name, port))
     # The context is kept beside its session, so its id cannot be another's by now.
