@@ -25,6 +25,7 @@ from .wire.http1 import OnInformational
 
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
+    from .wire.proxy import Proxy
 
 
 class Services(NamedTuple):
@@ -134,8 +135,10 @@ class Call:
         to http a host does not get back what was just taken from the request.
         """
         url, headers = request.parsed, request.headers
-        if "Proxy-Authorization" in headers and not self._same_proxy(before, url):
+        signs_for_proxy = hasattr(getattr(request.signer, "__self__", None), "answer_proxy")
+        if ("Proxy-Authorization" in headers or signs_for_proxy) and not self._same_proxy(before, url):
             headers["Proxy-Authorization"] = None
+            request.signer = None if signs_for_proxy else request.signer
         if "Authorization" in headers or url.password is not None or not leaves_origin(before, url):
             return
         if (before.scheme, url.scheme, before.host) != ("https", "http", url.host):
@@ -146,7 +149,11 @@ class Call:
 
     def _same_proxy(self, one: Url, other: Url) -> bool:
         proxies = (self.services.routes.proxy_for(url, self.settings.proxies) for url in (one, other))
-        return len({proxy and (proxy.host, proxy.port) for proxy in proxies}) == 1
+        return len({proxy and (proxy.scheme, proxy.host, proxy.port) for proxy in proxies}) == 1
+
+    def proxy_for(self, request: PreparedRequest) -> Proxy | None:
+        """The proxy that this call's requests to that URL go by; for what answers a proxy's challenges."""
+        return self.services.routes.proxy_for(request.parsed, self.settings.proxies)
 
     def send(self, request: PreparedRequest, **_: Any) -> Response:
         """One request to its final response, with retries, cookies and hooks, without redirects.

@@ -7,5 +7,6 @@ holds a password or a token.
 from .basic import AuthBase, BearerAuth, HTTPBasicAuth, HTTPProxyAuth
 from .digest import HTTPDigestAuth
 from .netrc import netrc_auth
+from .proxy_digest import HTTPProxyDigestAuth
 
-__all__ = ["AuthBase", "BearerAuth", "HTTPBasicAuth", "HTTPDigestAuth", "HTTPProxyAuth", "netrc_auth"]
+__all__ = ["AuthBase", "BearerAuth", "HTTPBasicAuth", "HTTPDigestAuth", "HTTPProxyAuth", "HTTPProxyDigestAuth", "netrc_auth"]

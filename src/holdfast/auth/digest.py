@@ -30,7 +30,7 @@ Origin = tuple[str, str, int]
 MAX_ANSWERS = 2
 MAX_ORIGINS = 100
 _SMALL_BODY = 64 * 1024
-_CONTROLS = re.compile("[\x00-\x1f\x7f]")
+CONTROLS = re.compile("[\x00-\x1f\x7f]")
 
 
 class Challenge(NamedTuple):
@@ -81,7 +81,7 @@ class HTTPDigestAuth(AuthBase):
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Answer beforehand if this origin was answered before; answer its challenge otherwise."""
-        if not isinstance(self.username, str) or _CONTROLS.search(self.username):
+        if not isinstance(self.username, str) or CONTROLS.search(self.username):
             raise InvalidRequest("a user name for Digest authentication is a str without control characters")
         r.auth_origin = r.parsed.origin
         r.signer = self._sign
@@ -114,17 +114,22 @@ class HTTPDigestAuth(AuthBase):
         """
         request = response.request
         answers = 0
-        while response.status_code == 401 and answers < MAX_ANSWERS:
+        while response.status_code == 401:
             # Another origin's challenge is not for these credentials, whatever it says.
             if response.connection is None or request.auth_origin != response.request.parsed.origin:
                 break
             challenge = find_challenge(response.headers.get_list("WWW-Authenticate"), request)
-            if challenge is None or (answers and not challenge.stale):
+            if challenge is None or not self.is_answerable(challenge, answers):
                 break
             self._agree(request.parsed.origin, challenge)
             response = self._answer(request, response, kwargs)
             answers += 1
         return response
+
+    @staticmethod
+    def is_answerable(challenge: Challenge, answers: int) -> bool:
+        """Law 3, ``answers`` having been given to this request before."""
+        return answers < MAX_ANSWERS and (not answers or challenge.stale)
 
     def _answer(self, request: PreparedRequest, challenged: Response, kwargs: dict[str, Any]) -> Response:
         again = request.copy()
@@ -175,12 +180,12 @@ class HTTPDigestAuth(AuthBase):
         request.headers["Authorization"] = self.build_header(request, conversation.challenge, conversation.count)
 
     def build_header(
-        self, request: PreparedRequest, challenge: Challenge, count: int, cnonce: str | None = None
+        self, request: Any, challenge: Challenge, count: int, cnonce: str | None = None
     ) -> str:
         """The value of Authorization (RFC 7616 section 3.4).
 
         Args:
-            request: its method, path and (for auth-int) body are hashed.
+            request: its ``method``, ``path_url`` and (for auth-int) body are hashed.
             challenge: what is answered.
             count: how often its nonce was used, this time included.
             cnonce: the client's nonce; None for a random one.
@@ -229,8 +234,8 @@ class HTTPDigestAuth(AuthBase):
         return f"username={_quoted(_encoded(self.username, challenge).decode('latin-1'))}"
 
 
-def find_challenge(fields: list[str], request: PreparedRequest) -> Challenge | None:
-    """The first Digest challenge in WWW-Authenticate fields that this request can answer, or None."""
+def find_challenge(fields: list[str], request: Any) -> Challenge | None:
+    """The first Digest challenge in WWW-Authenticate or Proxy-Authenticate fields that this request can answer, or None."""
     for scheme, parameters in parse_challenges(fields):
         if scheme == "digest":
             challenge = _understood(parameters, request)
@@ -239,13 +244,13 @@ def find_challenge(fields: list[str], request: PreparedRequest) -> Challenge | N
     return None
 
 
-def _understood(parameters: dict[str, str], request: PreparedRequest) -> Challenge | None:
+def _understood(parameters: dict[str, str], request: Any) -> Challenge | None:
     realm, nonce = parameters.get("realm"), parameters.get("nonce")
     algorithm = parameters.get("algorithm", "MD5")
     opaque = parameters.get("opaque")
     if realm is None or not nonce or _new_hash(algorithm) is None:
         return None
-    if any(_CONTROLS.search(text) for text in (realm, nonce, opaque or "")):
+    if any(CONTROLS.search(text) for text in (realm, nonce, opaque or "")):
         return None
     offered = [name.strip().lower() for name in parameters.get("qop", "").split(",") if name.strip()]
     qop = next((name for name in ("auth", "auth-int") if name in offered), None)
