@@ -112,6 +112,36 @@ def test_base_url_is_put_before_relative_urls_only(server: Server, no_leaks: Non
     assert [r.target for r in server.requests] == ["/api/items?x=1", "/api/items", "/other"]
 
 
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/save/http://example.com/page", "/api/save/http://example.com/page"),
+        ("save/http://example.com", "/api/save/http://example.com"),
+        ("items:search", "/api/items:search"),
+        ("items?next=http://example.com/", "/api/items?next=http://example.com/"),
+    ],
+)
+def test_a_url_inside_a_path_does_not_make_that_path_a_url(server: Server, no_leaks: None, path: str, target: str) -> None:
+    with Client(base_url=server.url("/api")) as client:
+        client.get(path)
+
+    assert server.requests[0].target == target
+
+
+@pytest.mark.parametrize("start", ["", " ", "\n"])
+def test_what_begins_with_a_scheme_is_a_url(server: Server, no_leaks: None, start: str) -> None:
+    with Client(base_url="http://127.0.0.1:9/") as client:
+        client.get(start + server.url("/a"))
+        with pytest.raises(holdfast.InvalidSchema):
+            client.get("git+ssh://127.0.0.1/")
+
+
+@pytest.mark.parametrize("base_url", ["http://h/api?key=s3cr3t", "http://h/api#x", "http://h?a"])
+def test_a_base_url_with_a_query_or_fragment_is_refused_at_once(base_url: str) -> None:
+    with pytest.raises(ValueError, match="params="):
+        Client(base_url=base_url)
+
+
 @pytest.mark.parametrize("encode", [bytes, bytearray, memoryview])
 def test_a_body_of_any_buffer_type_goes_out_whole(server: Server, client: Client, encode: Any) -> None:
     client.put(server.url("/"), data=encode(b"some bytes"))

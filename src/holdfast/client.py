@@ -6,6 +6,7 @@ afterwards. A Response belongs to the thread that reads it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ._clock import system_clock
 from ._version import __version__
 from .auth.netrc import Netrc
 from .call import Call, CallSettings, Services
+from .exceptions import InvalidURL
 from .message.decoding import accept_encoding
 from .message.headers import Headers
 from .message.request import PreparedRequest, Request
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .message.cookies import CookieJar
 
 MAX_TEMPLATES = 512
+_ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 class _Unset:
@@ -64,7 +67,7 @@ class Client:
     """An HTTP/1.1 client that keeps its connections. ``Session`` is another name for it.
 
     Args:
-        base_url: put before URLs that have no scheme. Default None.
+        base_url: put before URLs that have no scheme; without query and fragment. Default None.
         headers: sent with every request, on top of ``default_headers()``; None as a value removes one.
         params: appended to every URL's query.
         auth: for every request: (user, password) or a callable.
@@ -139,7 +142,7 @@ class Client:
         self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
-        self._base_url = None if base_url is None else Url.parse(base_url)
+        self._base_url = None if base_url is None else _checked_base(base_url)
         self._headers = default_headers()
         self._headers.update(headers or {})
         self.params: Any = {} if params is None else params
@@ -437,7 +440,7 @@ class Client:
         if self._base_url is None:
             return url
         text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
-        if "://" in text.partition("?")[0]:
+        if _ABSOLUTE.match(text):
             return text
         base = self._base_url.text
         return base.rstrip("/") + "/" + text.lstrip("/") if text else base
@@ -541,6 +544,14 @@ def with_idempotency_key(headers: Any, key: str | bool) -> Headers:
     merged = Headers(headers)
     merged["Idempotency-Key"] = str(uuid.uuid4()) if key is True else str(key)
     return merged
+def _checked_base(base_url: Any) -> Url:
+    url = Url.parse(base_url)
+    if url.query or url.fragment:
+        raise InvalidURL(
+            f"base_url {url.safe_text!r} has a query or a fragment, and paths are put behind it: "
+            "give what every request's query has as params="
+        )
+    return url
 
 
 def _merge_params(ours: Any, given: Any) -> Any:
