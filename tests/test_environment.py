@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -265,6 +266,8 @@ VARIABLES: list[tuple[dict[str, str], str, str | None]] = [
     ({"HTTP_PROXY": PROXY, "NO_PROXY": "a.test"}, "http://a.test/", None),
     ({"HTTP_PROXY": PROXY, "NO_PROXY": "a.test"}, "http://b.test/", PROXY),
     ({"HTTP_PROXY": PROXY, "no_proxy": "a.test", "NO_PROXY": "b.test"}, "http://b.test/", PROXY),
+    ({"HTTP_PROXY": PROXY, "no_proxy": "", "NO_PROXY": "b.test"}, "http://b.test/", None),
+    ({"ALL_PROXY": "socks5://proxy:1080"}, "https://b.test/", "socks5://proxy:1080"),
     ({"HTTP_PROXY": PROXY, "NO_PROXY": "*"}, "http://a.test/", None),
 ]
 
@@ -378,11 +381,14 @@ def test_the_repr_of_a_snapshot_shows_no_password() -> None:
     ("variables", "expected"),
     [
         ({}, None),
-        ({"SSL_CERT_DIR": "/d"}, ("SSL_CERT_DIR", "/d")),
-        ({"SSL_CERT_DIR": "/d", "SSL_CERT_FILE": "/c"}, ("SSL_CERT_FILE", "/c")),
-        ({"SSL_CERT_FILE": "/c", "CURL_CA_BUNDLE": "/b"}, ("CURL_CA_BUNDLE", "/b")),
-        ({"CURL_CA_BUNDLE": "/b", "REQUESTS_CA_BUNDLE": "/a"}, ("REQUESTS_CA_BUNDLE", "/a")),
-        ({"CURL_CA_BUNDLE": "/b", "REQUESTS_CA_BUNDLE": ""}, ("CURL_CA_BUNDLE", "/b")),
+        ({"SSL_CERT_DIR": "/d"}, ("SSL_CERT_DIR", ("/d",))),
+        ({"SSL_CERT_DIR": os.pathsep.join(["/d", "", "/e"])}, ("SSL_CERT_DIR", ("/d", "/e"))),
+        ({"SSL_CERT_DIR": os.pathsep}, None),
+        ({"SSL_CERT_FILE": os.pathsep.join("ab")}, ("SSL_CERT_FILE", (os.pathsep.join("ab"),))),
+        ({"SSL_CERT_DIR": "/d", "SSL_CERT_FILE": "/c"}, ("SSL_CERT_FILE and SSL_CERT_DIR", ("/c", "/d"))),
+        ({"SSL_CERT_FILE": "/c", "SSL_CERT_DIR": "/d", "CURL_CA_BUNDLE": "/b"}, ("CURL_CA_BUNDLE", ("/b",))),
+        ({"CURL_CA_BUNDLE": "/b", "REQUESTS_CA_BUNDLE": "/a"}, ("REQUESTS_CA_BUNDLE", ("/a",))),
+        ({"CURL_CA_BUNDLE": "/b", "REQUESTS_CA_BUNDLE": ""}, ("CURL_CA_BUNDLE", ("/b",))),
     ],
 )
 def test_the_first_variable_that_names_authorities_counts(variables: dict[str, str], expected: Any) -> None:

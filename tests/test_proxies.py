@@ -6,6 +6,7 @@ tests can use real names and the default ports. What an origin would see is in t
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import signal
@@ -570,16 +571,51 @@ def test_a_variable_names_the_authorities_where_nothing_else_does(
 def test_a_directory_of_certificates_can_be_named(
     tls: Tls, secure: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    put_hashed(tls.ca_path, tmp_path)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with Client() as client:
+        assert client.get(secure.url("/")).status_code == 200
+
+
+def put_hashed(ca_path: str, directory: Path) -> None:
+    """Put the certificate where OpenSSL looks for it in a directory."""
     import subprocess
 
     openssl = needs("openssl")
     digest = subprocess.run(
-        [openssl, "x509", "-in", tls.ca_path, "-noout", "-hash"], check=True, capture_output=True, text=True
+        [openssl, "x509", "-in", ca_path, "-noout", "-hash"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    shutil.copy(tls.ca_path, tmp_path / f"{digest}.0")
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    shutil.copy(ca_path, directory / f"{digest}.0")
+
+
+@pytest.mark.parametrize("named", ["{empty}:{full}", "{full}:{missing}", "{missing}:{empty}:{full}", "{missing}::{full}:"])
+def test_several_directories_can_be_named_and_a_missing_one_does_not_matter(
+    tls: Tls, secure: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    empty, full, missing = (tmp_path / name for name in ("empty", "full", "missing"))
+    empty.mkdir()
+    full.mkdir()
+    put_hashed(tls.ca_path, full)
+    monkeypatch.setenv("SSL_CERT_DIR", named.format(empty=empty, full=full, missing=missing).replace(":", os.pathsep))
     with Client() as client:
         assert client.get(secure.url("/")).status_code == 200
+
+
+def test_file_and_directories_of_openssl_s_variables_count_together(
+    tls: Tls, secure: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import certifi
+
+    put_hashed(tls.ca_path, tmp_path)
+    for file, directory in ((certifi.where(), str(tmp_path)), (tls.ca_path, "/nowhere"), ("/nowhere.pem", str(tmp_path))):
+        monkeypatch.setenv("SSL_CERT_FILE", file)
+        monkeypatch.setenv("SSL_CERT_DIR", directory)
+        with Client() as client:
+            assert client.get(secure.url("/")).status_code == 200
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
+    with Client() as client, pytest.raises(holdfast.RequestException, match="SSL_CERT_FILE and SSL_CERT_DIR, and neither"):
+        client.get(secure.url("/"))
 
 
 def test_what_client_or_call_say_of_verify_goes_over_the_variables(
@@ -599,9 +635,10 @@ def test_a_bundle_that_is_not_there_is_an_error_that_names_the_variable_and_noth
 ) -> None:
     monkeypatch.setenv("CURL_CA_BUNDLE", "/nowhere/at/all.pem")
     with Client() as client:
-        with pytest.raises(OSError, match="CURL_CA_BUNDLE") as caught:
+        with pytest.raises(environment.UnusableAuthorities, match=r"'/nowhere/at/all.pem' .*CURL_CA_BUNDLE") as caught:
             client.get(secure.url("/"))
-        assert caught.value.filename == "/nowhere/at/all.pem"
+        assert isinstance(caught.value, holdfast.RequestException)
+        assert pickle.loads(pickle.dumps(caught.value)).path == "/nowhere/at/all.pem"
         with pytest.raises(OSError, match="no/cert") as other:
             client.get(secure.url("/"), verify=False, cert="/no/cert.pem")
         assert "CURL_CA_BUNDLE" not in str(other.value)

@@ -12,15 +12,19 @@ Keys of ``proxies``, the first that is there counts, as in requests: ``scheme://
 ``all``. A value of None takes that key away from the mappings below; ``""`` means no proxy, whatever the keys after it
 say. A key ``no_proxy`` stands in for the variable of that name; it has no say over the other keys.
 
-Variables, the lower-case name first, and one that is set but empty silences its upper-case twin:
+Variables, the lower-case name first. One that is set but empty silences its upper-case twin, but for no_proxy: there an empty one
+counts as not set, as in requests and in curl (urllib differs):
 
 =========================================  ==================================================================
 http_proxy, https_proxy, all_proxy         the proxy for URLs of that scheme, or for all. HTTP_PROXY in capitals is
                                            ignored where REQUEST_METHOD is set: CGI servers put a request's
                                            ``Proxy`` field there (CVE-2016-1000110)
 no_proxy                                   hosts that the variables above are not for, see ``NoProxy``
-REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,        certificate authorities, where ``verify`` is True: the first that is
-SSL_CERT_FILE, SSL_CERT_DIR                set and not empty
+REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE         certificate authorities, where ``verify`` is True: the first that is set and not
+                                           empty, a file or a directory
+SSL_CERT_FILE, SSL_CERT_DIR                the same where neither of those is: both together, as for OpenSSL. The second is a
+                                           list of directories, separated as those of PATH. Those that are not there do not
+                                           matter as long as one of all these is
 =========================================  ==================================================================
 
 What it costs. Nearly always none of these is set, and four look-ups in the dictionary behind ``os.environ`` say so.
@@ -43,7 +47,9 @@ if TYPE_CHECKING:
 MAX_REMEMBERED = 1024  # origins for which a snapshot remembers its choice
 LOOK_AGAIN = 1.0  # seconds for which a Watch believes what it saw
 
-_CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_BUNDLE_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_OPENSSL_NAMES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_CA_NAMES = _BUNDLE_NAMES + _OPENSSL_NAMES
 _NAMES = (
     *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
     *("REQUEST_METHOD", *_CA_NAMES),
@@ -81,11 +87,30 @@ may_name_authorities = _any_of(*_CA_NAMES)
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
+class UnusableAuthorities(InvalidRequest):
+    """Nothing was sent: the certificate authorities that the environment names cannot be read.
+
+    Attributes:
+        path: what cannot be read.
+    """
+
+    def __init__(self, *args: Any, path: str = "", **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.path = path
+
+
 class Authorities(NamedTuple):
-    """Where certificate authorities are, and which variable says so."""
+    """Where certificate authorities are, and which variable says so, or which two."""
 
     variable: str
-    path: str
+    paths: tuple[str, ...]
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """Those of several paths that are there; all if none is, for the error to name."""
+        if len(self.paths) == 1:
+            return self.paths
+        return tuple(path for path in self.paths if os.path.exists(path)) or self.paths
 
 
 class Environment:
@@ -102,7 +127,7 @@ class Environment:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.proxies: Mapping[str, str] = _proxies_of(variables)
         self.no_proxy = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
-        self.authorities = next((Authorities(name, variables[name]) for name in _CA_NAMES if variables.get(name)), None)
+        self.authorities = _authorities_of(variables)
         self._found: dict[Any, Mapping[str, str]] = {}
 
     def proxies_for(self, url: Url, no_proxy: str | None = None) -> Mapping[str, str]:
@@ -142,6 +167,16 @@ def _proxies_of(variables: Mapping[str, str]) -> dict[str, str]:
         if value:
             found[scheme] = value
     return found
+
+
+def _authorities_of(variables: Mapping[str, str]) -> Authorities | None:
+    for name in _BUNDLE_NAMES:
+        if variables.get(name):
+            return Authorities(name, (variables[name],))
+    file, directories = (variables.get(name, "") for name in _OPENSSL_NAMES)
+    paths = tuple(path for path in (file, *directories.split(os.pathsep)) if path)
+    names = [name for name in _OPENSSL_NAMES if variables.get(name)]
+    return Authorities(" and ".join(names), paths) if paths else None
 
 
 _last: tuple[tuple[Any, ...], Environment] = ((None,) * len(_KEYS), Environment({}))
@@ -306,9 +341,14 @@ def _number(text: str) -> int:
     return int(text, 16 if text[:2] in ("0x", "0X") else 8 if text[0] == "0" else 10)
 
 
-def explain_authorities(error: OSError, authorities: Authorities) -> OSError:
+def explain_authorities(error: OSError, authorities: Authorities) -> UnusableAuthorities:
     """The same error, saying which variable named the path."""
-    return OSError(error.errno, f"{error.strerror} (the path is that of {authorities.variable})", error.filename)
+    which = "" if len(authorities.paths) == 1 else ", and neither can any other of these"
+    return UnusableAuthorities(
+        f"{error.strerror}: {error.filename!r} (the path is that of {authorities.variable}{which}). "
+        "Unset the variable, or say verify= what to trust",
+        path=error.filename,
+    )
 
 
 # -- what lies in files ------------------------------------------------------------------------------------------------

@@ -142,9 +142,10 @@ class Routes:
         said = snapshot().authorities if verify is True and self.trust_env and may_name_authorities() else None
         if said is None:
             return tls.context_for(verify, cert)
+        paths = said.usable
         try:
-            return tls.context_for(said.path, cert)
+            return tls.context_for(paths, cert)
         except OSError as error:
-            if error.filename != said.path:
+            if error.filename not in paths:
                 raise
             raise explain_authorities(error, said) from error

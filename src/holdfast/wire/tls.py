@@ -26,8 +26,8 @@ from .._fork import after_in_child
 from ..exceptions import ConnectTimeout, SSLError
 from .readiness import wait_readable, wait_writable
 
-Verify = Union[bool, str, "os.PathLike[str]", ssl.SSLContext]
 Path = Union[str, "os.PathLike[str]"]
+Verify = Union[bool, str, "os.PathLike[str]", "tuple[str, ...]", ssl.SSLContext]
 Cert = Union[None, Path, "tuple[Path, Path]", "tuple[Path, Path, str]"]
 
 MAX_CONTEXTS = 64
@@ -46,8 +46,8 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
     """The process's SSLContext for this configuration, built on first use.
 
     Args:
-        verify: True for certifi's CA bundle, False for no verification, a path to a CA file or directory, or a ready
-            SSLContext.
+        verify: True for certifi's CA bundle, False for no verification, a path to a CA file or directory, several of these, or
+            a ready SSLContext.
         cert: None, the path of a PEM file with certificate and key, or (certificate, key[, password]).
 
     Raises:
@@ -72,13 +72,17 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
     return context
 
 
-def _context_key(verify: bool | str | os.PathLike[str], cert: Cert) -> object:
+def _context_key(verify: bool | Path | tuple[str, ...], cert: Cert) -> object:
     """A path counts with its modification time, so that a renewed bundle is read and an old one is not kept alive."""
-    ca = verify if isinstance(verify, bool) else _stamp(os.fspath(verify), "CA bundle")
+    ca = verify if isinstance(verify, bool) else tuple(_stamp(path, "CA bundle") for path in _paths(verify))
     if cert is None:
         return ca, None
     paths = (cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)
     return ca, tuple(_stamp(p, "client certificate or key") for p in paths[:2]), paths[2:]
+
+
+def _paths(verify: Path | tuple[str, ...]) -> tuple[str, ...]:
+    return verify if isinstance(verify, tuple) else (os.fspath(verify),)
 
 
 def _stamp(path: str | os.PathLike[str], what: str) -> tuple[str | os.PathLike[str], int]:
@@ -88,7 +92,7 @@ def _stamp(path: str | os.PathLike[str], what: str) -> tuple[str | os.PathLike[s
         raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0)}", path) from error
 
 
-def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSLContext:
+def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -110,13 +114,16 @@ def _build_context(verify: bool | str | os.PathLike[str], cert: Cert) -> ssl.SSL
     return context
 
 
-def _load_authorities(context: ssl.SSLContext, verify: bool | str | os.PathLike[str]) -> None:
+def _load_authorities(context: ssl.SSLContext, verify: bool | Path | tuple[str, ...]) -> None:
     if isinstance(verify, bool):
         import certifi
 
-        path = certifi.where()
-    else:
-        path = os.fspath(verify)
+        verify = certifi.where()
+    for path in _paths(verify):
+        _load_from(context, path)
+
+
+def _load_from(context: ssl.SSLContext, path: str) -> None:
     try:
         if os.path.isdir(path):
             context.load_verify_locations(capath=path)
