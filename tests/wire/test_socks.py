@@ -206,6 +206,8 @@ def test_which_refusals_may_be_the_address_s_fault() -> None:
 
 BROKEN: list[tuple[Proxy, Script, str]] = [
     (WITHOUT, says((3, b"\x05\xff")), r"wants credentials. Give them in its URL: socks5h://user:password@host:port"),
+    (WITHOUT, says((3, b"\x05\xff\x00\x01")), "wants credentials"),
+    (WITH, says((4, PASSWORD), (len(LOG_IN), b"\x01\x01\x00")), "does not accept these credentials"),
     (WITH, says((4, b"\x05\xff")), "neither by user name and password nor without"),
     (WITH, says((4, PASSWORD), (len(LOG_IN), b"\x01\x01")), r"does not accept these credentials \(checking user name"),
     (WITHOUT, says((3, PASSWORD)), r"was not offered \(0x02\)"),

@@ -204,11 +204,12 @@ class _Socks5(_Handshake):
         self.connection.send(socks5.SOCKS5AuthMethodsRequest(offered).dumps())
         reply = self.take(2)
         self.expect_version(reply, 5)
-        self.end_of_reply()
+        # A refusal first: mitmproxy sends more behind it, which says nothing.
         if reply[1] == _NONE_ACCEPTABLE and self.proxy.credentials is None:
             raise self.broken(f"wants credentials. Give them in its URL: {self.proxy.scheme}://user:password@host:port")
         if reply[1] == _NONE_ACCEPTABLE:
             raise self.broken("logs in neither by user name and password nor without")
+        self.end_of_reply()
         return reply[1]
 
     def log_in(self, user: bytes, password: bytes) -> None:
@@ -217,9 +218,9 @@ class _Socks5(_Handshake):
         self.step = "checking user name and password"
         self.connection.send(socks5.SOCKS5UsernamePasswordRequest(user, password).dumps())
         reply = self.take(2)  # of the version some proxies say 1, as RFC 1929 does, and some 5
-        self.end_of_reply()
         if reply[1] != 0:
             raise self.broken("does not accept these credentials")
+        self.end_of_reply()
 
     def ask(self) -> None:
         from socksio import ProtocolError, socks5
