@@ -27,7 +27,7 @@ def name_the_way(error: RequestException, request: PreparedRequest, route: Route
 
 
 class BodyByProxy(BodyStream):
-    """The body of a response that came by way of a proxy: of that request, over that route; the other arguments are BodyStream's."""
+    """The body of a response that came by way of a proxy, of that request over that route; the rest is for BodyStream."""
 
     __slots__ = ("_request", "_route")
 

@@ -10,7 +10,7 @@ Laws, beside those of ``digest``:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..exceptions import InvalidRequest
 from ..message.request import PreparedRequest
@@ -18,13 +18,23 @@ from .digest import CONTROLS, HTTPDigestAuth, find_challenge
 
 if TYPE_CHECKING:
     from ..message.response import Response
-    from ..wire.proxy import Proxy
+
+
+class ProxyAddress(Protocol):
+    """What tells proxies apart."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
 
 
 class _Asked:
     """What an answer is computed from: as much of a PreparedRequest as ``digest`` looks at."""
 
-    content = payload = None
+    payload = None
 
     def __init__(self, method: str, path_url: str) -> None:
         self.method = method
@@ -81,7 +91,7 @@ class HTTPProxyDigestAuth(HTTPDigestAuth):
         is_own = getattr(request.signer, "__self__", None) is self
         return is_own and request.parsed.scheme == "http" and hasattr(response.connection, "proxy_for")
 
-    def answer_proxy(self, proxy: Proxy, method: str, uri: str) -> str | None:
+    def answer_proxy(self, proxy: ProxyAddress, method: str, uri: str) -> str | None:
         """The value of Proxy-Authorization for this request; None while no challenge of this proxy is known."""
         conversation = self._conversations().get((proxy.scheme, proxy.host, proxy.port))
         if conversation is None:
@@ -89,7 +99,7 @@ class HTTPProxyDigestAuth(HTTPDigestAuth):
         conversation.count += 1
         return self.build_header(_Asked(method, uri), conversation.challenge, conversation.count)
 
-    def learn_from_proxy(self, proxy: Proxy, fields: list[str], answers: int) -> bool:
+    def learn_from_proxy(self, proxy: ProxyAddress, fields: list[str], answers: int) -> bool:
         """Whether a challenge in these Proxy-Authenticate fields can be answered, ``answers`` having been given before."""
         challenge = find_challenge(fields, _Asked("", ""))
         if challenge is None or challenge.qop == "auth-int" or not self.is_answerable(challenge, answers):
