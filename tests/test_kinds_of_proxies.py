@@ -517,6 +517,42 @@ def test_every_error_of_a_forwarded_call_names_the_url_and_the_proxy(
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("ending", ["fin", "rst", "close"])
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+def test_an_early_413_behind_a_tunnel_is_read_however_the_connection_ends_after_it(
+    tls: Tls, client: Client, ending: str, size: int
+) -> None:
+    context = tls.server_context(tls.ca.issue_cert(*NAMES))
+
+    def refuses(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(OPEN)
+        conn.start_tls(context)
+        conn.read_head()
+        conn.send(response(413, b"too large", "Connection: close"))
+        getattr(conn, ending)()  # what is unread turns the close into a reset
+        if ending == "fin":
+            conn.wait_closed()
+
+    with Server(refuses) as proxy:
+        for _ in range(5):
+            answer = client.post("https://origin.test/", data=b"x" * size, proxies={"https": at(proxy, "http")})
+
+            assert (answer.status_code, answer.text) == (413, "too large")
+
+
+def test_a_server_behind_socks_has_its_address_among_the_attributes_and_a_forwarding_proxy_its_name(
+    tls: Tls, client: Client
+) -> None:
+    with Server(Socks(tls)) as socks, Server(network(tls)) as forwarding:
+        client.get("http://origin.test/", proxies={"http": at(socks, "socks5h")})
+        client.get("http://origin.test/", proxies={"http": at(forwarding, "http")})
+        found = [dict(attributes) for attributes in client.stats().attributes]
+
+    assert {"url.scheme": "http", "server.address": "origin.test", "server.port": 80} in found
+    assert {"server.address": f"the proxy http://127.0.0.1:{forwarding.port}"} in found
+
+
 # -- a 407 to a request with a body ------------------------------------------------------------------------------------
 
 

@@ -80,10 +80,10 @@ class Client:
         max_redirects: redirects followed per call. Default 30.
         hooks: ``{"response": callable or list}``.
         stream: do not read bodies until asked. Default False.
-        proxies: URLs of HTTP proxies by ``scheme://host``, ``scheme``, ``all://host`` or ``all``; the first of these
-            keys that is there counts, None and ``""`` mean no proxy. As in requests, a variable of the environment
-            goes before them, unless ``trust_env`` is False, and ``proxies`` of a call before both. Copied;
-            ``client.proxies`` may be changed later.
+        proxies: URLs of proxies (``http``, ``https``, ``socks4``, ``socks4a``, ``socks5``, ``socks5h``) by ``scheme://host``,
+            ``scheme``, ``all://host`` or ``all``; the first of these keys that is there counts, None and ``""`` mean no
+            proxy. As in requests, a variable of the environment goes before them, unless ``trust_env`` is False, and
+            ``proxies`` of a call before both. Copied; ``client.proxies`` may be changed later.
         trust_env: use what the environment says of proxies and, where the program is silent, of CAs and netrc. Default
             True.
         secret_headers: names not sent on to another origin after a redirect. Default ``SECRET_HEADERS``, and whatever is named

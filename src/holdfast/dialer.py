@@ -158,7 +158,7 @@ def attributes(route: Route) -> dict[str, str | int]:
 
     Requests to many servers go over a connection to a proxy: it has a name only.
     """
-    if route.proxy is not None and route.context is None:
+    if route.is_forwarded:
         return {"server.address": str(route)}
     return {"url.scheme": route.scheme, "server.address": route.host, "server.port": route.port}
 
