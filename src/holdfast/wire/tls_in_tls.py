@@ -95,18 +95,10 @@ class TlsInTls:
                 data = self._inner.read(size)
             except ssl.SSLWantReadError:
                 self._push_if_possible()
-                self._fetch()  # raises if the carrier has nothing either
+                self._take(self.carrier.recv(READ_SIZE))  # raises if the carrier has nothing either
                 continue
             self._push_if_possible()
             return data
-
-    def _fetch(self) -> None:
-        """What the carrier has, decrypted once, into the inner layer's buffer."""
-        try:
-            data = self.carrier.recv(READ_SIZE)
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            data = b""
-        self._take(data)
 
     def pending(self) -> int:
         """Bytes that can be read without the kernel; an end or an error that waits in a buffer counts as one."""
@@ -123,7 +115,7 @@ class TlsInTls:
                 except ssl.SSLWantReadError:
                     if not self.carrier.pending():
                         return  # half a record, or one of the TLS layer's own
-                    self._fetch()
+                    self._take(self.carrier.recv(READ_SIZE))
         except ssl.SSLWantReadError:
             return
         except OSError as error:
