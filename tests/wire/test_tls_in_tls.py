@@ -59,6 +59,14 @@ class Peer:
         return found
 
 
+    def read_until(self, mark: bytes) -> bytes:
+        """What comes from inside, up to this mark at its end."""
+        found = b""
+        while not found.endswith(mark):
+            found += self.read(1)
+        return found
+
+
 @pytest.fixture
 def layers(tls: Tls, request: pytest.FixtureRequest) -> Iterator[tuple[TlsInTls, Peer]]:
     """Both ends after both handshakes."""
@@ -212,16 +220,17 @@ def test_bytes_count_as_sent_when_the_kernel_has_all_of_them(layers: Layers) -> 
         except ssl.SSLWantWriteError:
             break
     got: list[bytes] = []
-    reader = threading.Thread(target=lambda: got.append(peer.read(sent + 1)))
+    reader = threading.Thread(target=lambda: got.append(peer.read_until(b"END")))
     reader.start()
     stream = SocketStream(inner)  # type: ignore[arg-type]
     rest = data[sent % len(data) :]
     while not (more := stream.write_some(rest)):
         stream.wait_writable_or_readable(5)
+    assert stream.write_some(b"END") == 3
     reader.join(5)
 
     assert more <= tls_in_tls.WRITE_SIZE
-    assert got[0] == (data * (sent // len(data) + 2))[: sent + 1]
+    assert got[0] == (data * (sent // len(data) + 2))[: sent + more] + b"END"
 
 
 def test_a_polite_close_says_goodbye_inside_and_outside(layers: Layers) -> None:
