@@ -56,6 +56,11 @@ def _make() -> Client:
         return _client
 
 
+def settings() -> dict[str, Any]:
+    """What the shared client was configured with; not to be changed."""
+    return _settings
+
+
 def configure(**settings: Any) -> None:
     """Make the shared client anew, with these arguments of ``Client``: ``configure(limits=Limits(...), timeout=5)``.
 

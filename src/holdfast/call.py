@@ -161,16 +161,21 @@ class Call:
         This is what ``response.connection.send`` is to an auth hook; the keywords requests
         passes there are this call's own already.
         """
+        response = self.exchange(request)
+        if response.sets_cookies:
+            self._keep_cookies(request, response)
+        if request.has_hooks:
+            response = self._dispatch(request, response)
+        return response
+
+    def exchange(self, request: PreparedRequest) -> Response:
+        """One request to its final response, with retries: without redirects, cookies and hooks."""
         clock, settings = self.services.clock, self.settings
         started = clock()
         response = self._once(request) if settings.retries is NO_RETRIES else self._attempt(request)
         response.elapsed_seconds = clock() - started
         if settings.max_decoded is not None:
             response.max_decoded = settings.max_decoded
-        if response.sets_cookies:
-            self._keep_cookies(request, response)
-        if request.has_hooks:
-            response = self._dispatch(request, response)
         return response
 
     def _once(self, request: PreparedRequest) -> Response:

@@ -64,7 +64,7 @@ def default_headers() -> Headers:
 
 
 class Client:
-    """An HTTP/1.1 client that keeps its connections. ``Session`` is another name for it.
+    """An HTTP/1.1 client that keeps its connections. ``Session`` is one with adapters, for programs written for requests.
 
     Args:
         base_url: put before URLs that have no scheme; without query and fragment. Default None.
@@ -102,12 +102,7 @@ class Client:
 
     _jar: CookieJar | None = None  # made when the first cookie is set or asked for
 
-    _is_overridden = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A subclass with a ``send`` or ``prepare_request`` of its own has every call go through it, as in requests."""
-        super().__init_subclass__(**kwargs)
-        cls._is_overridden = cls.send is not Client.send or cls.prepare_request is not Client.prepare_request
+    _request_type = PreparedRequest
 
     def __init__(
         self,
@@ -306,11 +301,12 @@ class Client:
         if idempotency_key:
             headers = with_idempotency_key(headers, idempotency_key)
         plain = not (params or data or headers or cookies or files or auth or hooks) and json is None
-        prepared = self._plain(method, url) if plain and not self._is_overridden else None
+        replaced = self._is_replaced()
+        prepared = self._plain(method, url) if plain and not replaced else None
         if prepared is None:
             asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
             prepared = self.prepare_request(asked)
-        if self._is_overridden:
+        if replaced:
             own = {"retries": retries, "on_informational": on_informational}  # requests has no such thing to pass on
             return self.send(
                 prepared,
@@ -345,6 +341,13 @@ class Client:
             kwargs.get("proxies", self.proxies),  # over the environment's, in requests too
         )
         return Call(self._services, settings, self._jar_for_call).run(request, kwargs.get("allow_redirects", True))
+
+    def _is_replaced(self) -> bool:
+        """Whether ``send`` or ``prepare_request`` is another's: of a subclass, or put on the class or on this object by a mock."""
+        try:
+            return self.send.__func__ is not _SEND or self.prepare_request.__func__ is not _PREPARE  # type: ignore[attr-defined]
+        except AttributeError:
+            return True  # what was put there is no method
 
     def _settings(
         self, timeout: Any, verify: Verify, cert: Cert, stream: bool | None, retries: Any, on_informational: Any, proxies: Any
@@ -416,7 +419,7 @@ class Client:
         auth: Any = None,
         use_netrc: bool = True,
     ) -> PreparedRequest:
-        prepared = PreparedRequest()
+        prepared = self._request_type()
         prepared.prepare_method(request.method)
         prepared.prepare_url(self._absolute(request.url), _merge_params(params, request.params))
         if request.headers:
@@ -513,6 +516,8 @@ class Client:
     def __repr__(self) -> str:
         return f"<holdfast.Client {self._transport.pool!r}>"
 
+
+_SEND, _PREPARE = Client.send, Client.prepare_request
 
 _CONFIGURATION = (
     "headers",

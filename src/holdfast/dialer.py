@@ -34,7 +34,9 @@ def open_connection(clock: Callable[[], float], route: Route, until: float | Non
     elif route.proxy is not None:
         sock = _connect_by(route.proxy, route, until, clock)
     else:
-        sock = connect_tcp(route.host, route.port, until, source_address=route.source_address, clock=clock)
+        sock = connect_tcp(
+            route.host, route.port, until, source_address=route.source_address, options=route.socket_options, clock=clock
+        )
     if route.context is not None and route.proxy is None:
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
     try:
@@ -61,7 +63,9 @@ def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable
 def _reach(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
     """A socket on which the proxy listens, inside TLS if it is spoken to so."""
     try:
-        sock = connect_tcp(proxy.host, proxy.port, until, source_address=route.source_address, clock=clock)
+        sock = connect_tcp(
+            proxy.host, proxy.port, until, source_address=route.source_address, options=route.socket_options, clock=clock
+        )
         return sock if proxy.context is None else tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, until, clock)
     except HoldfastConnectionError as error:
         raise proxies.unreachable(proxy, error) from error

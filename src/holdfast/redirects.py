@@ -89,7 +89,7 @@ def next_request(
         return None
     try:
         url = _target(request.parsed, response)
-        return None if url is None else _follow(request, response, url, jar, secret_headers)
+        return None if url is None else follow(request, response, url, jar, secret_headers)
     except RequestException as error:
         error.request = request
         error.response = response
@@ -115,6 +115,11 @@ def _target(url: Url, response: Response) -> Url | None:
     location = locations.pop() if locations else ""
     if not location:
         return None
+    return resolve(url, location)
+
+
+def resolve(url: Url, location: str) -> Url:
+    """The URL that a Location means, found at ``url``."""
     target = url.join(location)
     # RFC 9110 section 10.2.2: a Location without a fragment inherits that of the URL it redirects.
     return target.with_fragment(url.fragment) if url.fragment and not target.fragment else target
@@ -125,9 +130,10 @@ def _locations(headers: Mapping[str, str]) -> list[str]:
     return headers.get_list("Location") if isinstance(headers, Headers) else [headers["location"]]
 
 
-def _follow(
+def follow(
     request: PreparedRequest, response: Response, url: Url, jar: CookieJar | None, secret_headers: Collection[str]
 ) -> PreparedRequest:
+    """The request that follows ``response`` to ``url``. Arguments and errors as in ``next_request``."""
     following = request.copy()
     if jar is not None:
         following.jar = jar

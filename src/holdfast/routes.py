@@ -6,10 +6,12 @@ the route of a request, anew for every request and every hop of a redirect, beca
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
 from .wire import tls
+from .wire.connect import SocketOption
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Route(NamedTuple):
         source_address: local (address, port) to connect from; None for any.
         proxy: None for a connection of our own. With a context, or through SOCKS: a tunnel through it. Else a connection to the
             proxy itself, host and port being its, over which requests to any http origin go (``is_forwarded``).
+        socket_options: what is set on the socket before it connects; None for ``wire.connect``'s defaults.
     """
 
     scheme: str
@@ -43,6 +46,7 @@ class Route(NamedTuple):
     unix_socket: str | None = None
     source_address: tuple[str, int] | None = None
     proxy: Proxy | None = None
+    socket_options: tuple[SocketOption, ...] | None = None
 
     @property
     def is_forwarded(self) -> bool:
@@ -66,9 +70,10 @@ class Routes:
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
+        socket_options: (level, name, value) of each option of a socket, instead of the usual ones.
     """
 
-    __slots__ = ("proxies", "server_name", "source_address", "trust_env", "unix_socket")
+    __slots__ = ("proxies", "server_name", "socket_options", "source_address", "trust_env", "unix_socket")
 
     def __init__(
         self,
@@ -77,12 +82,14 @@ class Routes:
         server_name: str | None = None,
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
     ) -> None:
         self.proxies: dict[str, Any] = dict(proxies or {})
         self.trust_env = trust_env
         self.server_name = server_name
         self.unix_socket = unix_socket
         self.source_address = source_address
+        self.socket_options = None if socket_options is None else tuple(socket_options)
 
     def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
         """The route of a request. ``verify``, ``cert`` and ``proxies``: of its call.
@@ -107,8 +114,9 @@ class Routes:
         return None if chosen is None else parse_proxy(chosen)
 
     def _direct(self, url: Url, context: ssl.SSLContext | None) -> Route:
+        options = self.socket_options
         name = "" if context is None else (self.server_name or url.host.rstrip("."))
-        return Route(url.scheme, url.host, url.port, context, name, self.unix_socket, self.source_address)
+        return Route(url.scheme, url.host, url.port, context, name, self.unix_socket, self.source_address, None, options)
 
     def _by_proxy(self, proxy: Proxy, request: PreparedRequest, verify: Verify, cert: Cert) -> Route:
         """By way of a proxy: an http request is sent to it, an https one, and any by SOCKS, through a tunnel of its own origin."""
@@ -120,7 +128,7 @@ class Routes:
         else:
             proxy = self._informed(proxy, request, verify)
             if is_plain:
-                return Route("http", proxy.host, proxy.port, None, proxy.host, None, self.source_address, proxy)
+                return Route("http", proxy.host, proxy.port, None, proxy.host, None, self.source_address, proxy, self.socket_options)
         return self._direct(request.parsed, None if is_plain else self._context(verify, cert))._replace(proxy=proxy)
 
     def _informed(self, proxy: Proxy, request: PreparedRequest, verify: Verify) -> Proxy:

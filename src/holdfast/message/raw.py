@@ -139,9 +139,7 @@ class GivenBody(LocalBody):
         """The next piece, b"" at the end."""
         if self._pieces is None:
             streams = hasattr(self.file, "stream")
-            self._pieces = (
-                iter(self.file.stream(PIECE, decode_content=True)) if streams else iter(lambda: self.file.read(PIECE), b"")
-            )
+            self._pieces = iter(self.file.stream(PIECE, decode_content=True)) if streams else _pieces_of(self.file)
         for piece in self._pieces:
             if piece:
                 return piece
@@ -152,6 +150,11 @@ class GivenBody(LocalBody):
         """Close the file, unless it was read to its end."""
         if not self.ended:  # as in requests: what was read to its end stays as it is
             self.file.close()
+
+
+def _pieces_of(file: Any) -> Iterator[bytes]:
+    while piece := file.read(PIECE):  # not until b"": a file opened as text ends with ""
+        yield piece
 
 
 class RawFields(Headers):

@@ -60,7 +60,6 @@ class Response:
 
     Attributes:
         history: the redirects that led to this one, the oldest first; without any, the challenges that were answered.
-        next: the request that would follow this redirect, when it was not followed; else None.
         elapsed_seconds: from sending the request to having the response's head; ``elapsed`` is the same as timedelta.
         sets_cookies: False when it is known that no field is a Set-Cookie.
         request_incomplete: whether the server answered without waiting for the whole request body.
@@ -77,6 +76,7 @@ class Response:
         "_encoding",
         "_failure",
         "_headers",
+        "_next",
         "_raw",
         "_reason",
         "_source",
@@ -88,13 +88,14 @@ class Response:
         "encoded",
         "history",
         "max_decoded",
-        "next",
         "raw_headers",
         "request",
         "request_incomplete",
         "sets_cookies",
         "status_code",
     )
+
+    _raw_type = RawBody
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class Response:
         self.raw_headers = raw_headers
         self.request: PreparedRequest = request
         self.history: list[Response] = []
-        self.next: PreparedRequest | None = None
+        self._next: PreparedRequest | None = None
         self.elapsed_seconds = 0.0
         self.request_incomplete = False
         self.sets_cookies = self.encoded = True  # the transport, which has read the head, says otherwise
@@ -120,13 +121,22 @@ class Response:
         self._version = http_version
         self._source = source
         self.max_decoded = max_decoded
-        self._content: bytes | None = None
+        self._content: Any = False  # not read yet, as in requests
         self._failure: RequestException | None = None
         self._raw: RawBody | None = None
         self._headers: Headers | None = None
         self._cookies: CookieJar | None = None
         self._encoding: Any = _UNSET
         self._url: Any = None
+
+    @property
+    def next(self) -> PreparedRequest | None:
+        """The request that would follow this redirect, when it was not followed; else None."""
+        return self._next
+
+    @next.setter  # noqa: A003 - requests' name
+    def next(self, value: PreparedRequest | None) -> None:
+        self._next = value
 
     # -- the head -----------------------------------------------------------------------------------------------
 
@@ -261,8 +271,8 @@ class Response:
             ChunkedEncodingError, ContentDecodingError, BodyReadTimeout, TotalTimeout, ConnectionError: it could not
                 be read; each further access raises the same.
         """
-        content = self._content
-        return content if content is not None else self._read_content()
+        content: Any = self._content
+        return content if content is not False else self._read_content()
 
     def _read_content(self) -> bytes:
         if self._failure is not None:
@@ -394,8 +404,8 @@ class Response:
             As ``content``, while iterating.
         """
         check_chunk_size(chunk_size)
-        if self._content is not None:
-            pieces = slices(self._content, chunk_size)
+        if self._content is not False:
+            pieces = slices(self._content or b"", chunk_size)
         else:
             pieces = self._stream(self._open(), chunk_size)
         return decoded(pieces, text_codec(self.encoding) or "utf-8") if decode_unicode else pieces
@@ -456,10 +466,10 @@ class Response:
 
     def _body(self) -> RawBody:
         if self._raw is None:
-            self._raw = RawBody(
+            self._raw = self._raw_type(
                 self._source, self.raw_headers, self.status_code, self._reason, self._version, self.max_decoded
             )
-            if self._content is not None:
+            if self._content is not False:
                 self._raw.state = BodyState.PASSED  # the source is at its end, and so is this
         return self._raw
 
@@ -467,7 +477,7 @@ class Response:
 
     def close(self) -> None:
         """Read no more of the body. What was read stays; the connection is kept if little is left to read."""
-        if self._content is None:
+        if self._content is False:
             self._body().close()
         elif self._source is not None:
             self._source.close()
@@ -475,7 +485,7 @@ class Response:
     def free_connection(self) -> None:
         """Another request follows this response: keep its body if it is small and comes at once, else give it up."""
         source = self._source
-        if self._content is not None or source is None or not source.holds_connection:
+        if self._content is not False or source is None or not source.holds_connection:
             return
         rest = source.drain()
         if rest is None:
@@ -497,7 +507,7 @@ class Response:
     def __getstate__(self) -> dict[str, Any]:
         # As in requests, what is pickled is the whole response; except when its body was given up, as that of most
         # redirects is: then the copy says so too.
-        content: bytes | None = None
+        content: Any = False
         failure: RequestException | None = None
         try:
             content = self.content

@@ -28,6 +28,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from threading import get_ident
 from typing import Any, Generic
@@ -497,6 +498,12 @@ class Pool(Generic[K, R]):
                 state.drop_idle(connection, Discard.CLIENT_CLOSED)
         self._run_deferred()
         return len(idle)
+
+    def keep_none(self) -> None:
+        """Close every idle connection now, and from now on each leased one as soon as it is given back."""
+        state = self._state
+        state.limits = replace(state.limits, min_idle_connections=0, max_idle_connections=0, max_idle_per_origin=0)
+        self.close_idle()
 
     def close(self) -> None:
         """Close the pool: idle connections at once; all who wait, or read from a leased one, get an error. Idempotent.
