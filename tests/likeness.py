@@ -292,7 +292,7 @@ def _neutral(fields: list[tuple[Any, Any]], body: Any) -> tuple[list[tuple[str, 
             parts |= {"response": "checked by the server", "cnonce": "random"}
         name = name.decode() if isinstance(name, bytes) else name
         if name == "User-Agent":
-            text = re.sub(r"^(python-requests|holdfast)/\S+$", "UA", text)
+            text = re.sub(r"^(python-requests|holdfast)/\S+( holdfast/\S+)?$", "UA", text)
         if name == "Cookie":
             text = "; ".join(sorted(text.split("; ")))
         neutral.append((name, sorted(parts.items()) if parts else text))

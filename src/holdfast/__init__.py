@@ -26,20 +26,15 @@ from .timeouts import Timeouts
 
 if TYPE_CHECKING:
     from . import requests as requests
+    from .requests import adapters as adapters
     from .requests import compat as compat
     from .requests import cookies, status_codes, structures
     from .requests import models as models
     from .requests import packages as packages
     from .requests import sessions as sessions
+    from .requests import utils as utils
+    from .requests.sessions import Session, session
     from .requests.status_codes import codes
-
-Session = Client
-
-
-def session() -> Client:
-    """A new Client: requests' name for it."""
-    return Client()
-
 
 __all__ = [
     "Client",
@@ -80,6 +75,8 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
+_OF_REQUESTS = ("Session", "session", "codes")
+"""What is there for programs written for requests, and costs nobody else its import: a Session is a Client with adapters."""
 
 
 def __getattr__(name: str) -> Any:
@@ -91,10 +88,9 @@ def __getattr__(name: str) -> Any:
     requests = import_module(".requests", __name__)
     if name == "requests":
         return requests
-    if name in requests.SUBMODULES or name == "codes":
+    if name in requests.SUBMODULES or name in _OF_REQUESTS:
         return getattr(requests, name)
-    hint = f": {requests.NOT_HERE[name]}" if name in requests.NOT_HERE else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

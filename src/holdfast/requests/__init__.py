@@ -1,15 +1,12 @@
 """All that is there for programs written for requests, under requests' names.
 
-``from holdfast import requests`` and ``import holdfast.requests as requests`` give this package. The verbs are those of holdfast
-itself: they share its one client per process, and its connections.
+``from holdfast import requests`` and ``import holdfast.requests as requests`` give this package; ``install()`` has ``import
+requests`` give it, in a whole process. The verbs are over the same connections as holdfast's own.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from .. import exceptions
-from .._version import __version__
-from ..api import delete, get, head, options, patch, post, put, request
-from ..client import Client as Session
+from .. import exceptions as exceptions
 from ..exceptions import (
     ConnectionError,  # noqa: A004 - requests' name
     ConnectTimeout,
@@ -18,22 +15,32 @@ from ..exceptions import (
     JSONDecodeError,
     ReadTimeout,
     RequestException,
+    RequestsDependencyWarning,
     Timeout,
     TooManyRedirects,
     URLRequired,
 )
-from ..message.request import PreparedRequest, Request
-from ..message.response import Response
+from . import api, sessions
+from .__version__ import (
+    __author__,
+    __author_email__,
+    __build__,
+    __cake__,
+    __copyright__,
+    __description__,
+    __license__,
+    __title__,
+    __url__,
+    __version__,
+)
+from ._install import install, uninstall
+from .api import delete, get, head, options, patch, post, put, request
+from .models import PreparedRequest, Request, Response
+from .sessions import Session, session
+from .status_codes import codes
 
 if TYPE_CHECKING:
-    from . import auth, certs, compat, cookies, hooks, models, packages, sessions, status_codes, structures, utils
-    from .status_codes import codes
-
-
-def session() -> Session:
-    """A new Session: requests' old name for it."""
-    return Session()
-
+    from . import adapters, auth, certs, compat, cookies, help, hooks, models, packages, status_codes, structures, utils  # noqa: A004
 
 __all__ = [
     "ConnectTimeout",
@@ -45,12 +52,24 @@ __all__ = [
     "ReadTimeout",
     "Request",
     "RequestException",
+    "RequestsDependencyWarning",
     "Response",
     "Session",
     "Timeout",
     "TooManyRedirects",
     "URLRequired",
+    "__author__",
+    "__author_email__",
+    "__build__",
+    "__cake__",
+    "__copyright__",
+    "__description__",
+    "__license__",
+    "__title__",
+    "__url__",
     "__version__",
+    "adapters",
+    "api",
     "auth",
     "certs",
     "codes",
@@ -60,7 +79,9 @@ __all__ = [
     "exceptions",
     "get",
     "head",
+    "help",
     "hooks",
+    "install",
     "models",
     "options",
     "packages",
@@ -72,29 +93,39 @@ __all__ = [
     "sessions",
     "status_codes",
     "structures",
+    "uninstall",
     "utils",
 ]
 
 SUBMODULES = frozenset(
-    ("auth", "certs", "compat", "cookies", "hooks", "models", "packages", "sessions", "status_codes", "structures", "utils")
+    (
+        "adapters",
+        "api",
+        "auth",
+        "certs",
+        "compat",
+        "cookies",
+        "help",
+        "hooks",
+        "models",
+        "packages",
+        "sessions",
+        "status_codes",
+        "structures",
+        "utils",
+    )
 )
-"""Imported when they are first asked for."""
-
-NOT_HERE = {"adapters": "retries, limits, TLS and proxies are arguments of Client"}
+"""Modules that are attributes of this package; those that it does not need itself are imported when they are asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "codes":
-        from .status_codes import codes
+    from importlib import import_module
 
-        globals()[name] = codes
-        return codes
     if name in SUBMODULES:
-        from importlib import import_module
-
         return import_module(f".{name}", __name__)
-    hint = f": {NOT_HERE[name]}" if name in NOT_HERE else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    if name in ("urllib3", "chardet", "idna"):
+        return getattr(import_module(".packages", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -5,3 +5,6 @@ from __future__ import annotations
 from certifi import where
 
 __all__ = ["where"]
+
+if __name__ == "__main__":
+    print(where())

@@ -1,0 +1,50 @@
+"""What a call of a Session has beyond the six arguments that ``HTTPAdapter.send`` takes, on its way from the one to the other.
+
+Between them any number of other parties may stand: mocks, instrumentation, an adapter around ours. So it does not travel as an
+argument but beside the call, in a context variable: one for each thread and each greenlet.
+
+1. ``Session.request`` offers a Context and calls ``self.send``.
+2. ``Session.send`` takes the one that is offered to this session; where there is none, it makes one.
+3. ``HTTPAdapter.send`` looks at it. Without one (a program calls the adapter itself) requests' own defaults hold.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..retries import Retries
+    from ..timeouts import Deadline, Timeouts
+
+__all__ = ["Context", "current"]
+
+
+class Context:
+    """The settings of one call.
+
+    Attributes:
+        session: whose call it is.
+        timeouts: what ``timeout=None`` means to the adapter: the session's, unless the caller himself said None.
+        retries, on_informational, max_decoded: as in ``Client.request``.
+        deadline: the end of the call, redirects and retries included; made by the first adapter that sends for it.
+        said: the ``proxies`` that the caller gave, without those of the session and the environment.
+        offered: not yet taken by a ``send``.
+    """
+
+    __slots__ = ("deadline", "max_decoded", "offered", "on_informational", "retries", "said", "session", "timeouts")
+
+    def __init__(
+        self, session: Any, timeouts: Timeouts, retries: Retries, on_informational: Any, max_decoded: int | None, said: Any
+    ) -> None:
+        self.session = session
+        self.timeouts = timeouts
+        self.retries = retries
+        self.on_informational = on_informational
+        self.max_decoded = max_decoded
+        self.said = said
+        self.deadline: Deadline | None = None
+        self.offered = False
+
+
+current: ContextVar[Context | None] = ContextVar("holdfast.requests", default=None)
