@@ -498,11 +498,6 @@ def test_a_proxy_without_a_host_is_an_invalid_proxy_url(session: Any, proxy: str
         session.get("http://x.example/", proxies={"http": proxy})
 
 
-def test_socks_is_not_here_yet() -> None:
-    with pytest.raises(requests.exceptions.InvalidSchema, match="SOCKS"):
-        HTTPAdapter().proxy_manager_for("socks5://x.example")
-
-
 # -- what subclasses say of requests and responses ---------------------------------------------------------------------
 
 

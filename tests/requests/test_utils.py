@@ -196,7 +196,7 @@ def test_a_body_is_rewound_or_says_that_it_cannot_be() -> None:
     assert request.body.read() == b"abc"
     assert request.copy()._body_position == 0
     request = ours.Request("POST", "http://x.example/", data=iter([b"x"])).prepare()
-    request._stream = Pipe()
+    request._shown = Pipe()
     request._body_position = 0
     with pytest.raises(UnrewindableBodyError, match="error occurred"):
         ours.utils.rewind_body(request)

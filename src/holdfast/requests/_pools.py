@@ -18,11 +18,11 @@ Programs that make urllib3 managers themselves have them read by the same table 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from .._clock import system_clock
 from ..auth.netrc import Netrc
 from ..call import Services
 from ..exceptions import InvalidRequest
@@ -36,7 +36,7 @@ __all__ = ["Manager", "PoolView", "limits_for", "translated"]
 _ROUTE_NAMES = frozenset(("server_hostname", "source_address", "socket_options"))
 _WITHOUT_EFFECT = frozenset(("timeout", "retries", "headers", "blocksize", "strict"))
 _KNOWN = TLS_NAMES | _ROUTE_NAMES | _WITHOUT_EFFECT
-_netrc = Netrc(time.monotonic)
+_netrc = Netrc(system_clock)
 
 
 def limits_for(pools: int, size: int, block: bool) -> Limits:
@@ -61,6 +61,8 @@ class Manager:
         proxy: the URL of the proxy that this is for, or None.
     """
 
+    _services: Services | None = None  # in the object once it is made
+
     def __init__(
         self, num_pools: int = 10, headers: Any = None, *, proxy: str | None = None, proxy_headers: Any = None, **settings: Any
     ) -> None:
@@ -77,11 +79,9 @@ class Manager:
         self.tls = TlsOptions({name: own[name] for name in TLS_NAMES & own.keys()})
         self.routes = Routes(None, False, own.get("server_hostname"), None, own.get("source_address"), own.get("socket_options"))
         self._keeper = True
-        self._clock: Callable[[], float] = time.monotonic
+        self._clock: Callable[[], float] = system_clock
         self._sleep: Callable[[float], object] = time.sleep
-        self._services: Services | None = None
         self._foreign: Any = None
-        self._lock = threading.Lock()
         if not self.is_native:
             self.urllib3()  # it raises now what it has against the arguments
 
@@ -104,19 +104,14 @@ class Manager:
         """The transport and all that a call needs; made when it is first asked for, and anew after ``clear()``."""
         services = self._services
         if services is None:
-            with self._lock:
-                services = self._services
-                if services is None:
-                    services = Services(
-                        self.routes, Transport(self.limits, self._clock, self._keeper), _netrc, self._clock, self._sleep
-                    )
-                    self._services = services
+            # Several threads may come here at once. setdefault() is one step: all of them get the same transport.
+            made = Services(self.routes, Transport(self.limits, self._clock, self._keeper), _netrc, self._clock, self._sleep)
+            services = self.__dict__.setdefault("_services", made)
         return services
 
     def clear(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
-        with self._lock:
-            before, self._services = self._services, None
+        before = self.__dict__.pop("_services", None)
         if before is not None:
             before.transport.pool.keep_none()
         if self._foreign is not None:

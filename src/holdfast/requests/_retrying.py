@@ -98,7 +98,7 @@ def _after_failure(retries: Any, request: PreparedRequest, error: RequestExcepti
 
 
 def _rewound(request: PreparedRequest) -> bool:
-    body = request.content
+    body = request.payload
     if body is None or not body.consumed:
         return True
     if body.replayable:

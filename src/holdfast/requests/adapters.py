@@ -194,14 +194,9 @@ class HTTPAdapter(BaseAdapter):
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """The manager for requests that go by this proxy; for subclasses. ``proxy_kwargs``: as ``pool_kwargs``.
-
-        Raises:
-            InvalidSchema: a SOCKS proxy.
         """
         if proxy in self.proxy_manager:
             return self.proxy_manager[proxy]
-        if proxy.lower().startswith("socks"):
-            raise InvalidSchema("Missing dependencies for SOCKS support.")
         made = Manager(
             self._pool_connections,
             maxsize=self._pool_maxsize,
@@ -401,13 +396,13 @@ class HTTPAdapter(BaseAdapter):
         said = None
         if verify is True and call is not None and call.session.trust_env and may_name_authorities():
             said = snapshot().authorities  # SSL_CERT_FILE and SSL_CERT_DIR count as well, after those of requests
-            verify = verify if said is None else said.path
+            verify = verify if said is None else said.usable
         try:
             return (manager.tls.context if manager.tls else context_for)(verify, cert)
         except OSError as error:
             if isinstance(error, RequestException) or error.filename is None:
                 raise
-            if said is not None and error.filename == said.path:
+            if said is not None and error.filename in said.paths:
                 raise explain_authorities(error, said) from error
             what = "a suitable TLS CA certificate bundle" if error.filename == verify else "the TLS certificate or key file"
             if error.filename == (cert if isinstance(cert, str) else cert and cert[0]):
@@ -458,7 +453,7 @@ class HTTPAdapter(BaseAdapter):
             answer = conn.urlopen(
                 method=request.method,
                 url=self.request_url(request, proxies),
-                body=_Pieces(request.content) if isinstance(request.body, Body) else request.body,
+                body=_Pieces(request.payload) if isinstance(request.body, Body) else request.body,
                 headers=dict(request.headers.items()),
                 redirect=False,
                 assert_same_host=False,

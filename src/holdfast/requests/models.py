@@ -25,7 +25,8 @@ from ..exceptions import (
 )
 from ..message import request as core
 from ..message import response as core_response
-from ..message.body import BytesBody, form_pairs, make_body
+from ..message.body import BytesBody, form_pairs
+from ..message.content import make_body
 from ..message.cookies import CookieJar, cookiejar_from_dict
 from ..message.headers import Headers
 from ..message.raw import GivenBody
@@ -223,9 +224,9 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
     def prepare_body(self, data: Any, files: Any = None, json: Any = None) -> None:
         """Make the body; note where its file stands. Arguments as in ``holdfast.PreparedRequest.prepare_body``."""
         super().prepare_body(data, files, json)
-        if self._stream is not None and hasattr(self._stream, "tell"):
+        if hasattr(self._shown, "tell"):
             try:
-                self._body_position = self._stream.tell()
+                self._body_position = self._shown.tell()
             except OSError:
                 self._body_position = object()  # as in requests: there is a file, and nothing to go back to
 
@@ -245,12 +246,12 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
         Args:
             at_most: bytes; a larger form, or one of unknown length, stays as it is and is sent piece by piece.
         """
-        content = self.content
+        content = self.payload
         if content is not None and content.data is None and (content.content_type or "").startswith("multipart/"):
             if at_most is not None and (content.length is None or content.length > at_most):
                 return
-            self.content = BytesBody(b"".join(content.chunks()), content.content_type)
-            self._stream = None
+            self.payload = BytesBody(b"".join(content.chunks()), content.content_type)
+            self._shown = None
             self.prepare_content_length()
 
     _body_position: Any = None

@@ -24,7 +24,6 @@ from weakref import WeakKeyDictionary
 
 from .. import client as core
 from ..auth.netrc import Netrc
-from ..call import keep_what_is_small
 from ..client import UNSET, Client
 from ..environment import may_proxy_http, may_proxy_https
 from ..exceptions import InvalidSchema, InvalidURL, RequestException, TooManyRedirects
@@ -600,7 +599,7 @@ def _proxy_of(url: Any, proxies: Any) -> Any:
 def _free(response: Any) -> None:
     """Have done with a response that is followed by another, so that its connection can be used again."""
     if isinstance(response, Response) and not isinstance(response._source, GivenBody):
-        keep_what_is_small(response)
+        response.free_connection()
         return
     try:
         response.content  # noqa: B018 - reads it
@@ -610,9 +609,8 @@ def _free(response: Any) -> None:
 
 
 def _note_borrower(response: Any) -> None:
-    note = getattr(getattr(response, "_source", None), "note_borrower", None)
-    if note is not None:
-        note()
+    if isinstance(response, Response):
+        response.note_borrower()
 
 
 def session() -> Any:
