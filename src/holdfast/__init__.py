@@ -76,7 +76,7 @@ __all__ = [
 __all__ += exceptions.__all__
 
 _OF_REQUESTS = ("Session", "session", "codes")
-"""What is there for programs written for requests, and costs nobody else its import: a Session is a Client with adapters."""
+"""What is there for programs written for requests, and imported for them alone: a Session is a Client with adapters."""
 
 
 def __getattr__(name: str) -> Any:

@@ -128,7 +128,8 @@ class Routes:
         else:
             proxy = self._informed(proxy, request, verify)
             if is_plain:
-                return Route("http", proxy.host, proxy.port, None, proxy.host, None, self.source_address, proxy, self.socket_options)
+                source, options = self.source_address, self.socket_options
+                return Route("http", proxy.host, proxy.port, None, proxy.host, None, source, proxy, options)
         return self._direct(request.parsed, None if is_plain else self._context(verify, cert))._replace(proxy=proxy)
 
     def _informed(self, proxy: Proxy, request: PreparedRequest, verify: Verify) -> Proxy:

@@ -147,7 +147,7 @@ class Manager:
         return Pools(self)
 
     def __getattr__(self, name: str) -> Any:
-        # connection_from_host, urlopen, request, pools, pool_classes_by_scheme: whoever asks for these wants urllib3's.
+        # connection_from_host, urlopen, request, pools, pool_classes_by_scheme: a program that asks for these wants urllib3's.
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.urllib3(), name)

@@ -9,7 +9,8 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from ..message.raw import RawBody, RawHeaders
+from ..message.fields import RawHeaders
+from ..message.raw import RawBody
 
 __all__ = ["OriginalResponse", "Raw", "SourceFile", "as_urllib3"]
 

@@ -100,7 +100,7 @@ class MockRequest:
         return urlsplit(url)._replace(netloc=str(named)).geturl() if named else url
 
     def is_unverifiable(self) -> bool:
-        """True: nobody was asked."""
+        """True: cookies here are never asked about."""
         return True
 
     def has_header(self, name: str) -> bool:

@@ -1,7 +1,7 @@
 """``models`` as requests has it: requests and responses, with the attributes that programs written for requests look for.
 
 They are holdfast's own (``message/``), told apart by these attributes alone. URLs of schemes that holdfast does not speak are
-kept as they are: whoever is mounted for them understands them.
+kept as they are: the adapter that is mounted for them understands them.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def any_url(given: Any) -> Any:
     except InvalidSchema:
         return OtherUrl(requote_uri(text) if text.lower().startswith("http") else text)
     except (MissingSchema, InvalidURL):
-        # As in requests: what has a colon and does not begin with "http" is left to whoever is mounted for it.
+        # As in requests: what has a colon and does not begin with "http" is left to the adapter that is mounted for it.
         if ":" in text and not text.lower().startswith("http"):
             return OtherUrl(text)
         raise
@@ -192,7 +192,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
     def prepare_method(self, method: str | bytes | None) -> None:
         """Set the verb; None leaves it to be set later."""
         if method is None:
-            self.method = None  # type: ignore[assignment]  # as in requests, until somebody sets it
+            self.method = None  # type: ignore[assignment]  # as in requests, until it is set
         else:
             super().prepare_method(method)
 

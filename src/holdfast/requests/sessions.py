@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 
 from .. import client as core
 from ..auth.netrc import Netrc
-from ..client import UNSET, Client
+from ..client import UNSET, Client, with_idempotency_key
 from ..environment import may_proxy_http, may_proxy_https
 from ..exceptions import InvalidSchema, InvalidURL, RequestException, TooManyRedirects
 from ..message import request as core_request
@@ -354,8 +354,11 @@ class Session(SessionRedirectMixin, Client):
         *,
         retries: Any = UNSET,
         on_informational: Any = None,
+        idempotency_key: str | bool | None = None,
     ) -> Any:
         """Send a request and return the response. Arguments and errors as in ``Client.request``."""
+        if idempotency_key:
+            headers = with_idempotency_key(headers, idempotency_key)
         prepared = None
         if not (params or data or headers or cookies or files or auth or hooks) and json is None and self._prepares_itself():
             prepared = self._plain(method, url)
@@ -461,7 +464,7 @@ class Session(SessionRedirectMixin, Client):
         try:
             replaced = dispatch_hook("response", hooks, response, **kwargs)
         except Exception:
-            # Whoever handles what a hook raises, as raise_for_status often does, may look at error.response.
+            # A handler of what a hook raises, as raise_for_status often does, may look at error.response.
             try:
                 if not kwargs["stream"]:
                     response.content  # noqa: B018 - reads it, as the call would have
@@ -494,7 +497,7 @@ class Session(SessionRedirectMixin, Client):
         try:
             return next(iter(self.resolve_redirects(response, request, yield_requests=True, **kwargs)), None)
         except RequestException:
-            return None  # following it would raise, but nobody asked for that
+            return None  # following it would raise, but the caller does not follow redirects
 
     # -- what surrounds a call -----------------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ def super_len(o: Any) -> int:
         try:
             position = o.tell()
         except OSError:
-            position = total or 0  # a pipe: nobody knows
+            position = total or 0  # a pipe, whose length is not known
         else:
             if total is None and hasattr(o, "seek"):
                 total = _length_by_seeking(o, position or 0)
