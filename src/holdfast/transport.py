@@ -49,14 +49,19 @@ class Transport:
         limits: of the pool.
         clock: monotonic seconds.
         keeper: whether a background thread looks after idle connections; if not, that is done when one is used.
+        connect: opens a connection to a route, until a moment on ``clock`` or None; the dialer's if it is not given.
     """
 
     def __init__(
-        self, limits: Limits | None = None, clock: Callable[[], float] = system_clock, keeper: bool = True
+        self,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = system_clock,
+        keeper: bool = True,
+        connect: Callable[[Route, float | None], Http1Connection] | None = None,
     ) -> None:
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
-            partial(dialer.open_connection, clock),
+            connect or partial(dialer.open_connection, clock),
             Http1Connection.probe,
             dialer.close_connection,
             interrupt=dialer.interrupt,

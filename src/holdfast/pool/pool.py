@@ -489,11 +489,18 @@ class Pool(Generic[K, R]):
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def close_idle(self) -> int:
-        """Close every idle connection; how many there were. Those in use stay."""
+    def close_idle(self, key: K | None = None, keep: int = 0) -> int:
+        """Close every idle connection; how many there were. Those in use stay.
+
+        Args:
+            key: only connections to this one; None for all.
+            keep: so many stay, the freshest.
+        """
         state = self._state
         with state.lock, state.repairing():
-            idle = list(state.idle)
+            origin = None if key is None else state.origins.get(key)
+            idle = list(state.idle) if key is None else [] if origin is None else list(origin.idle)
+            idle = idle[: max(0, len(idle) - keep)]
             for connection in idle:
                 state.drop_idle(connection, Discard.CLIENT_CLOSED)
         self._run_deferred()

@@ -1,0 +1,421 @@
+"""Connections that urllib3's pools hold, while holdfast's pool holds the sockets.
+
+A ``Carried`` connection is one of urllib3's (of the class its pool makes, or of a subclass of it that only opens its sockets
+differently). urllib3 and http.client put the request together with their own code, so that whatever is wrapped around their
+methods still sees it; the finished head then goes through ``holdfast.transport`` instead of into a socket, and the answer comes
+back as http.client's response. Between requests it holds nothing: it is a permit in urllib3's queue, and so ``maxsize`` and
+``block`` mean what they mean there.
+
+What cannot be carried is left to urllib3, as it was, request by request; ``left_to_urllib3()`` counts it by its reason.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import sys
+import threading
+import weakref
+from collections import Counter
+from typing import Any, cast
+
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import NewConnectionError
+from urllib3.util import ssl_
+from urllib3.util.timeout import Timeout as Urllib3Timeout
+
+from ... import exceptions as ours
+from ...message.headers import Headers
+from ...message.request import PreparedRequest
+from ...message.response import Response
+from ...pool.limits import Limits
+from ...timeouts import Timeouts
+from ...transport import Transport
+from . import errors
+from .bodies import StreamedBody, WholeBody, is_streamed
+from .dialling import IDENTITY, CallDeadline, Kept, NoSocket, dial
+from .response import Answer, CarriedResponse, Line
+
+log = logging.getLogger("holdfast.urllib3")
+
+MAX_KNOWN = 256  # heads and timeouts that are remembered
+AWS_MODULE = "botocore.awsrequest"
+AWS_PATIENCE = 1.0  # seconds that botocore waits for 100 Continue
+
+_transport: Transport | None = None
+_transport_lock = threading.Lock()
+_left: Counter[str] = Counter()
+_heads: dict[bytes, tuple[str, Target, Headers]] = {}
+_timeouts: dict[tuple[float | None, float | None, float | None], Timeouts] = {}
+
+
+def transport() -> Transport:
+    """The one behind all of them, made when it is first needed. How many connections there are is for urllib3's pools to say."""
+    global _transport
+    if _transport is None:
+        with _transport_lock:
+            if _transport is None:
+                limits = Limits(max_connections_per_origin=None, max_idle_connections=None)
+                _transport = Transport(limits, connect=dial)
+    return _transport
+
+
+def left_to_urllib3() -> dict[str, int]:
+    """How many requests were left to urllib3, by reason."""
+    return dict(_left)
+
+
+class Leave(Exception):
+    """This request is not for holdfast: its text says why."""
+
+
+class Target:
+    """What a request line says, as it is: urllib3 has encoded it. In place of a ``Url``, which would tidy it up."""
+
+    __slots__ = ("host_header", "target", "text")
+
+    def __init__(self, target: bytes, host: bytes) -> None:
+        self.target = target
+        self.host_header = host
+        self.text = target.decode("latin-1") if b"://" in target else "//" + (host + target).decode("latin-1")
+
+    @property
+    def safe_text(self) -> str:
+        start, _, rest = self.text.partition("//")
+        authority, slash, path = rest.partition("/")
+        return f"{start}//{authority.rpartition('@')[2]}{slash}{path}"
+
+
+class Carried(HTTPConnection):
+    """A connection of urllib3's whose requests holdfast sends. Made by ``carry``."""
+
+    _plain: type[HTTPConnection] = HTTPConnection  # what it was before
+    _patience: float | None = None  # seconds to wait for 100 Continue before a body is sent; None to send it at once
+    _owner: weakref.ref[HTTPConnectionPool] | None = None
+    _kept: Kept | None = None
+    _limits: Urllib3Timeout | None = None  # of the request that is under way
+    _for_good = False  # made so by its pool's class, and not by inject()
+    _is_left = False  # it has a socket of its own: urllib3 speaks over it
+    _asking: list[bytes] | None = None  # while urllib3's request() runs: what it has sent
+    response_class = CarriedResponse
+
+    # -- what urllib3 does with a connection ---------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Be ready; a connection is opened when a request needs one."""
+        if self._is_left:
+            super().connect()
+            return
+        self._kept = self._find_kept()
+        self.sock = cast(Any, Line())
+        self._has_connected_to_proxy = False
+        self._tell_verified()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may be used. The pool looks at the socket itself, right before it does."""
+        return super().is_connected if self._is_left else self.sock is not None
+
+    def close(self) -> None:
+        """Forget what was under way; connections that are idle beyond what the urllib3 pool may have are closed."""
+        kept = self._kept
+        super().close()
+        self._is_left = False
+        if kept is not None:
+            trim(kept)
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Put a request together; ``getresponse`` sends it."""
+        try:
+            self._refuse_what_is_not_plain(method, headers)
+            self._put_together(method, url, body, headers, args, kwargs)
+        except Leave as reason:
+            self._leave(str(reason))
+            super().request(method, url, body, headers, *args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        """Called by urllib3 and http.client with what belongs on the wire."""
+        if self._asking is not None:
+            sys.audit("http.client.send", self, data)
+            self._asking.append(data)
+            return
+        if not self._is_left:
+            self._leave("used step by step, without request()")
+        super().send(data)
+
+    # -- carrying ------------------------------------------------------------------------------------------------------
+
+    def _refuse_what_is_not_plain(self, method: str, headers: Any) -> None:
+        if not (self._for_good or injected()):
+            raise Leave("ejected")
+        if self._kept is not None and self._kept.left is not None:
+            raise Leave(self._kept.left)
+        if self._tunnel_scheme == "https":
+            raise Leave("TLS inside TLS, to reach a server through an https:// proxy")
+        if ssl_.IS_PYOPENSSL and hasattr(self, "cert_reqs"):
+            raise Leave("pyOpenSSL is injected into urllib3")
+        if method == "CONNECT" or any(_lower(name) == "upgrade" for name in headers or ()):
+            raise Leave("it asks for another protocol (CONNECT, Upgrade)")
+
+    def _put_together(self, method: str, url: str, body: Any, headers: Any, args: Any, kwargs: Any) -> None:
+        if type(self.sock) is not Line:
+            self._get_off()
+            self.connect()
+        line, kept = cast(Line, self.sock), cast(Kept, self._kept)
+        streamed = is_streamed(body)
+        self._asking = sent = []
+        try:
+            # An empty iterable in place of a stream: what is said of its framing is the same, and nothing is taken from it.
+            super().request(method, url, [] if streamed else body, headers, *args, **kwargs)
+        finally:
+            self._asking = None
+        verb, target, fields = known_head(sent[0])
+        request = PreparedRequest()
+        request.method = verb
+        request.parsed = target  # type: ignore[assignment]
+        request.headers = fields
+        if streamed:
+            request.content = StreamedBody(body, method, self.blocksize)  # type: ignore[assignment]
+        elif body is not None:
+            request.content = WholeBody(body)  # type: ignore[assignment]
+        exchange = Exchange(self, kept, line, request, self.timeout)
+        line.ask = exchange.run
+
+    def _find_kept(self) -> Kept:
+        owner = None if self._owner is None else self._owner()
+        table: dict[Any, Kept] = {} if owner is None else owner.__dict__.setdefault("_holdfast_kept", {})
+        mine = self.__dict__
+        identity = (type(self), *(_hashable(mine.get(name)) for name in IDENTITY))
+        kept = table.get(identity)
+        if kept is None:
+            kept = table.setdefault(identity, Kept(self, self._plain, owner))
+        return kept
+
+    def _tell_verified(self) -> None:
+        """What urllib3 warns by (InsecureRequestWarning), before there is a connection to ask."""
+        config = self.proxy_config
+        own: Any = getattr(self, "cert_reqs", None)
+        verifies = hasattr(self, "cert_reqs") and (
+            ssl_.resolve_cert_reqs(own) == ssl_.CERT_REQUIRED or bool(self.__dict__.get("assert_fingerprint"))
+        )
+        self.is_verified = verifies and not self.proxy_is_forwarding
+        if self.proxy is None:
+            return
+        if self._tunnel_scheme == "http" or not hasattr(self, "cert_reqs"):
+            self.proxy_is_verified = False
+            return
+        context = None if config is None else config.ssl_context
+        mode = ssl_.resolve_cert_reqs(own) if context is None else context.verify_mode
+        pinned = config is not None and bool(config.assert_fingerprint)
+        self.proxy_is_verified = mode == ssl_.CERT_REQUIRED or pinned
+
+    # -- leaving it to urllib3 -----------------------------------------------------------------------------------------
+
+    def _leave(self, reason: str) -> None:
+        _left[reason] += 1
+        if _left[reason] == 1:
+            log.info("a request to %s is left to urllib3, as later ones for this reason: %s", self.host, reason)
+        if not self._is_left:
+            self._get_off()
+            self._is_left = True
+            self.__dict__["response_class"] = http.client.HTTPResponse
+
+    def _get_off(self) -> None:
+        """Give up the socket, or what stands for it; tunnel and proxy settings stay, unlike with urllib3's ``close()``."""
+        http.client.HTTPConnection.close(self)
+        self.sock = cast(Any, None)
+        self._is_left = False
+        self.__dict__.pop("response_class", None)
+
+
+class Exchange:
+    """One request on its way."""
+
+    __slots__ = ("connect", "connection", "kept", "line", "request")
+
+    def __init__(self, connection: Carried, kept: Kept, line: Line, request: PreparedRequest, connect: float | None) -> None:
+        self.connection = connection
+        self.kept = kept
+        self.line = line
+        self.request = request
+        self.connect = connect
+
+    def run(self) -> Answer:
+        """Send it, and wait for the head of its response.
+
+        Raises:
+            Exception: what urllib3's own connection would have raised.
+        """
+        limits, self.connection._limits = self.connection._limits, None
+        total = None if limits is None or not isinstance(limits.total, (int, float)) else float(limits.total)
+        read = self.line.timeout if total is None or limits is None else limits.read_timeout
+        deadline = CallDeadline(total)
+        try:
+            response = self._send(_timeouts_of(self.connect, _seconds(read), total), deadline)
+        except ours.RequestException as error:
+            self._note_proxy(deadline.connection is not None)
+            raise errors.of_exchange(error, self.connection, self.connect) from error
+        except NoSocket as reason:
+            self.kept.left = str(reason)  # a Retry finds it so
+            raise NewConnectionError(self.connection, str(reason)) from reason
+        except Exception as error:
+            self._note_proxy(error.__dict__.get("reached_proxy", deadline.connection is not None))
+            raise
+        self._note_proxy(True)
+        deadline.at = None  # urllib3's total bounds connecting and the wait for the head; then each read has its own time
+        stream: Any = None if deadline.connection is None else deadline.connection.stream
+        kept = self.kept
+        return Answer(response, None if stream is None else stream.sock, lambda: trim(kept))
+
+    def _send(self, timeouts: Timeouts, deadline: CallDeadline) -> Response:
+        patience = self.connection._patience
+        content: Any = self.request.content
+        told = None
+        if patience is not None and content is not None and "Expect" in self.request.headers:
+            told = content.expect(patience, deadline)
+        return transport().send(self.request, cast(Any, self.kept), timeouts, deadline, told)
+
+    def _note_proxy(self, reached: bool) -> None:
+        """urllib3 tells a proxy that could not be reached from a server that could not by this."""
+        self.connection._has_connected_to_proxy = self.connection.proxy is not None and reached
+
+
+def trim(kept: Kept) -> None:
+    """Close what is idle beyond what the urllib3 pool may have."""
+    if _transport is not None:
+        _transport.pool.close_idle(cast(Any, kept), kept.idle_allowed())
+
+
+# -- heads ---------------------------------------------------------------------------------------------------------------
+
+
+def known_head(sent: bytes) -> tuple[str, Target, Headers]:
+    """Method, target and fields of a head as http.client has written it.
+
+    Raises:
+        Leave: holdfast would not send it.
+    """
+    found = _heads.get(sent)
+    if found is None:
+        found = _parsed(sent)
+        if len(_heads) >= MAX_KNOWN:
+            _heads.clear()
+        _heads[sent] = found
+    return found
+
+
+def _parsed(sent: bytes) -> tuple[str, Target, Headers]:
+    first, *lines = sent[:-4].split(b"\r\n")
+    verb, target, _ = first.split(b" ", 2)
+    fields: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and fields:  # a folded value, which http.client lets pass
+            fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
+            continue
+        name, _, value = line.partition(b":")
+        fields.append((name, value.strip(b" \t")))
+    headers = Headers.from_raw(fields)
+    _check(fields)
+    return verb.decode("ascii"), Target(target, headers.get("Host", "").encode("latin-1")), headers
+
+
+def _check(fields: list[tuple[bytes, bytes]]) -> None:
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        by_name.setdefault(name.lower(), []).append(value)
+    codings = by_name.get(b"transfer-encoding", [])
+    if len(by_name.get(b"host", [])) != 1:
+        raise Leave("it has no Host field, or several")
+    if codings and (b"content-length" in by_name or [c.lower() for c in codings] != [b"chunked"]):
+        raise Leave("Transfer-Encoding beside Content-Length, or another than chunked")
+    if len(by_name.get(b"content-length", [])) > 1:
+        raise Leave("several Content-Length fields")
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+def _lower(name: Any) -> str:
+    return name.decode("latin-1").lower() if isinstance(name, bytes) else str(name).lower()
+
+
+def _seconds(value: Any) -> float | None:
+    return cast("float | None", Urllib3Timeout.resolve_default_timeout(value))
+
+
+def _timeouts_of(connect: float | None, read: float | None, total: float | None) -> Timeouts:
+    # urllib3 sends under its timeout for connecting; the total is the deadline's matter.
+    key = (connect, read, total)
+    found = _timeouts.get(key)
+    if found is None:
+        if len(_timeouts) >= MAX_KNOWN:
+            _timeouts.clear()
+        found = _timeouts[key] = Timeouts(connect, read, connect, None, total)
+    return found
+
+
+# -- which ones ----------------------------------------------------------------------------------------------------------
+
+_carriers: dict[type[HTTPConnection], type[Carried] | None] = {}
+_is_injected = False
+
+
+def injected() -> bool:
+    """Whether ``inject()`` was called, and ``eject()`` not since."""
+    return _is_injected
+
+
+def set_injected(value: bool) -> None:
+    global _is_injected
+    _is_injected = value
+
+
+def carry(pool: HTTPConnectionPool, connection: Any, for_good: bool) -> Any:
+    """This connection, that ``pool`` has just made, as one that holdfast carries; as it is, if that cannot be."""
+    if isinstance(connection, Carried):
+        connection._for_good = connection._for_good or for_good
+        return connection
+    kind = type(connection)
+    if kind not in _carriers:
+        _carriers[kind] = _carrier(kind)
+    carrier = _carriers[kind]
+    if carrier is None:
+        return connection
+    connection.__class__ = carrier
+    connection._owner = weakref.ref(pool)
+    connection._for_good = for_good
+    connection.__dict__.pop("response_class", None)
+    return connection
+
+
+def _carrier(kind: type) -> type[Carried] | None:
+    """The class of carried connections for those of ``kind``; None if they have ways of their own with requests or responses."""
+    base = kind
+    patience = None
+    if kind.__module__ == AWS_MODULE:
+        # What botocore adds is waiting for 100 Continue, on the socket; here holdfast waits.
+        base = next((c for c in kind.__mro__ if c.__module__ == "urllib3.connection"), kind)
+        patience = AWS_PATIENCE
+    if not _only_opens_differently(base):
+        log.info("connections of %s.%s are left to urllib3: they have their own ways", kind.__module__, kind.__qualname__)
+        return None
+    names = {"_plain": base, "_patience": patience, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (Carried, base), names)
+
+
+def _only_opens_differently(kind: type) -> bool:
+    if not issubclass(kind, HTTPConnection):
+        return False
+    for each in kind.__mro__:
+        if each.__module__ == "urllib3.connection":
+            return True
+        for name, value in vars(each).items():
+            if name not in ("__init__", "_new_conn") and (callable(value) or isinstance(value, property)):
+                return False
+    return False
