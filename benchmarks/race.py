@@ -21,7 +21,7 @@ reported. The server's kernel counts these closes (TCPAbortOnClose), and so many
 the client is ("arrived unread"). With ``--lag 0.002`` there are more of them. With ``--loopback`` nobody can count
 them, so failed POSTs are shown, and not held against holdfast.
 
-Exit status: 0; 1 if holdfast failed, lost, duplicated or concealed anything; 3 if there can be no link.
+Exit status: 0; 1 if holdfast, alone or under requests or urllib3, failed, lost, duplicated or concealed anything; 3 if there can be no link.
 """
 
 from __future__ import annotations
@@ -317,6 +317,16 @@ class _Urllib3:
         self.pool.clear()
 
 
+def _injected(peer: Callable[[str], Peer]) -> Callable[[str], Peer]:
+    """The same program with one line more."""
+
+    def make(ca: str) -> Peer:
+        importlib.import_module("holdfast.contrib.urllib3").inject()
+        return peer(ca)
+
+    return make
+
+
 class _Pycurl:
     def __init__(self, ca: str) -> None:
         self.curl = importlib.import_module("pycurl")
@@ -387,11 +397,15 @@ PEERS: dict[str, Callable[[str], Peer]] = {
     "httpx2": lambda ca: _httpx(ca, "httpx2"),
     "aiohttp": _Aiohttp,
     "pycurl": _Pycurl,
+    "requests+inject": _injected(_requests),
+    "urllib3+inject": _injected(_Urllib3),
 }
+OURS = ("holdfast", "requests+inject", "urllib3+inject")  # which must lose nothing
 
 
 def version_of(peer: str) -> str | None:
     """The installed version; None if the peer is not installed (or, for one under development, has no Client yet)."""
+    peer = peer.partition("+")[0]
     try:
         module = importlib.import_module(peer)
         distribution = "holdfast-http" if peer == "holdfast" else peer
@@ -786,12 +800,11 @@ def report(verdicts: Sequence[Verdict], options: argparse.Namespace, earliest: f
     print(table([HEADINGS, *map(row, verdicts)]))
     if options.errors:
         print("\n" + "\n".join(f"{verdict.name}: {_errors_seen(verdict)}" for verdict in verdicts))
-    faults = [
-        fault for verdict in verdicts if verdict.name == "holdfast" and verdict.version for fault in verdict.faults
-    ]
-    if faults:
-        print("\nholdfast: " + ", ".join(faults))
-    return 1 if faults else 0
+    faults = [(verdict.name, verdict.faults) for verdict in verdicts if verdict.name in OURS and verdict.version]
+    for name, found in faults:
+        if found:
+            print(f"\n{name}: " + ", ".join(found))
+    return 1 if any(found for _, found in faults) else 0
 
 
 def _place(options: argparse.Namespace) -> Any:

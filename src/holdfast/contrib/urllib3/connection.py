@@ -12,6 +12,7 @@ What cannot be carried is left to urllib3, as it was, request by request; ``left
 from __future__ import annotations
 
 import http.client
+import inspect
 import logging
 import sys
 import threading
@@ -19,9 +20,11 @@ import weakref
 from collections import Counter
 from typing import Any, cast
 
+from urllib3._collections import HTTPHeaderDict
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import NewConnectionError
+from urllib3.response import HTTPResponse
 from urllib3.util import ssl_
 from urllib3.util.timeout import Timeout as Urllib3Timeout
 
@@ -43,6 +46,10 @@ MAX_KNOWN = 256  # heads and timeouts that are remembered
 AWS_MODULE = "botocore.awsrequest"
 AWS_PATIENCE = 1.0  # seconds that botocore waits for 100 Continue
 
+_getresponse = HTTPConnection.getresponse
+_parameters = inspect.signature(HTTPResponse.__init__).parameters
+_knows_shutdown = "sock_shutdown" in _parameters  # since urllib3 2.3
+
 _transport: Transport | None = None
 _transport_lock = threading.Lock()
 _left: Counter[str] = Counter()
@@ -56,9 +63,14 @@ def transport() -> Transport:
     if _transport is None:
         with _transport_lock:
             if _transport is None:
-                limits = Limits(max_connections_per_origin=None, max_idle_connections=None)
-                _transport = Transport(limits, connect=dial)
+                _transport = new_transport()
     return _transport
+
+
+def new_transport(keeper: bool = True) -> Transport:
+    """A transport whose connections urllib3 opens, as many as there are permits for them."""
+    limits = Limits(max_connections_per_origin=None, max_idle_connections=None)
+    return Transport(limits, keeper=keeper, connect=dial)
 
 
 def left_to_urllib3() -> dict[str, int]:
@@ -144,12 +156,38 @@ class Carried(HTTPConnection):
             self._leave("used step by step, without request()")
         super().send(data)
 
+    def getresponse(self) -> HTTPResponse:
+        """Send the request; the response."""
+        options = self._response_options
+        if self._is_left or options is None or HTTPConnection.getresponse is not _getresponse:
+            return super().getresponse()  # which somebody may have wrapped
+        # What urllib3's does besides is to look for faults of http.client's parser, which had no part in this.
+        self._response_options = None
+        line: Any = self.sock
+        line.timeout = self.timeout
+        answer = cast(CarriedResponse, http.client.HTTPConnection.getresponse(self))
+        return HTTPResponse(
+            body=answer,  # type: ignore[arg-type]
+            headers=HTTPHeaderDict(answer.items),
+            status=answer.status,
+            version=answer.version,
+            version_string="HTTP/1.1" if answer.version == 11 else "HTTP/1.0",
+            reason=answer.reason,
+            preload_content=options.preload_content,
+            decode_content=options.decode_content,
+            original_response=answer,
+            enforce_content_length=options.enforce_content_length,
+            request_method=options.request_method,
+            request_url=options.request_url,
+            **({"sock_shutdown": line.shutdown} if _knows_shutdown else {}),
+        )
+
     # -- carrying ------------------------------------------------------------------------------------------------------
 
     def _refuse_what_is_not_plain(self, method: str, headers: Any) -> None:
         if not (self._for_good or injected()):
             raise Leave("ejected")
-        if self._kept is not None and self._kept.left is not None:
+        if self._is_left and self._kept is not None and self._kept.left is not None:
             raise Leave(self._kept.left)
         if self._tunnel_scheme == "https":
             raise Leave("TLS inside TLS, to reach a server through an https:// proxy")
@@ -163,6 +201,8 @@ class Carried(HTTPConnection):
             self._get_off()
             self.connect()
         line, kept = cast(Line, self.sock), cast(Kept, self._kept)
+        if kept.left is not None:
+            raise Leave(kept.left)
         streamed = is_streamed(body)
         self._asking = sent = []
         try:
@@ -265,8 +305,7 @@ class Exchange:
         self._note_proxy(True)
         deadline.at = None  # urllib3's total bounds connecting and the wait for the head; then each read has its own time
         stream: Any = None if deadline.connection is None else deadline.connection.stream
-        kept = self.kept
-        return Answer(response, None if stream is None else stream.sock, lambda: trim(kept))
+        return Answer(response, None if stream is None else stream.sock, self.kept, trim)
 
     def _send(self, timeouts: Timeouts, deadline: CallDeadline) -> Response:
         patience = self.connection._patience

@@ -15,6 +15,7 @@ from typing import Any
 from ... import exceptions as ours
 from ...message.response import Response
 from . import errors
+from .dialling import Kept
 
 
 class Line:
@@ -60,15 +61,17 @@ class Answer:
     Attributes:
         response: its head, and ``raw``, its body.
         socket: over which it comes.
-        done: called when the body is at its end or given up.
+        kept: what the connection is kept under.
+        trim: closes those of ``kept`` that are idle and may not be.
     """
 
-    __slots__ = ("done", "response", "socket")
+    __slots__ = ("kept", "response", "socket", "trim")
 
-    def __init__(self, response: Response, socket: Any, done: Callable[[], object]) -> None:
+    def __init__(self, response: Response, socket: Any, kept: Kept, trim: Callable[[Kept], object]) -> None:
         self.response = response
         self.socket = socket
-        self.done = done
+        self.kept = kept
+        self.trim = trim
 
 
 class Wire:
@@ -188,8 +191,8 @@ class Wire:
 
     def _finish(self) -> None:
         self._ended = True
-        if self._answer is not None:
-            self._answer.done()
+        if self._answer is not None and self._answer.kept.idle_allowed() == 0:
+            self._answer.trim(self._answer.kept)  # urllib3's pool was closed meanwhile
 
     # -- a file --------------------------------------------------------------------------------------------------------
 
@@ -217,37 +220,43 @@ class CarriedResponse(http.client.HTTPResponse):
     """http.client's response to a request that holdfast has sent."""
 
     fp: Any
+    items: list[tuple[str, str]]  # the fields, in order
+    _message: http.client.HTTPMessage | None = None
 
     def begin(self) -> None:
         """Send the request, and take the head of its response over."""
-        if self.headers is not None:  # type: ignore[redundant-expr]
-            return
         answer = self.fp.begin()
         self.code = self.status = answer.status_code
         self.reason = answer.reason.strip()
         self.version = 10 if answer.http_version == "HTTP/1.0" else 11
-        self.headers = self.msg = _message(answer.raw_headers)
+        self.items = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers]
         self.will_close = False  # whether the connection is kept is the pool's to know
-        self.chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.chunked = False
+        self.length = None
         self.chunk_left = None
-        self.length = None if self.chunked else _length(self.headers.get("Content-Length"))
         if self.status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
             self.length = 0
-            self.chunked = False
+            return
+        for name, value in self.items:
+            if len(name) == 14 and name.lower() == "content-length":
+                self.length = int(value)  # h11 has checked it
+            elif len(name) == 17 and name.lower() == "transfer-encoding":
+                self.chunked = True  # the only coding that h11 takes
         if self.chunked:
+            self.length = None
             self.fp.frame_chunks()
 
+    @property
+    def msg(self) -> http.client.HTTPMessage:  # type: ignore[override]
+        """The fields; made when somebody asks for them."""
+        if self._message is None:
+            self._message = http.client.HTTPMessage()
+            for name, value in self.items:
+                self._message.set_raw(name, value)
+        return self._message
 
-def _message(fields: list[tuple[bytes, bytes]]) -> http.client.HTTPMessage:
-    message = http.client.HTTPMessage()
-    for name, value in fields:
-        message.set_raw(name.decode("latin-1"), value.decode("latin-1"))
-    return message
+    @msg.setter
+    def msg(self, value: Any) -> None:
+        self._message = value
 
-
-def _length(value: str | None) -> int | None:
-    try:
-        length = -1 if value is None else int(value)
-    except ValueError:
-        return None
-    return None if length < 0 else length
+    headers = msg  # type: ignore[assignment]

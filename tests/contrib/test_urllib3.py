@@ -1,0 +1,439 @@
+"""What holdfast does under urllib3: reuse, detection, resending with proof, limits, closing, statistics, leaving alone."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.retry import Retry
+
+from holdfast.contrib import urllib3 as under
+from holdfast.contrib.urllib3 import connection
+from tests.conftest import Tls
+from tests.server import Conn, Server, chunked, echo, head, ok
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture(autouse=True)
+def injected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(connection, "_transport", transport := connection.new_transport(keeper=False))
+    under.inject()
+    yield
+    under.eject()
+    transport.close()
+
+
+def get(pool: Any, url: str, **kwargs: Any) -> Any:
+    return pool.request("GET", url, **kwargs)
+
+
+# -- carried -------------------------------------------------------------------------------------------------------------
+
+
+def test_requests_of_a_pool_manager_share_a_connection_and_are_counted() -> None:
+    with Server(echo) as server, urllib3.PoolManager() as manager:
+        for _ in range(3):
+            assert get(manager, server.url()).status == 200
+        stats = under.stats()
+
+        assert server.connections == 1
+        assert (stats.requests, stats.created, stats.reused) == (3, 1, 2)
+        assert [row.origin for row in stats.origins] == [f"http://127.0.0.1:{server.address[1]}"]
+
+
+def test_a_pool_made_before_injecting_is_carried_and_one_is_left_after_ejecting() -> None:
+    under.eject()
+    with Server(echo) as server, HTTPConnectionPool(*server.address, maxsize=1) as pool:
+        under.inject()
+        get(pool, "/")
+        assert under.stats().requests == 1
+        under.eject()
+        get(pool, "/")
+
+        assert under.stats().requests == 1
+        assert under.stats().idle == 0
+        assert not isinstance(pool._new_conn(), connection.Carried)
+
+
+def test_injecting_twice_and_ejecting_once_leaves_urllib3_as_it_was() -> None:
+    under.eject()
+    before = (HTTPConnectionPool._new_conn, HTTPSConnectionPool._new_conn, HTTPConnectionPool._make_request)
+    under.inject()
+    under.inject()
+    assert under.injected()
+    under.eject()
+
+    assert before == (HTTPConnectionPool._new_conn, HTTPSConnectionPool._new_conn, HTTPConnectionPool._make_request)
+
+
+def test_one_manager_is_carried_without_injecting() -> None:
+    under.eject()
+    with Server(echo) as server, under.HoldfastPoolManager() as manager, urllib3.PoolManager() as other:
+        get(manager, server.url())
+        get(other, server.url())
+
+        assert under.stats().requests == 1
+        assert manager.pool_classes_by_scheme == under.pool_classes_by_scheme
+
+
+def test_a_connection_the_server_has_closed_is_found_before_a_post_is_sent_on_it() -> None:
+    closed = threading.Event()
+
+    def first(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok(b"one"))
+        conn.fin()
+        closed.set()
+        conn.wait_closed()
+
+    with Server([first, echo]) as server, urllib3.PoolManager(retries=False) as manager:
+        get(manager, server.url())
+        assert closed.wait(5)
+        response = manager.request("POST", server.url(), body=b"once")
+
+        assert response.status == 200
+        assert [r.method for r in server.requests] == ["GET", "POST"]
+
+
+def test_a_post_that_may_have_been_executed_is_reported_as_urllib3_reports_it() -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        conn.close()
+
+    with Server([script]) as server, urllib3.PoolManager(retries=False) as manager:
+        get(manager, server.url())
+        with pytest.raises(urllib3.exceptions.ProtocolError) as caught:
+            manager.request("POST", server.url(), body=b"x")
+
+        assert str(caught.value.args[0]) == "Connection aborted."
+        assert str(caught.value.args[1]) == "Remote end closed connection without response"
+        assert "may have executed" in str(caught.value.args[1].__cause__)
+
+
+def test_a_get_lost_on_a_kept_connection_is_sent_again_though_retries_are_off() -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        conn.close()
+
+    with Server([script, echo]) as server, urllib3.PoolManager(retries=False) as manager:
+        get(manager, server.url())
+
+        assert get(manager, server.url()).status == 200
+        assert under.stats().resent == {"idempotent": 1}
+
+
+def test_a_file_is_sent_again_from_where_it_stood(tmp_path: Any) -> None:
+    (tmp_path / "file").write_bytes(b"skip" + b"x" * 100_000)
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        conn.close()
+
+    with Server([script, echo]) as server, urllib3.PoolManager(retries=False) as manager, open(tmp_path / "file", "rb") as file:
+        get(manager, server.url())
+        file.seek(4)
+        assert manager.request("PUT", server.url(), body=file).status == 200
+        assert server.requests[-1].body == b"x" * 100_000
+
+
+# -- limits and the end --------------------------------------------------------------------------------------------------
+
+
+def test_no_more_connections_than_maxsize_stay_idle() -> None:
+    arrived = threading.Barrier(3)
+
+    def script(conn: Conn) -> None:
+        for _ in conn.read_requests():
+            arrived.wait(5)
+            conn.send(ok())
+
+    with Server(script) as server, HTTPConnectionPool(*server.address, maxsize=1) as pool:
+        threads = [threading.Thread(target=get, args=(pool, "/")) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert under.stats().idle == 1
+        assert under.stats().created == 3
+
+
+def test_a_blocking_pool_that_is_empty_says_so() -> None:
+    with Server(echo) as server, HTTPConnectionPool(*server.address, maxsize=1, block=True) as pool:
+        response = get(pool, "/", preload_content=False)
+        with pytest.raises(urllib3.exceptions.EmptyPoolError):
+            get(pool, "/", pool_timeout=0.01)
+        response.drain_conn()
+        assert get(pool, "/", pool_timeout=1).status == 200
+        assert server.connections == 1
+
+
+def test_closing_a_pool_closes_what_is_idle_and_lets_a_body_end() -> None:
+    go_on = threading.Event()
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, "Content-Length: 10"), b"12345")
+        conn.wait(go_on)
+        conn.send(b"67890")
+        conn.wait_closed()
+
+    with Server([echo, script]) as server:
+        pool = HTTPConnectionPool(*server.address, maxsize=2)
+        first = get(pool, "/", preload_content=False)
+        streamed = get(pool, "/", preload_content=False)
+        first.drain_conn()
+        pool.close()
+        assert under.stats().idle == 0
+        go_on.set()
+
+        assert streamed.read() == b"1234567890"
+        assert under.stats().idle == 0
+        with pytest.raises(urllib3.exceptions.ClosedPoolError):
+            get(pool, "/")
+
+
+def test_connections_of_a_pool_that_is_dropped_are_closed() -> None:
+    with Server(echo) as server:
+        pool = HTTPConnectionPool(*server.address)
+        get(pool, "/")
+        gone = weakref.ref(pool)
+        del pool
+        gc.collect()
+
+        assert gone() is None
+        assert under.stats().idle == 0
+
+
+def test_pools_do_not_share_connections_and_stats_have_one_row_for_the_server() -> None:
+    with Server(echo) as server, urllib3.PoolManager() as one, urllib3.PoolManager() as two:
+        get(one, server.url())
+        get(two, server.url())
+        (row,) = under.stats().origins
+
+        assert server.connections == 2
+        assert (row.requests, row.created, row.idle, row.limit) == (2, 2, 2, None)
+        assert row.lease_mean == pytest.approx(row.lease_total / 2)
+
+
+def test_events_advice_and_close_idle_are_the_pools() -> None:
+    seen: list[str] = []
+    stop = under.on_event(lambda event: seen.append(event.kind))
+    with Server(echo) as server, urllib3.PoolManager() as manager:
+        get(manager, server.url())
+        assert under.close_idle() == 1
+        assert under.advise()[0].origin.startswith("http://")
+        stop()
+        assert "opened" in seen
+
+
+# -- bodies --------------------------------------------------------------------------------------------------------------
+
+
+def test_pieces_of_a_chunked_response_are_given_as_they_arrive() -> None:
+    go_on = threading.Event()
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, "Transfer-Encoding: chunked"), b"5\r\nfirst\r\n")
+        conn.wait(go_on)
+        conn.send(b"6\r\nsecond\r\n0\r\n\r\n")
+
+    with Server([script]) as server, urllib3.PoolManager() as manager:
+        response = get(manager, server.url(), preload_content=False)
+        pieces = response.stream()
+        assert next(pieces) == b"first"
+        go_on.set()
+        assert list(pieces) == [b"second"]
+        assert response.closed
+
+
+def test_a_response_is_read_in_every_way_http_client_has() -> None:
+    with Server(lambda conn: [conn.send(ok(b"a\nbc\ndef")) for _ in conn.read_requests()]) as server, urllib3.PoolManager() as m:  # type: ignore[arg-type]
+        url = server.url()
+        assert get(m, url, preload_content=False).read1(1) == b"a"
+        buffer = bytearray(4)
+        assert get(m, url, preload_content=False).readinto(buffer) == 4
+        response = get(m, url, preload_content=False)
+        original = response._original_response
+        assert original.peek(1)[:1] == b"a"
+        assert original.fp.raw.fileno() > 0
+        assert isinstance(original.fp.raw._sock, socket.socket)
+        assert original.readline() == b"a\n"
+        assert original.fp.readline(1) == b"b"
+        assert original.fp.read1(1) == b"c"
+        assert original.fp.read() == b"\ndef"
+        assert original.getheader("Content-Length") == "8"
+        original.flush()
+        original.close()
+        original.close()
+
+
+def test_a_body_is_ended_from_another_thread_by_shutdown() -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, "Content-Length: 10"), b"12345")
+        conn.wait_closed()
+
+    with Server([script]) as server, urllib3.PoolManager() as manager:
+        response = get(manager, server.url(), preload_content=False)
+        assert response.read1() == b"12345"
+        response.shutdown()
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            response.read()
+
+
+def test_bodies_of_every_kind_arrive_as_with_urllib3() -> None:
+    with Server(echo) as server, urllib3.PoolManager() as manager:
+        for body in (b"bytes", "téxt", bytearray(b"buffer"), memoryview(b"view"), iter([b"a", "b", b""]), [b"x", b"y"]):
+            manager.request("POST", server.url(), body=body)
+        manager.request("POST", server.url(), body=b"whole", chunked=True)
+
+        bodies = [r.body for r in server.requests]
+        assert bodies == [b"bytes", "téxt".encode(), b"buffer", b"view", b"ab", b"xy", b"whole"]
+        assert server.requests[-1].get("Transfer-Encoding") == "chunked"
+
+
+# -- left to urllib3 -----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_for_another_protocol_is_left_to_urllib3() -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(101, "Upgrade: tcp", "Connection: Upgrade"), b"raw bytes")
+
+    with Server([script, echo]) as server, HTTPConnectionPool(*server.address) as pool:
+        response = get(pool, "/", headers={"Upgrade": "tcp", "Connection": "Upgrade"}, preload_content=False)
+        assert response.status == 101
+        assert response._fp.fp.read(9) == b"raw bytes"
+        response.close()
+        assert get(pool, "/").status == 200
+        assert under.left_to_urllib3()["it asks for another protocol (CONNECT, Upgrade)"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"Host": urllib3.util.SKIP_HEADER}, "it has no Host field, or several"),
+        ({"Transfer-Encoding": "gzip, chunked"}, "Transfer-Encoding beside Content-Length, or another than chunked"),
+    ],
+)
+def test_what_holdfast_would_not_send_is_left_to_urllib3(headers: dict[str, str], reason: str) -> None:
+    def script(conn: Conn) -> None:
+        conn.read_until(b"\r\n\r\n")
+        conn.send(ok(b"answer"))
+        conn.wait_closed()
+
+    before = under.left_to_urllib3().get(reason, 0)
+    with Server([script, echo]) as server, HTTPConnectionPool(*server.address) as pool:
+        assert get(pool, "/", headers=headers, retries=False).data == b"answer"
+        assert under.left_to_urllib3()[reason] == before + 1
+        assert under.stats().requests == 0
+        get(pool, "/")
+        assert under.stats().requests == 1
+
+
+def test_a_connection_used_step_by_step_is_urllib3s() -> None:
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        conn: Any = pool._get_conn()
+        conn.putrequest("GET", "/steps")
+        conn.endheaders()
+        assert conn.sock.getpeername() == server.address
+        conn.close()
+
+
+def test_classes_with_ways_of_their_own_are_left_alone() -> None:
+    class Own(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+
+    class OwnPool(HTTPConnectionPool):
+        ConnectionCls = Own
+
+    class Opens(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return super()._new_conn()
+
+    class OpensPool(HTTPConnectionPool):
+        ConnectionCls = Opens
+
+    with Server(echo) as server, OwnPool(*server.address) as own, OpensPool(*server.address) as opens:
+        get(own, "/")
+        assert under.stats().requests == 0
+        get(opens, "/")
+        assert under.stats().requests == 1
+
+
+def test_a_patched_create_connection_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    original = urllib3.util.connection.create_connection
+
+    def create(address: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(address)
+        return original(("127.0.0.1", address[1]), *args, **kwargs)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", create)
+    with Server(echo) as server, HTTPConnectionPool("no.such.host", server.address[1]) as pool:
+        assert get(pool, "/").status == 200
+        assert asked == [("no.such.host", server.address[1])]
+
+
+def test_what_is_no_socket_is_left_to_urllib3_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd:
+        def __init__(self, sock: socket.socket) -> None:
+            self.sock = sock
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.sock, name)
+
+    original = urllib3.util.connection.create_connection
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", lambda *a, **k: Odd(original(*a, **k)))
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        assert get(pool, "/", retries=Retry(1)).status == 200
+        assert under.left_to_urllib3()["urllib3 speaks to it over Odd"] >= 1
+
+
+def test_keepalive_is_on_unless_socket_options_say_otherwise() -> None:
+    with Server(echo) as server:
+        for options, expected in ((None, 1), ([(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)], 0)):
+            given: dict[str, Any] = {} if options is None else {"socket_options": options}
+            with HTTPConnectionPool(*server.address, **given) as pool:
+                response = get(pool, "/", preload_content=False)
+                sock = response._fp.fp.raw._sock
+                assert bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) == bool(expected)
+                response.drain_conn()
+
+
+def test_chunked_trailers_are_read_over() -> None:
+    with Server(lambda conn: [conn.send(chunked(b"a", b"b", trailers=["X: y"])) for _ in conn.read_requests()]) as server:  # type: ignore[arg-type]
+        with urllib3.PoolManager() as manager:
+            assert get(manager, server.url()).data == b"ab"
+            assert get(manager, server.url()).data == b"ab"
+            assert server.connections == 1
+
+
+def test_tls_settings_tell_connections_of_one_pool_apart(tls: Tls) -> None:
+    with Server(echo, tls=tls.server_context()) as server:
+        with HTTPSConnectionPool("localhost", server.address[1], ca_certs=tls.ca_path, cert_reqs="CERT_REQUIRED") as pool:
+            get(pool, "/")
+            pool.cert_reqs = "CERT_NONE"  # as requests does it to a pool
+            verifying = pool._get_conn()
+            with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
+                get(pool, "/")
+            assert server.connections == 2
+            verifying.close()
