@@ -22,6 +22,7 @@ from typing import Any
 
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.timeout import Timeout
 
 from ...pool.advice import OriginAdvice
 from ...pool.events import PoolEvent
@@ -59,6 +60,7 @@ def inject() -> None:
         _replace(HTTPConnectionPool, "_new_conn", _new_conn_like)
         _replace(HTTPSConnectionPool, "_new_conn", _new_conn_like)
         _replace(HTTPConnectionPool, "_make_request", _make_request_like)
+        _replace(HTTPConnectionPool, "close", _close_like)
 
 
 def eject() -> None:
@@ -98,11 +100,19 @@ def _make_request_like(original: Callable[..., Any]) -> Callable[..., Any]:
     return _make_request
 
 
+def _close_like(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    def close(self: Any) -> None:
+        original(self)
+        connection.pool_closed(self)
+
+    return close
+
+
 def _note_timeout(conn: Any, kwargs: dict[str, Any]) -> None:
     """urllib3 hands a connection its timeouts one by one; the total is only in the whole of them."""
     if isinstance(conn, connection.Carried):
         limits = kwargs.get("timeout")
-        conn._limits = limits if hasattr(limits, "read_timeout") else None
+        conn._limits = limits if isinstance(limits, Timeout) else None
 
 
 # -- for one manager -----------------------------------------------------------------------------------------------------
@@ -117,6 +127,10 @@ class _Carrying:
     def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
         _note_timeout(conn, kwargs)
         return super()._make_request(conn, *args, **kwargs)  # type: ignore[misc]
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        connection.pool_closed(self)  # type: ignore[arg-type]
 
 
 class HoldfastHTTPConnectionPool(_Carrying, HTTPConnectionPool):

@@ -54,7 +54,7 @@ _transport: Transport | None = None
 _transport_lock = threading.Lock()
 _left: Counter[str] = Counter()
 _heads: dict[bytes, tuple[str, Target, Headers]] = {}
-_timeouts: dict[tuple[float | None, float | None, float | None], Timeouts] = {}
+_timeouts: dict[tuple[float | None, float | None], Timeouts] = {}
 
 
 def transport() -> Transport:
@@ -224,7 +224,7 @@ class Carried(HTTPConnection):
 
     def _find_kept(self) -> Kept:
         owner = None if self._owner is None else self._owner()
-        table: dict[Any, Kept] = {} if owner is None else owner.__dict__.setdefault("_holdfast_kept", {})
+        table = {} if owner is None else _table_of(owner)
         mine = self.__dict__
         identity = (type(self), *(_hashable(mine.get(name)) for name in IDENTITY))
         kept = table.get(identity)
@@ -289,10 +289,10 @@ class Exchange:
         """
         limits, self.connection._limits = self.connection._limits, None
         total = None if limits is None or not isinstance(limits.total, (int, float)) else float(limits.total)
-        read = self.line.timeout if total is None or limits is None else limits.read_timeout
+        read = _seconds(self.line.timeout)
         deadline = CallDeadline(total)
         try:
-            response = self._send(_timeouts_of(self.connect, _seconds(read), total), deadline)
+            response = self._send(_timeouts_of(self.connect, read, total), deadline)
         except ours.RequestException as error:
             self._note_proxy(deadline.connection is not None)
             raise errors.of_exchange(error, self.connection, self.connect) from error
@@ -318,6 +318,25 @@ class Exchange:
     def _note_proxy(self, reached: bool) -> None:
         """urllib3 tells a proxy that could not be reached from a server that could not by this."""
         self.connection._has_connected_to_proxy = self.connection.proxy is not None and reached
+
+
+def _table_of(owner: HTTPConnectionPool) -> dict[Any, Kept]:
+    """What the connections of a urllib3 pool are kept under, by their settings."""
+    table: dict[Any, Kept] | None = owner.__dict__.get("_holdfast_kept")
+    if table is None:
+        table = owner.__dict__.setdefault("_holdfast_kept", {})
+        weakref.finalize(owner, _trim_all, table).atexit = False  # a pool that is dropped is not always closed
+    return table
+
+
+def pool_closed(owner: HTTPConnectionPool) -> None:
+    """A urllib3 pool was closed. Its own closing reaches only connections that are in its queue, and permits get lost."""
+    _trim_all(owner.__dict__.get("_holdfast_kept", {}))
+
+
+def _trim_all(table: dict[Any, Kept]) -> None:
+    for kept in list(table.values()):
+        trim(kept)
 
 
 def trim(kept: Kept) -> None:
@@ -390,12 +409,14 @@ def _seconds(value: Any) -> float | None:
 
 def _timeouts_of(connect: float | None, read: float | None, total: float | None) -> Timeouts:
     # urllib3 sends under its timeout for connecting; the total is the deadline's matter.
-    key = (connect, read, total)
+    if total is not None:
+        return Timeouts(connect, read, connect, None, total)  # what is left of it for reading is never the same twice
+    key = (connect, read)
     found = _timeouts.get(key)
     if found is None:
         if len(_timeouts) >= MAX_KNOWN:
             _timeouts.clear()
-        found = _timeouts[key] = Timeouts(connect, read, connect, None, total)
+        found = _timeouts[key] = Timeouts(connect, read, connect, None)
     return found
 
 
