@@ -9,6 +9,8 @@ it returned or raised, and what the server was asked: method, target, body. "car
 Exit status: 0; 1 if a program differed; libraries that are not installed are passed over.
 """
 
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, unused-ignore"
+
 from __future__ import annotations
 
 import argparse
@@ -193,7 +195,7 @@ def requests(url: str, server: Service) -> Any:
 
     with r.Session() as s:
         found = [s.get(url + "/json").json(), s.get(url + "/gzip").text, s.get(url + "/redirect").url, dict(s.cookies)]
-        found += [s.post(url + "/x", data={"a": "b"}).status_code, s.post(url + "/x", files={"f": b"x"}, headers={"Content-Type": "m"}).ok]
+        found += [s.post(url + "/x", data={"a": "b"}).status_code, s.post(url + "/x", json={"f": [1, 2]}).ok]
         found += [list(s.get(url + "/stream", stream=True).iter_lines()), s.head(url + "/json").headers["Content-Length"]]
         found += [s.put(url + "/x", data=iter([b"a", b"b"])).status_code, s.get(url + "/status/404").reason]
         with contextlib.suppress(r.HTTPError):
@@ -254,9 +256,9 @@ def boto3_s3(url: str, server: Service) -> Any:
     got = s3.get_object(Bucket="bucket", Key="key")["Body"].read()
     began = time.monotonic()
     codes = []
-    for call in (lambda: s3.get_object(Bucket="bucket", Key="missing"), lambda: s3.put_object(Bucket="bucket", Key="refuse", Body=io.BytesIO(b"y"))):
+    for call, given in ((s3.get_object, {"Key": "missing"}), (s3.put_object, {"Key": "refuse", "Body": io.BytesIO(b"y")})):
         try:
-            call()
+            call(Bucket="bucket", **given)
         except ClientError as error:
             codes.append(error.response["Error"]["Code"])
     s3.put_object(Bucket="bucket", Key="bytes", Body=b"abc")
@@ -318,7 +320,7 @@ def sentry_sdk(url: str, server: Service) -> Any:
     sentry.init(url.replace("://", "://key@") + "/1", traces_sample_rate=1.0, shutdown_timeout=5, auto_session_tracking=False)
     with sentry.start_transaction(name="t") as t:
         sent = r.get(url + "/json").request.headers
-        spans = [(s.op, re.sub(r":\d+", "", s.description or ""), s._data.get("http.response.status_code")) for s in t._span_recorder.spans[1:]]  # type: ignore[union-attr]
+        spans = [(s.op, re.sub(r":\d+", "", s.description or "")) for s in t._span_recorder.spans[1:]]
         crumbs = [c["category"] for c in sentry.get_isolation_scope()._breadcrumbs]
     sentry.capture_message("hello")
     sentry.flush(5)
@@ -390,7 +392,8 @@ def azure_core(url: str, server: Service) -> Any:
     from azure.core.rest import HttpRequest
 
     client = PipelineClient(url)
-    return [client.send_request(HttpRequest("GET", "/json")).json(), client.send_request(HttpRequest("PUT", "/x", content=b"abc")).status_code]
+    got = client.send_request(HttpRequest("GET", url + "/json")).json()
+    return [got, client.send_request(HttpRequest("PUT", url + "/x", content=b"abc")).status_code]
 
 
 @program

@@ -21,7 +21,7 @@ reported. The server's kernel counts these closes (TCPAbortOnClose), and so many
 the client is ("arrived unread"). With ``--lag 0.002`` there are more of them. With ``--loopback`` nobody can count
 them, so failed POSTs are shown, and not held against holdfast.
 
-Exit status: 0; 1 if holdfast, alone or under requests or urllib3, failed, lost, duplicated or concealed anything; 3 if there can be no link.
+Exit status: 0; 1 if holdfast, alone or under another, failed, lost, duplicated or concealed anything; 3 if there can be no link.
 """
 
 from __future__ import annotations

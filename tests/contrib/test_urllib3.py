@@ -18,7 +18,7 @@ from urllib3.util.retry import Retry
 from holdfast.contrib import urllib3 as under
 from holdfast.contrib.urllib3 import connection
 from tests.conftest import Tls
-from tests.server import Conn, Server, chunked, echo, head, ok
+from tests.server import Conn, Script, Server, chunked, echo, head, ok
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -34,6 +34,14 @@ def injected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def get(pool: Any, url: str, **kwargs: Any) -> Any:
     return pool.request("GET", url, **kwargs)
+
+
+def always(answer: bytes) -> Script:
+    def script(conn: Conn) -> None:
+        for _ in conn.read_requests():
+            conn.send(answer)
+
+    return script
 
 
 # -- carried -------------------------------------------------------------------------------------------------------------
@@ -264,7 +272,7 @@ def test_pieces_of_a_chunked_response_are_given_as_they_arrive() -> None:
 
 
 def test_a_response_is_read_in_every_way_http_client_has() -> None:
-    with Server(lambda conn: [conn.send(ok(b"a\nbc\ndef")) for _ in conn.read_requests()]) as server, urllib3.PoolManager() as m:  # type: ignore[arg-type]
+    with Server(always(ok(b"a\nbc\ndef"))) as server, urllib3.PoolManager() as m:
         url = server.url()
         assert get(m, url, preload_content=False).read1(1) == b"a"
         buffer = bytearray(4)
@@ -300,7 +308,8 @@ def test_a_body_is_ended_from_another_thread_by_shutdown() -> None:
 
 def test_bodies_of_every_kind_arrive_as_with_urllib3() -> None:
     with Server(echo) as server, urllib3.PoolManager() as manager:
-        for body in (b"bytes", "téxt", bytearray(b"buffer"), memoryview(b"view"), iter([b"a", "b", b""]), [b"x", b"y"]):
+        kinds: tuple[Any, ...] = (b"bytes", "téxt", bytearray(b"buffer"), memoryview(b"view"), iter([b"a", "b", b""]), [b"x", b"y"])
+        for body in kinds:
             manager.request("POST", server.url(), body=body)
         manager.request("POST", server.url(), body=b"whole", chunked=True)
 
@@ -420,20 +429,21 @@ def test_keepalive_is_on_unless_socket_options_say_otherwise() -> None:
 
 
 def test_chunked_trailers_are_read_over() -> None:
-    with Server(lambda conn: [conn.send(chunked(b"a", b"b", trailers=["X: y"])) for _ in conn.read_requests()]) as server:  # type: ignore[arg-type]
-        with urllib3.PoolManager() as manager:
-            assert get(manager, server.url()).data == b"ab"
-            assert get(manager, server.url()).data == b"ab"
-            assert server.connections == 1
+    with Server(always(chunked(b"a", b"b", trailers=["X: y"]))) as server, urllib3.PoolManager() as manager:
+        assert get(manager, server.url()).data == b"ab"
+        assert get(manager, server.url()).data == b"ab"
+        assert server.connections == 1
 
 
 def test_tls_settings_tell_connections_of_one_pool_apart(tls: Tls) -> None:
-    with Server(echo, tls=tls.server_context()) as server:
-        with HTTPSConnectionPool("localhost", server.address[1], ca_certs=tls.ca_path, cert_reqs="CERT_REQUIRED") as pool:
+    with (
+        Server(echo, tls=tls.server_context()) as server,
+        HTTPSConnectionPool("localhost", server.address[1], ca_certs=tls.ca_path, cert_reqs="CERT_REQUIRED") as pool,
+    ):
+        get(pool, "/")
+        pool.cert_reqs = "CERT_NONE"  # as requests does it to a pool
+        verifying = pool._get_conn()
+        with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
             get(pool, "/")
-            pool.cert_reqs = "CERT_NONE"  # as requests does it to a pool
-            verifying = pool._get_conn()
-            with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
-                get(pool, "/")
-            assert server.connections == 2
-            verifying.close()
+        assert server.connections == 2
+        verifying.close()

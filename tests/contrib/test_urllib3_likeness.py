@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import re
 import ssl
@@ -24,6 +25,19 @@ from tests.server import Conn, Script, Server, chunked, chunks, connect_proxy, e
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 Scene = Callable[[Server], Any]
+
+
+def one(*pieces: bytes, then: str = "end") -> Script:
+    """A connection that answers its first request so, and ends."""
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        if pieces:
+            conn.send(*pieces)
+        {"end": lambda: None, "close": conn.close, "rst": conn.rst, "wait": conn.wait_closed}[then]()
+
+    return script
+
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +75,7 @@ def _plain(value: Any) -> Any:
         return _plain(value.decode("latin-1")).encode("latin-1")
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
-    return re.sub(r"(timeout=|port=|127\.0\.0\.1:|localhost:|0x)[0-9a-f.]+|\(_ssl\.c:\d+\)", r"\1N", value) if isinstance(value, str) else value
+    return _VARIES.sub(r"\1N", value) if isinstance(value, str) else value
 
 
 def same(script: Script | list[Script], scene: Scene, **server: Any) -> Any:
@@ -79,6 +93,9 @@ def same(script: Script | list[Script], scene: Scene, **server: Any) -> Any:
 def _fields(request: Any) -> list[tuple[str, str]]:
     # A Host field that the program gives goes first: RFC 9110, section 7.2.
     return sorted(((name, _plain(value)) for name, value in request.headers), key=lambda field: field[0] != "Host")
+
+
+_VARIES = re.compile(r"(timeout=|port=|127\.0\.0\.1:|localhost:|0x)[0-9a-f.]+|\(_ssl\.c:\d+\)")
 
 
 def seen(answer: Any) -> list[Any]:
@@ -108,9 +125,10 @@ def seen(answer: Any) -> list[Any]:
 
 def fetch(method: str = "GET", path: str = "/", **kwargs: Any) -> Scene:
     def scene(server: Server) -> Any:
-        manager_kw = kwargs.pop("manager", {}) if "manager" in kwargs else {}
-        with urllib3.PoolManager(**manager_kw) as manager:
-            return seen(manager.request(method, server.url(path), **kwargs))
+        # What is read once is made anew for each of the two.
+        given = {name: value() if callable(value) else value for name, value in kwargs.items()}
+        with urllib3.PoolManager() as manager:
+            return seen(manager.request(method, server.url(path), **given))
 
     return scene
 
@@ -125,18 +143,18 @@ PLAIN: list[tuple[str, Script | list[Script], Scene]] = [
     ("post fields", echo, fetch("POST", fields={"a": "b"}, encode_multipart=False)),
     ("post json", echo, fetch("POST", json={"a": ["b", None]})),
     ("put iterator", echo, fetch("PUT", body=[b"a", b"", "ü"])),
-    ("put file", echo, fetch("PUT", body=io.BytesIO(b"file" * 9000))),
-    ("put text file", echo, fetch("PUT", body=io.StringIO("täxt"))),
+    ("put file", echo, fetch("PUT", body=lambda: io.BytesIO(b"file" * 9000))),
+    ("put text file", echo, fetch("PUT", body=lambda: io.StringIO("täxt"))),
     ("put chunked", echo, fetch("PUT", body=b"abc", chunked=True)),
-    ("own length of an iterator", echo, fetch("PUT", body=iter([b"ab", b"c"]), headers={"Content-Length": "3"})),
+    ("own length of an iterator", echo, fetch("PUT", body=lambda: iter([b"ab", b"c"]), headers={"Content-Length": "3"})),
     ("get with body", echo, fetch("GET", body=b"odd")),
     ("headers", echo, fetch(headers={"X-Case": "  spaced ", "user-agent": "me", "Accept-Encoding": "gzip"})),
     ("skipped headers", echo, fetch(headers={"User-Agent": urllib3.util.SKIP_HEADER, "Accept-Encoding": urllib3.util.SKIP_HEADER})),
     ("odd target", echo, fetch(path="/a%2fb//c/../d?x=%7e&y=[1]|2")),
     ("several fields", replies(ok(b"x", "Set-Cookie: a=1", "Set-Cookie: b=2", "X-Twice: 1", "x-twice: 2")), fetch()),
     ("no reason", replies(b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n"), fetch()),
-    ("http 1.0", [lambda c: (c.expect_request(), c.send(b"HTTP/1.0 200 OK\r\n\r\nbody"))], fetch()),
-    ("until the end", [lambda c: (c.expect_request(), c.send(head(200), b"body"))], fetch()),
+    ("http 1.0", [one(b"HTTP/1.0 200 OK\r\n\r\nbody")], fetch()),
+    ("until the end", [one(head(200), b"body")], fetch()),
     ("100 before", replies(head(100) + ok(b"x")), fetch()),
     ("chunked", replies(chunked(b"a", b"bc", headers=["X-Twice: 1"], trailers=["X: y"])), fetch()),
     ("gzip", replies(ok(gzip.compress(b"z" * 9000), "Content-Encoding: gzip")), fetch()),
@@ -144,26 +162,26 @@ PLAIN: list[tuple[str, Script | list[Script], Scene]] = [
     ("gzip broken", replies(ok(b"not gzip", "Content-Encoding: gzip")), fetch(retries=False)),
     ("redirect", replies(redirect("/there"), ok(b"there")), fetch()),
     ("redirect post 303", replies(redirect("/there", 303), ok(b"there")), fetch("POST", body=b"x")),
-    ("redirect post 307", replies(redirect("/there", 307), ok(b"there")), fetch("POST", body=io.BytesIO(b"x"))),
+    ("redirect post 307", replies(redirect("/there", 307), ok(b"there")), fetch("POST", body=lambda: io.BytesIO(b"x"))),
     ("redirect not followed", replies(redirect("/there")), fetch(redirect=False)),
     ("too many redirects", replies(*[redirect("/again")] * 3), fetch(retries=Retry(2))),
     ("status forced", replies(response(503), response(503), ok(b"at last")), fetch(retries=Retry(3, status_forcelist=[503]))),
     ("status given up", replies(response(503), response(503)), fetch(retries=Retry(1, status_forcelist=[503]))),
     ("retry after", replies(response(429, b"", "Retry-After: 0"), ok(b"now")), fetch(retries=Retry(1, status_forcelist=[429]))),
-    ("cut body", [lambda c: (c.expect_request(), c.send(head(200, "Content-Length: 9"), b"cut"))] * 4, fetch()),
-    ("cut body streamed", [lambda c: (c.expect_request(), c.send(head(200, "Content-Length: 9"), b"cut"))], fetch(preload_content=False)),
-    ("cut chunks", [lambda c: (c.expect_request(), c.send(head(200, "Transfer-Encoding: chunked"), chunks(b"a")))] * 4, fetch()),
+    ("cut body", [one(head(200, "Content-Length: 9"), b"cut")] * 4, fetch()),
+    ("cut body streamed", [one(head(200, "Content-Length: 9"), b"cut")], fetch(preload_content=False)),
+    ("cut chunks", [one(head(200, "Transfer-Encoding: chunked"), chunks(b"a"))] * 4, fetch()),
     ("bad header name", echo, fetch(headers={"Bad\nName": "x"})),
     ("bad header value", echo, fetch(headers={"X": "a\r\nb: c"})),
     ("bad method", echo, fetch("BAD METHOD")),
-    ("connection lost", [lambda c: (c.expect_request(), c.close())], fetch("POST", body=b"x", retries=False)),
-    ("connection lost, counted", [lambda c: (c.expect_request(), c.close())], fetch("POST", body=b"x", retries=0)),
-    ("reset", [lambda c: (c.expect_request(), c.rst())], fetch("POST", body=b"x", retries=False)),
-    ("read timeout", [lambda c: (c.expect_request(), c.wait_closed())], fetch("POST", timeout=0.05, retries=False)),
-    ("read timeout, counted", [lambda c: (c.expect_request(), c.wait_closed())], fetch("POST", timeout=Timeout(5, 0.05), retries=0)),
+    ("connection lost", [one(then="close")], fetch("POST", body=b"x", retries=False)),
+    ("connection lost, counted", [one(then="close")], fetch("POST", body=b"x", retries=0)),
+    ("reset", [one(then="rst")], fetch("POST", body=b"x", retries=False)),
+    ("read timeout", [one(then="wait")], fetch("POST", timeout=0.05, retries=False)),
+    ("read timeout, counted", [one(then="wait")], fetch("POST", timeout=Timeout(5, 0.05), retries=0)),
     (
         "read timeout in the body",
-        [lambda c: (c.expect_request(), c.send(head(200, "Content-Length: 9"), b"x"), c.wait_closed())],
+        [one(head(200, "Content-Length: 9"), b"x", then="wait")],
         fetch("POST", timeout=0.05, retries=False),
     ),
 ]
@@ -171,26 +189,19 @@ PLAIN: list[tuple[str, Script | list[Script], Scene]] = [
 
 @pytest.mark.parametrize(("script", "scene"), [row[1:] for row in PLAIN], ids=[row[0] for row in PLAIN])
 def test_a_program_sees_the_same(script: Any, scene: Scene) -> None:
-    # Scenes that give a file give it twice: back to its beginning.
-    same(script, lambda server: (_rewind(scene), scene(server))[1])
-
-
-def _rewind(scene: Any) -> None:
-    for cell in scene.__closure__ or ():
-        body = cell.cell_contents.get("body") if isinstance(cell.cell_contents, dict) else None
-        if hasattr(body, "seek"):
-            body.seek(0)
-        elif body is not None and hasattr(body, "__next__"):
-            cell.cell_contents["body"] = iter([b"ab", b"c"])
+    same(script, scene)
 
 
 def test_garbage_is_a_protocol_error_with_both() -> None:
     kinds = []
     for switch in (under.eject, under.inject):
         switch()
-        with Server([lambda c: (c.expect_request(), c.send(b"SSH-2.0-x\r\n"))]) as server, urllib3.PoolManager() as manager:  # type: ignore[list-item, arg-type, return-value]
-            with pytest.raises(urllib3.exceptions.ProtocolError) as caught:
-                manager.request("POST", server.url(), retries=False)
+        with (
+            Server([one(b"SSH-2.0-x\r\n")]) as server,
+            urllib3.PoolManager() as manager,
+            pytest.raises(urllib3.exceptions.ProtocolError) as caught,
+        ):
+            manager.request("POST", server.url(), retries=False)
         kinds.append((type(caught.value), type(caught.value.args[1])))
     assert kinds[0] == kinds[1]
 
@@ -270,8 +281,6 @@ def tls_scenes(tls: Tls) -> dict[str, dict[str, Any]]:
     with open(tls.ca_path) as file:
         data = file.read()
     fingerprint = ssl.PEM_cert_to_DER_cert(tls.identity.cert_chain_pems[0].bytes().decode())
-    import hashlib
-
     digest = hashlib.sha256(fingerprint).hexdigest()
     return {
         "ca_certs": {"ca_certs": tls.ca_path},
@@ -304,7 +313,7 @@ def test_tls_arguments_mean_the_same(tls: Tls, subtests: pytest.Subtests) -> Non
 
 def test_a_client_certificate_is_shown(tls: Tls) -> None:
     def scene(server: Server) -> Any:
-        kwargs = {"cert_file": tls.client_cert_only, "key_file": tls.client_key, "ca_certs": tls.ca_path}
+        kwargs: dict[str, Any] = {"cert_file": tls.client_cert_only, "key_file": tls.client_key, "ca_certs": tls.ca_path}
         with urllib3.PoolManager(**kwargs) as manager:
             return manager.request("GET", server.url(host="localhost")).status
 
@@ -415,4 +424,4 @@ def test_a_total_used_up_before_the_head_is_a_read_timeout() -> None:
         with urllib3.PoolManager() as manager:
             return manager.request("POST", server.url(), timeout=Timeout(total=0.05), retries=False)
 
-    same([lambda c: (c.expect_request(), c.wait_closed())], scene)
+    same([one(then="wait")], scene)

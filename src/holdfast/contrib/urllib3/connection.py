@@ -14,6 +14,7 @@ from __future__ import annotations
 import http.client
 import inspect
 import logging
+import ssl
 import sys
 import threading
 import weakref
@@ -21,7 +22,7 @@ from collections import Counter
 from typing import Any, cast
 
 from urllib3._collections import HTTPHeaderDict
-from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import NewConnectionError
 from urllib3.response import HTTPResponse
@@ -29,6 +30,7 @@ from urllib3.util import ssl_
 from urllib3.util.timeout import Timeout as Urllib3Timeout
 
 from ... import exceptions as ours
+from ...message.body import Body
 from ...message.headers import Headers
 from ...message.request import PreparedRequest
 from ...message.response import Response
@@ -46,14 +48,14 @@ MAX_KNOWN = 256  # heads and timeouts that are remembered
 AWS_MODULE = "botocore.awsrequest"
 AWS_PATIENCE = 1.0  # seconds that botocore waits for 100 Continue
 
-_getresponse = HTTPConnection.getresponse
+_RESPONSE = "_HTTPConnection__response"  # where http.client keeps the response that is not read to its end
 _parameters = inspect.signature(HTTPResponse.__init__).parameters
 _knows_shutdown = "sock_shutdown" in _parameters  # since urllib3 2.3
 
 _transport: Transport | None = None
 _transport_lock = threading.Lock()
 _left: Counter[str] = Counter()
-_heads: dict[bytes, tuple[str, Target, Headers]] = {}
+_heads: dict[bytes, Head] = {}
 _timeouts: dict[tuple[float | None, float | None], Timeouts] = {}
 
 
@@ -99,6 +101,26 @@ class Target:
         return f"{start}//{authority.rpartition('@')[2]}{slash}{path}"
 
 
+Head = tuple[str, Target, Headers]
+
+# The steps by which urllib3 and http.client put a request together. As long as nobody has wrapped one of them to see requests pass,
+# or to add to them, a request that is equal to an earlier one need not go through them again.
+_STEPS: tuple[tuple[type, str], ...] = tuple(
+    (owner, name)
+    for owner in (HTTPConnection, http.client.HTTPConnection)
+    for name in ("request", "putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse")
+    if name in vars(owner)
+)
+_pristine = [getattr(owner, name) for owner, name in _STEPS]
+
+
+def _is_pristine() -> bool:
+    return (
+        HTTPConnection.request is _pristine[0]
+        and [getattr(owner, name) for owner, name in _STEPS] == _pristine
+    )
+
+
 class Carried(HTTPConnection):
     """A connection of urllib3's whose requests holdfast sends. Made by ``carry``."""
 
@@ -110,6 +132,8 @@ class Carried(HTTPConnection):
     _for_good = False  # made so by its pool's class, and not by inject()
     _is_left = False  # it has a socket of its own: urllib3 speaks over it
     _asking: list[bytes] | None = None  # while urllib3's request() runs: what it has sent
+    _key: Any = None  # of the request that is being put together, to know it again
+    _is_repeat = False  # http.client had no part in the request that is under way
     response_class = CarriedResponse
 
     # -- what urllib3 does with a connection ---------------------------------------------------------------------------
@@ -137,11 +161,12 @@ class Carried(HTTPConnection):
         if kept is not None:
             trim(kept)
 
-    def request(self, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **kwargs: Any) -> None:
         """Put a request together; ``getresponse`` sends it."""
         try:
             self._refuse_what_is_not_plain(method, headers)
-            self._put_together(method, url, body, headers, args, kwargs)
+            if not self._repeat(method, url, body, headers, args, kwargs):
+                self._put_together(method, url, body, headers, args, kwargs)
         except Leave as reason:
             self._leave(str(reason))
             super().request(method, url, body, headers, *args, **kwargs)
@@ -156,18 +181,27 @@ class Carried(HTTPConnection):
             self._leave("used step by step, without request()")
         super().send(data)
 
-    def getresponse(self) -> HTTPResponse:
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Send the request; the response."""
         options = self._response_options
-        if self._is_left or options is None or HTTPConnection.getresponse is not _getresponse:
-            return super().getresponse()  # which somebody may have wrapped
+        if self._is_left or options is None or not _is_pristine():
+            return super().getresponse()
         # What urllib3's does besides is to look for faults of http.client's parser, which had no part in this.
         self._response_options = None
         line: Any = self.sock
         line.timeout = self.timeout
-        answer = cast(CarriedResponse, http.client.HTTPConnection.getresponse(self))
+        if self._is_repeat:
+            answer = CarriedResponse(line, method=options.request_method)
+            try:
+                answer.begin()
+            except BaseException:
+                answer.close()
+                raise
+            self.__dict__[_RESPONSE] = answer
+        else:
+            answer = cast(CarriedResponse, http.client.HTTPConnection.getresponse(self))
         return HTTPResponse(
-            body=answer,  # type: ignore[arg-type]
+            body=answer,
             headers=HTTPHeaderDict(answer.items),
             status=answer.status,
             version=answer.version,
@@ -196,6 +230,30 @@ class Carried(HTTPConnection):
         if method == "CONNECT" or any(_lower(name) == "upgrade" for name in headers or ()):
             raise Leave("it asks for another protocol (CONNECT, Upgrade)")
 
+    def _repeat(self, method: str, url: str, body: Any, headers: Any, args: Any, kwargs: Any) -> bool:
+        """Send what was put together before for the same arguments; False if that cannot be."""
+        self._is_repeat = False
+        line, kept = self.sock, self._kept
+        if type(line) is not Line or kept is None or args or not (body is None or type(body) is bytes) or not _is_pristine():
+            return False
+        previous = self.__dict__.get(_RESPONSE)
+        if previous is not None and not previous.isclosed():
+            return False  # and http.client says what is wrong with that
+        key = (method, url, None if body is None else len(body), kwargs.get("chunked"), *(headers.items() if headers else ()))
+        try:
+            found = kept.heads.get(key)
+        except TypeError:
+            return False  # a value that is no text
+        if found is None:
+            self._key = key
+            return False
+        sys.audit("http.client.send", self, found[0])
+        self._is_repeat = True
+        options = (kwargs.get(name, True) for name in ("preload_content", "decode_content", "enforce_content_length"))
+        self._response_options = _ResponseOptions(method, url, *options)
+        self._send_off(line, kept, found[1], None if body is None else WholeBody(body))
+        return True
+
     def _put_together(self, method: str, url: str, body: Any, headers: Any, args: Any, kwargs: Any) -> None:
         if type(self.sock) is not Line:
             self._get_off()
@@ -204,23 +262,30 @@ class Carried(HTTPConnection):
         if kept.left is not None:
             raise Leave(kept.left)
         streamed = is_streamed(body)
-        self._asking = sent = []
+        key, self._key = self._key, None
+        sent: list[bytes] = []
+        self._asking = sent
         try:
             # An empty iterable in place of a stream: what is said of its framing is the same, and nothing is taken from it.
             super().request(method, url, [] if streamed else body, headers, *args, **kwargs)
         finally:
             self._asking = None
-        verb, target, fields = known_head(sent[0])
-        request = PreparedRequest()
-        request.method = verb
-        request.parsed = target  # type: ignore[assignment]
-        request.headers = fields
+        found = known_head(sent[0])
+        if key is not None:
+            if len(kept.heads) >= MAX_KNOWN:
+                kept.heads.clear()
+            kept.heads[key] = (sent[0], found)
         if streamed:
-            request.content = StreamedBody(body, method, self.blocksize)  # type: ignore[assignment]
-        elif body is not None:
-            request.content = WholeBody(body)  # type: ignore[assignment]
-        exchange = Exchange(self, kept, line, request, self.timeout)
-        line.ask = exchange.run
+            content: Body | None = StreamedBody(body, method, self.blocksize)
+        else:
+            content = None if body is None else WholeBody(body)
+        self._send_off(line, kept, found, content)
+
+    def _send_off(self, line: Line, kept: Kept, found: Head, content: Body | None) -> None:
+        request = PreparedRequest()
+        request.method, request.parsed, request.headers = found  # type: ignore[assignment]
+        request.content = content
+        line.ask = Exchange(self, kept, line, request, self.timeout).run
 
     def _find_kept(self) -> Kept:
         owner = None if self._owner is None else self._owner()
@@ -237,7 +302,7 @@ class Carried(HTTPConnection):
         config = self.proxy_config
         own: Any = getattr(self, "cert_reqs", None)
         verifies = hasattr(self, "cert_reqs") and (
-            ssl_.resolve_cert_reqs(own) == ssl_.CERT_REQUIRED or bool(self.__dict__.get("assert_fingerprint"))
+            ssl_.resolve_cert_reqs(own) == ssl.CERT_REQUIRED or bool(self.__dict__.get("assert_fingerprint"))
         )
         self.is_verified = verifies and not self.proxy_is_forwarding
         if self.proxy is None:
@@ -248,7 +313,7 @@ class Carried(HTTPConnection):
         context = None if config is None else config.ssl_context
         mode = ssl_.resolve_cert_reqs(own) if context is None else context.verify_mode
         pinned = config is not None and bool(config.assert_fingerprint)
-        self.proxy_is_verified = mode == ssl_.CERT_REQUIRED or pinned
+        self.proxy_is_verified = mode == ssl.CERT_REQUIRED or pinned
 
     # -- leaving it to urllib3 -----------------------------------------------------------------------------------------
 
@@ -348,7 +413,7 @@ def trim(kept: Kept) -> None:
 # -- heads ---------------------------------------------------------------------------------------------------------------
 
 
-def known_head(sent: bytes) -> tuple[str, Target, Headers]:
+def known_head(sent: bytes) -> Head:
     """Method, target and fields of a head as http.client has written it.
 
     Raises:
@@ -363,7 +428,7 @@ def known_head(sent: bytes) -> tuple[str, Target, Headers]:
     return found
 
 
-def _parsed(sent: bytes) -> tuple[str, Target, Headers]:
+def _parsed(sent: bytes) -> Head:
     first, *lines = sent[:-4].split(b"\r\n")
     verb, target, _ = first.split(b" ", 2)
     fields: list[tuple[bytes, bytes]] = []
@@ -404,7 +469,7 @@ def _lower(name: Any) -> str:
 
 
 def _seconds(value: Any) -> float | None:
-    return cast("float | None", Urllib3Timeout.resolve_default_timeout(value))
+    return Urllib3Timeout.resolve_default_timeout(value)
 
 
 def _timeouts_of(connect: float | None, read: float | None, total: float | None) -> Timeouts:

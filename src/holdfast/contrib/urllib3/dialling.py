@@ -78,6 +78,7 @@ class Kept:
 
     Attributes:
         scheme, host, port: of the server, or of the proxy that requests are sent to.
+        heads: what was put together for requests before, by their arguments.
         left: why its requests are left to urllib3; None if they are not.
         context, server_name, proxy, unix_socket: as a Route has them; nothing, for what they would say is urllib3's matter here.
     """
@@ -88,11 +89,12 @@ class Kept:
     unix_socket: str | None = None
 
     def __init__(self, connection: HTTPConnection, plain: type[HTTPConnection], owner: HTTPConnectionPool | None) -> None:
-        tunnel: str | None = connection._tunnel_host  # type: ignore[assignment]
+        tunnel: str | None = connection._tunnel_host
         self.scheme = "https" if hasattr(connection, "cert_reqs") else "http"
         self.host: str = tunnel or connection.host
-        self.port: int = (connection._tunnel_port if tunnel else connection.port) or connection.default_port  # type: ignore[assignment]
+        self.port: int = (connection._tunnel_port if tunnel else connection.port) or connection.default_port
         self.left: str | None = None
+        self.heads: dict[Any, Any] = {}
         self._proxy = f" through the proxy {_shown(connection.proxy)}" if tunnel and connection.proxy else ""
         self._owner = None if owner is None else weakref.ref(owner)
         self._plain = plain
@@ -162,7 +164,7 @@ def dial(kept: Any, until: float | None) -> Http1Connection:
         raise
     finally:
         twin.__dict__.pop("_new_conn", None)  # it holds the twin
-    sock, twin.sock = twin.sock, None  # type: ignore[assignment]
+    sock, twin.sock = twin.sock, None
     return _adopted(sock, twin)
 
 
@@ -171,7 +173,7 @@ def _adopted(sock: Any, twin: HTTPConnection) -> Dialled:
         sock.close()
         raise NoSocket(f"urllib3 speaks to it over {type(sock).__name__}")
     if isinstance(sock, ssl.SSLSocket):
-        sock.suppress_ragged_eofs = False  # or a connection that broke would look like one that was ended
+        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # or a connection that broke would look like one that was ended
     try:
         _turn_keepalive_on(sock, twin.socket_options)
         return Dialled(SocketStream(sock))

@@ -10,14 +10,14 @@ from typing import Any
 
 from ...pool.stats import OriginStats, PoolStats
 
-_LARGEST = frozenset(("lease_p95", "wait_max", "early_end_after"))  # of these there is no sum, and the worst is what one looks for
+_LARGEST = frozenset(("lease_p95", "wait_max", "early_end_after"))  # there is no sum of them
 
 
 def by_name(stats: PoolStats) -> PoolStats:
     """The same, with the rows of one name put together.
 
-    Counters, gauges, rates and histograms are summed, and means weighted; ``lease_p95``, ``wait_max`` and ``early_end_after`` are the
-    largest of them, ``limit`` is None.
+    Counters, gauges, rates and histograms are summed, means weighted; ``lease_p95``, ``wait_max`` and ``early_end_after`` are
+    the largest of them, ``limit`` is None.
     """
     rows: dict[str, OriginStats] = {}
     for row in stats.origins:

@@ -247,7 +247,7 @@ class CarriedResponse(http.client.HTTPResponse):
             self.fp.frame_chunks()
 
     @property
-    def msg(self) -> http.client.HTTPMessage:  # type: ignore[override]
+    def msg(self) -> http.client.HTTPMessage:
         """The fields; made when somebody asks for them."""
         if self._message is None:
             self._message = http.client.HTTPMessage()
@@ -259,4 +259,4 @@ class CarriedResponse(http.client.HTTPResponse):
     def msg(self, value: Any) -> None:
         self._message = value
 
-    headers = msg  # type: ignore[assignment]
+    headers = msg
