@@ -105,19 +105,16 @@ Head = tuple[str, Target, Headers]
 
 # The steps by which urllib3 and http.client put a request together. As long as nobody has wrapped one of them to see requests pass,
 # or to add to them, a request that is equal to an earlier one need not go through them again.
-_STEPS: tuple[tuple[type, str], ...] = tuple(
-    (owner, name)
-    for owner in (HTTPConnection, http.client.HTTPConnection)
-    for name in ("request", "putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse")
-    if name in vars(owner)
-)
-_pristine = [getattr(owner, name) for owner, name in _STEPS]
+_OURS, _BASE = HTTPConnection, http.client.HTTPConnection
+_OUR_STEPS = (_OURS.request, _OURS.putrequest, _OURS.putheader, _OURS.getresponse)
+_BASE_STEPS = (_BASE.putrequest, _BASE.putheader, _BASE.endheaders, _BASE.send, _BASE.getresponse)
 
 
 def _is_pristine() -> bool:
+    ours, base = _OURS, _BASE
     return (
-        HTTPConnection.request is _pristine[0]
-        and [getattr(owner, name) for owner, name in _STEPS] == _pristine
+        (ours.request, ours.putrequest, ours.putheader, ours.getresponse) == _OUR_STEPS
+        and (base.putrequest, base.putheader, base.endheaders, base.send, base.getresponse) == _BASE_STEPS
     )
 
 
@@ -184,7 +181,7 @@ class Carried(HTTPConnection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Send the request; the response."""
         options = self._response_options
-        if self._is_left or options is None or not _is_pristine():
+        if options is None or not (self._is_repeat or (not self._is_left and _is_pristine())):
             return super().getresponse()
         # What urllib3's does besides is to look for faults of http.client's parser, which had no part in this.
         self._response_options = None
@@ -321,6 +318,7 @@ class Carried(HTTPConnection):
         _left[reason] += 1
         if _left[reason] == 1:
             log.info("a request to %s is left to urllib3, as later ones for this reason: %s", self.host, reason)
+        self._is_repeat = False
         if not self._is_left:
             self._get_off()
             self._is_left = True

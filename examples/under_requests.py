@@ -1,0 +1,50 @@
+"""A script written for requests, with holdfast under it: one line more, and a line that tells what it did.
+
+    python examples/under_requests.py URL [TIMES]
+
+Its connections are found stale before they are used, and a POST that provably was not delivered is sent again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import requests
+
+import holdfast.contrib.urllib3
+
+
+def work(url: str, times: int) -> None:
+    """What the script is for; it knows nothing of holdfast."""
+    with requests.Session() as session:
+        for number in range(times):
+            response = session.post(url, json={"number": number}, timeout=10)
+            response.raise_for_status()
+            print(response.status_code, response.text)
+        report()
+
+
+def report() -> None:
+    """What the connections went through."""
+    stats = holdfast.contrib.urllib3.stats()
+    print(f"{stats.requests} requests on {stats.created} connections, {sum(stats.resent.values())} sent again")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("times", nargs="?", type=int, default=3)
+    options = parser.parse_args(arguments)
+    holdfast.contrib.urllib3.inject()
+    try:
+        work(options.url, options.times)
+    finally:
+        holdfast.contrib.urllib3.eject()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
