@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import gc
+import http.client
+import io
 import socket
 import threading
 import weakref
@@ -16,7 +19,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from holdfast.contrib import urllib3 as under
-from holdfast.contrib.urllib3 import connection
+from holdfast.contrib.urllib3 import connection, dialling
+from holdfast.exceptions import ConnectTimeout
 from tests.conftest import Tls
 from tests.server import Conn, Script, Server, chunked, echo, head, ok
 
@@ -447,3 +451,220 @@ def test_tls_settings_tell_connections_of_one_pool_apart(tls: Tls) -> None:
             get(pool, "/")
         assert server.connections == 2
         verifying.close()
+
+
+# -- the short way, and what ends it -------------------------------------------------------------------------------------
+
+
+def test_a_program_that_wraps_a_step_of_http_client_sees_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    putrequest, getresponse = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
+
+    def wrapped_put(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        putrequest(self, method, url, *args, **kwargs)
+        self.putheader("X-Trace", f"{method} {url}")
+
+    def wrapped_get(self: Any) -> Any:
+        response = getresponse(self)
+        seen.append(f"{response.status} {response.getheader('Content-Type')}")
+        return response
+
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        get(pool, "/a")
+        monkeypatch.setattr(http.client.HTTPConnection, "putrequest", wrapped_put)
+        monkeypatch.setattr(http.client.HTTPConnection, "getresponse", wrapped_get)
+        for _ in range(2):
+            get(pool, "/a")
+
+        assert [request.get("X-Trace") for request in server.requests] == ["", "GET /a", "GET /a"]
+        assert seen == ["200 application/json"] * 2
+
+
+def test_an_equal_request_has_its_own_body_and_its_own_failure() -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        conn.wait_closed()
+
+    with Server([script]) as server, HTTPConnectionPool(*server.address, retries=False) as pool:
+        pool.request("POST", "/", body=b"one")
+        pool.request("POST", "/", body=b"two")
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            pool.request("POST", "/", body=b"six", timeout=0.05)
+        assert [request.body for request in server.requests] == [b"one", b"two", b"six"]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_KNOWN", 1)
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        for number in (1, 2, 1):
+            assert get(pool, f"/{number}", timeout=number).json()["target"] == f"/{number}"
+        assert len(connection._heads) == len(connection._timeouts) == 1
+
+
+def test_a_connection_given_back_with_its_response_unread_is_replaced() -> None:
+    with Server(echo) as server, HTTPConnectionPool(*server.address, retries=False) as pool:
+        get(pool, "/").data  # noqa: B018 - so that the next is the same again
+        unread = get(pool, "/", preload_content=False)
+        unread.release_conn()
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            get(pool, "/")
+        assert get(pool, "/").status == 200
+
+
+def test_odd_fields_arrive_or_are_left_to_urllib3() -> None:
+    def script(conn: Conn) -> None:
+        while (sent := conn.read_until(b"\r\n\r\n")) is not None:
+            heads.append(sent)
+            conn.send(ok())
+
+    heads: list[bytes] = []
+    twice = urllib3.HTTPHeaderDict([("Content-Length", "0"), ("Content-Length", "0")])
+    before = under.left_to_urllib3().get("several Content-Length fields", 0)
+    with Server(script) as server, HTTPConnectionPool(*server.address) as pool:
+        get(pool, "/", headers={"X-Folded": "a\r\n b"})
+        get(pool, "/", headers={"X-Bytes": b"value"})
+        get(pool, "/", headers=twice)
+        with pytest.raises(TypeError):
+            get(pool, "/", headers={"X-List": ["no text"]})
+        assert b"X-Folded: a b\r\n" in heads[0]
+        assert b"X-Bytes: value\r\n" in heads[1]
+        assert under.left_to_urllib3()["several Content-Length fields"] == before + 1
+
+
+def test_a_buffer_is_a_body() -> None:
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        pool.request("PUT", "/", body=array.array("b", b"buffer"))
+        assert server.requests[0].body == b"buffer"
+
+
+def test_a_file_that_cannot_go_back_is_reported() -> None:
+    class Once(io.BytesIO):
+        def seek(self, *_: Any) -> int:
+            raise OSError("no")
+
+    class Unknown(io.BytesIO):
+        def tell(self) -> int:
+            raise OSError("nor this")
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        conn.close()
+
+    for kind in (Once, Unknown):
+        with Server([script]) as server, HTTPConnectionPool(*server.address, retries=False) as pool:
+            get(pool, "/")
+            with pytest.raises((urllib3.exceptions.UnrewindableBodyError, urllib3.exceptions.ProtocolError)):
+                pool.request("PUT", "/", body=kind(b"x"))
+
+
+# -- connecting ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_handshake_that_does_not_end_is_a_connect_timeout(tls: Tls) -> None:
+    def script(conn: Conn) -> None:
+        conn.wait_closed()
+
+    with (
+        Server(script) as server,
+        HTTPSConnectionPool("localhost", server.address[1], ca_certs=tls.ca_path) as pool,
+        pytest.raises((urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.ReadTimeoutError)),
+    ):
+        get(pool, "/", timeout=0.1, retries=False)
+
+
+def test_a_server_that_accepts_nobody_is_a_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: Any, **__: Any) -> Any:
+        raise ConnectTimeout("nobody answered")
+
+    monkeypatch.setattr(dialling, "connect_tcp", late)
+    with HTTPConnectionPool("127.0.0.1", 9) as pool, pytest.raises(urllib3.exceptions.ConnectTimeoutError) as caught:
+        get(pool, "/", timeout=3, retries=False)
+    assert "Connection to 127.0.0.1 timed out. (connect timeout=" in str(caught.value)
+
+
+def test_pyopenssl_and_tls_inside_tls_are_left_to_urllib3(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = tls.client_context()
+    left = under.left_to_urllib3
+
+    def proxy(conn: Conn) -> None:
+        assert conn.read_until(b"\r\n\r\n") is not None
+        conn.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        conn.read_until(b"never")
+
+    with Server([proxy], tls=tls.server_context()) as server:
+        manager = under.HoldfastProxyManager(f"https://localhost:{server.address[1]}", proxy_ssl_context=context, timeout=0.2)
+        with manager, pytest.raises(urllib3.exceptions.HTTPError):
+            get(manager, "https://origin.example/", retries=False)
+    assert left()["TLS inside TLS, to reach a server through an https:// proxy"] >= 1
+
+    monkeypatch.setattr(urllib3.util.ssl_, "IS_PYOPENSSL", True)
+    with (
+        Server(echo, tls=tls.server_context()) as server,
+        HTTPSConnectionPool("localhost", server.address[1], ca_certs=tls.ca_path) as pool,
+    ):
+        assert get(pool, "/").status == 200
+    assert left()["pyOpenSSL is injected into urllib3"] >= 1
+
+
+def test_a_socket_of_another_family_gets_no_tcp_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    path = str(tmp_path / "socket")
+
+    class Unix(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(path)
+            return sock
+
+    class UnixPool(HTTPConnectionPool):
+        ConnectionCls = Unix
+
+    with Server(echo, unix_path=path), UnixPool("localhost") as pool:
+        assert get(pool, "/").status == 200
+        assert under.stats().requests == 1
+
+
+def test_ejected_pools_of_a_manager_of_ours_go_on_and_others_do_not() -> None:
+    under.eject()
+    with Server(echo) as server, under.HoldfastPoolManager() as manager:
+        under.inject()
+        under.carrying(manager)
+        get(manager, server.url())
+        under.eject()
+        get(manager, server.url())
+        assert under.stats().requests == 2
+
+
+def test_what_is_no_connection_of_urllib3s_is_left_alone() -> None:
+    class Fake:
+        def __init__(self, **_: Any) -> None: ...
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Fake  # type: ignore[assignment]
+
+    assert type(Pool("host")._new_conn()) is Fake
+
+
+def test_before_a_request_there_is_no_response() -> None:
+    with HTTPConnectionPool("host") as pool:
+        conn: Any = pool._new_conn()
+        conn.connect()
+        assert conn.is_connected
+        assert conn.sock.gettimeout() is None
+        conn.sock.settimeout(3)
+        assert conn.sock.gettimeout() == 3
+        conn.sock.shutdown(0)
+        with pytest.raises(http.client.ResponseNotReady):
+            conn.getresponse()
+        wire = conn.sock.makefile()
+        with pytest.raises(http.client.ResponseNotReady):
+            wire.begin()
+        with pytest.raises(OSError, match="no connection"):
+            wire.fileno()
+        assert wire.readinto1(bytearray(3)) == 0
+        conn.close()

@@ -50,7 +50,7 @@ AWS_PATIENCE = 1.0  # seconds that botocore waits for 100 Continue
 
 _RESPONSE = "_HTTPConnection__response"  # where http.client keeps the response that is not read to its end
 _parameters = inspect.signature(HTTPResponse.__init__).parameters
-_knows_shutdown = "sock_shutdown" in _parameters  # since urllib3 2.3
+_knows_shutdown, _knows_version = "sock_shutdown" in _parameters, "version_string" in _parameters  # since urllib3 2.3
 
 _transport: Transport | None = None
 _transport_lock = threading.Lock()
@@ -202,7 +202,6 @@ class Carried(HTTPConnection):
             headers=HTTPHeaderDict(answer.items),
             status=answer.status,
             version=answer.version,
-            version_string="HTTP/1.1" if answer.version == 11 else "HTTP/1.0",
             reason=answer.reason,
             preload_content=options.preload_content,
             decode_content=options.decode_content,
@@ -211,6 +210,7 @@ class Carried(HTTPConnection):
             request_method=options.request_method,
             request_url=options.request_url,
             **({"sock_shutdown": line.shutdown} if _knows_shutdown else {}),
+            **({"version_string": "HTTP/1.1"} if _knows_version else {}),  # whatever the version, as in urllib3
         )
 
     # -- carrying ------------------------------------------------------------------------------------------------------
@@ -301,7 +301,9 @@ class Carried(HTTPConnection):
         verifies = hasattr(self, "cert_reqs") and (
             ssl_.resolve_cert_reqs(own) == ssl.CERT_REQUIRED or bool(self.__dict__.get("assert_fingerprint"))
         )
-        self.is_verified = verifies and not self.proxy_is_forwarding
+        # Since urllib3 2.2 a server behind a forwarding proxy is nobody's to verify.
+        forwarded = self.proxy is not None and self._tunnel_host is None and hasattr(HTTPConnection, "proxy_is_verified")
+        self.is_verified = verifies and not forwarded
         if self.proxy is None:
             return
         if self._tunnel_scheme == "http" or not hasattr(self, "cert_reqs"):
