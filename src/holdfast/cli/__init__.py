@@ -1,0 +1,1 @@
+"""The command ``holdfast``: get, timing, doctor, download. ``python -m holdfast`` is the same."""
