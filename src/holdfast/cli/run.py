@@ -57,13 +57,16 @@ def main(arguments: list[str]) -> int:
     atexit.register(_end_by_signal)  # what is registered first runs last
     if "--stats" in options:
         _count_and_report()
+    for name in ROADS:
+        if name in sys.modules:  # by a .pth file or a sitecustomize
+            inject(name)
+    sys.meta_path.insert(0, _Injector([name for name in ROADS if name not in sys.modules]))
     try:
         if "--drop-in" in options:
             _drop_in()
     except (ImportError, AttributeError) as error:
         print(f"--drop-in: {error}", file=sys.stderr)
         return 2
-    sys.meta_path.insert(0, _Injector(ROADS))
     if rest[0] == "-m":
         return _as_main(lambda: _find_module(rest[1], rest[1:]))
     return _as_main(lambda: _find_program(rest[0], rest))
