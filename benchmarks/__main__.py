@@ -7,7 +7,7 @@ import sys
 
 MEASUREMENTS = {
     "race": "requests aimed at the server's idle close, and workers that die after doing the work (root: needs a link)",
-    "inject": "the same race for requests and urllib3, as they are and with holdfast.contrib.urllib3.inject() (root: needs a link)",
+    "inject": "the race of the libraries as they are and with inject(), and what that costs per request (root; nginx)",
     "programs": "real programs on requests and urllib3 with and without inject(): the same result? (needs programs.txt)",
     "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",

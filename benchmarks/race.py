@@ -31,6 +31,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import io
 import itertools
 import json
@@ -317,16 +318,6 @@ class _Urllib3:
         self.pool.clear()
 
 
-def _injected(peer: Callable[[str], Peer]) -> Callable[[str], Peer]:
-    """The same program with one line more."""
-
-    def make(ca: str) -> Peer:
-        importlib.import_module("holdfast.contrib.urllib3").inject()
-        return peer(ca)
-
-    return make
-
-
 class _Pycurl:
     def __init__(self, ca: str) -> None:
         self.curl = importlib.import_module("pycurl")
@@ -397,15 +388,33 @@ PEERS: dict[str, Callable[[str], Peer]] = {
     "httpx2": lambda ca: _httpx(ca, "httpx2"),
     "aiohttp": _Aiohttp,
     "pycurl": _Pycurl,
-    "requests+inject": _injected(_requests),
-    "urllib3+inject": _injected(_Urllib3),
 }
-OURS = ("holdfast", "requests+inject", "urllib3+inject")  # which must lose nothing
+
+# -- the same libraries with one added line ------------------------------------------------------------------------
+
+INJECTED = {"requests": "urllib3", "urllib3": "urllib3", "httpx": "httpx", "httpx2": "httpx2"}
+"""The libraries that can be injected, and the module of ``holdfast.contrib`` whose ``inject()`` does it."""
+MARK = " + inject()"
+
+
+def _injected(library: str) -> Callable[[str], Peer]:
+    def make(ca: str) -> Peer:
+        importlib.import_module(f"holdfast.contrib.{INJECTED[library]}").inject()
+        return PEERS[library](ca)
+
+    return make
+
+
+WITH_ONE_LINE = {library + MARK: _injected(library) for library in INJECTED}
+"""Measured by ``python -m benchmarks inject``. Each client has a process of its own, so injecting one leaves the others."""
 
 
 def version_of(peer: str) -> str | None:
     """The installed version; None if the peer is not installed (or, for one under development, has no Client yet)."""
-    peer = peer.partition("+")[0]
+    if peer.endswith(MARK):
+        library = peer.removesuffix(MARK)
+        found = importlib.util.find_spec(f"holdfast.contrib.{INJECTED[library]}")
+        return None if found is None else version_of(library)
     try:
         module = importlib.import_module(peer)
         distribution = "holdfast-http" if peer == "holdfast" else peer
@@ -493,7 +502,8 @@ class Runner:
 
 def run_client(name: str, plan: Plan) -> None:
     """Every phase with this client: for each line on stdin one phase, and what became of its requests on stdout."""
-    peers = [PEERS[name](plan.ca) for _ in range(plan.threads)]
+    make = PEERS.get(name) or WITH_ONE_LINE[name]
+    peers = [make(plan.ca) for _ in range(plan.threads)]
     runners = [Runner(plan, peer, thread) for thread, peer in enumerate(peers)]
     for line in sys.stdin:
         scenario, scheme, method = line.split()
@@ -749,11 +759,12 @@ def _errors_seen(verdict: Verdict) -> str:
 # -- the command -------------------------------------------------------------------------------------------------
 
 
-def _options() -> argparse.Namespace:
+def parser_of(name: str, description: str | None, clients: Sequence[str]) -> argparse.ArgumentParser:
+    """The options of this measurement, and of others that try other clients in the same way."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks race", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m benchmarks {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(PEERS), help="only this client")
+    parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(clients), help="only this client")
     parser.add_argument("--loopback", action="store_true", help="without the link (and without root): fewer crossings")
     parser.add_argument("--delay", type=float, default=0.01, help="of the link, seconds each way (0.01)")
     parser.add_argument("--threads", type=int, default=16, help="each with a client of its own (16)")
@@ -766,7 +777,7 @@ def _options() -> argparse.Namespace:
         help="seconds between the server's timer and its close(): more arrives unread (0)",
     )
     parser.add_argument("--errors", action="store_true", help="say which exceptions each client raised")
-    return parser.parse_args()
+    return parser
 
 
 def run(options: argparse.Namespace) -> int:
@@ -800,11 +811,11 @@ def report(verdicts: Sequence[Verdict], options: argparse.Namespace, earliest: f
     print(table([HEADINGS, *map(row, verdicts)]))
     if options.errors:
         print("\n" + "\n".join(f"{verdict.name}: {_errors_seen(verdict)}" for verdict in verdicts))
-    faults = [(verdict.name, verdict.faults) for verdict in verdicts if verdict.name in OURS and verdict.version]
-    for name, found in faults:
-        if found:
-            print(f"\n{name}: " + ", ".join(found))
-    return 1 if any(found for _, found in faults) else 0
+    ours = [each for each in verdicts if each.version and (each.name == "holdfast" or each.name.endswith(MARK))]
+    for verdict in ours:
+        if verdict.faults:
+            print(f"\n{verdict.name}: " + ", ".join(verdict.faults))
+    return 1 if any(verdict.faults for verdict in ours) else 0
 
 
 def _place(options: argparse.Namespace) -> Any:
@@ -819,7 +830,11 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         run_client(sys.argv[2], Plan(**json.loads(sys.argv[3])))
         return 0
-    options = _options()
+    return run_from(parser_of("race", __doc__, list(PEERS)).parse_args())
+
+
+def run_from(options: argparse.Namespace) -> int:
+    """Run with these options, as a command; its exit status."""
     exit_on_sigterm()
     try:
         return run(options)
