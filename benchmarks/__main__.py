@@ -9,6 +9,7 @@ MEASUREMENTS = {
     "race": "requests aimed at the server's idle close, and workers that die after doing the work (root: needs a link)",
     "inject": "the race of the libraries as they are and with inject(), and what that costs per request (root; nginx)",
     "programs": "real programs on requests and urllib3 with and without inject(): the same result? (needs programs.txt)",
+    "sdks": "openai and anthropic over their own connections and over holdfast: the same? (install both)",
     "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",

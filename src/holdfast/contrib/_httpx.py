@@ -83,6 +83,7 @@ class HoldfastTransportBase:
             raise ValueError("give either proxy= or proxies=")
         self._lock = threading.Lock()
         self._closed = False
+        self._known = lru_cache(maxsize=256)(_fields)  # here, and not for all: it holds credentials
         self._verify = verify
         self._cert = cert
         self._trust_env = trust_env
@@ -130,7 +131,7 @@ class HoldfastTransportBase:
         try:
             if len(extensions) > 1:
                 self._check(request)
-            prepared = prepare(request, extensions.get("target"), self.library.ByteStream)
+            prepared = prepare(request, extensions.get("target"), self.library.ByteStream, self._known)
             verify, cert = client.verify, client.cert
             if self._given is None and prepared.parsed.scheme == "https":
                 verify = self._context or self._make_default_context()
@@ -367,12 +368,13 @@ class ExactUrl(Url):
         store(self, "target", target)
 
 
-def prepare(request: Any, target: bytes | None, byte_stream: Any) -> PreparedRequest:
+def prepare(request: Any, target: bytes | None, byte_stream: Any, known: Callable[[Any], Headers]) -> PreparedRequest:
     """holdfast's form of one of the library's requests.
 
     Args:
         target: what stands on the request line in place of the URL's path and query; None for these.
         byte_stream: the library's type of streams that are in memory.
+        known: ``_fields``, perhaps remembering what it gave.
 
     Raises:
         InvalidRequest, InvalidHeader, InvalidURL, InvalidSchema, MissingSchema: it cannot be sent.
@@ -381,13 +383,19 @@ def prepare(request: Any, target: bytes | None, byte_stream: Any) -> PreparedReq
     prepared.prepare_method(request.method)
     url = request.url
     prepared.parsed = _url(url.raw_scheme, url.netloc, url.raw_path, target)
-    prepared.headers = Headers.from_raw(request.headers.raw)
     stream = request.stream
     if not isinstance(stream, byte_stream):
         prepared.payload = StreamedBody(stream)
     elif (data := b"".join(stream)) or "transfer-encoding" in request.headers:
         prepared.payload = BytesBody(data)
+    raw = request.headers.raw
+    prepared.headers = known(tuple(raw)).copy() if prepared.payload is None else Headers.from_raw(raw)
     return prepared
+
+
+def _fields(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
+    """As Headers. Those of requests without a body are the same over and over: by their version the transport knows the head."""
+    return Headers.from_raw(list(raw))
 
 
 def _url(scheme: bytes, netloc: bytes, path: bytes, target: bytes | None) -> Url:
