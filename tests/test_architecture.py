@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib
 import inspect
 import json
 import re
@@ -412,7 +411,5 @@ def test_every_public_method_of_a_public_class_says_what_it_does(name: str) -> N
 
 
 def test_every_module_opens_with_what_it_is() -> None:
-    for module in modules():
-        name = "holdfast" if module == "__init__" else f"holdfast.{module}"
-
-        assert importlib.import_module(name).__doc__, f"{name} has no docstring"
+    for module, path in modules().items():
+        assert ast.get_docstring(parsed(path)), f"holdfast.{module} has no docstring"  # read, as some need a library to be imported

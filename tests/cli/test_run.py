@@ -104,9 +104,9 @@ def programs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def python(*arguments: str, cwd: Path) -> tuple[int, str, str]:
+def python(*arguments: str, cwd: Path, **variables: str) -> tuple[int, str, str]:
     """Exit status, output and complaints of an interpreter with these arguments."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "no_proxy": "*"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "no_proxy": "*", **variables}
     done = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, env=environment, check=False
     )
@@ -129,6 +129,32 @@ def test_a_program_runs_as_under_python_itself(programs: Path, arguments: list[s
     under = python("-m", "holdfast.cli.run", *arguments, cwd=programs)
 
     assert under == alone
+
+
+@pytest.mark.parametrize("arguments", [["says.py"], ["archive.pyz"]], ids=" ".join)
+def test_with_a_safe_path_no_directory_is_put_before_the_others(programs: Path, arguments: list[str]) -> None:
+    alone = python(*arguments, cwd=programs, PYTHONSAFEPATH="1")
+    under = python("-m", "holdfast.cli.run", *arguments, cwd=programs, PYTHONSAFEPATH="1")
+
+    assert under == alone
+
+
+def test_what_is_pickled_elsewhere_is_found_though_multiprocessing_was_imported_before(programs: Path) -> None:
+    (programs / "sitecustomize.py").write_text("import multiprocessing\n")
+    path = os.pathsep.join([str(programs), str(ROOT), *sys.path])
+    status, output, complaint = python("-m", "holdfast.cli.run", "spawns.py", cwd=programs, PYTHONPATH=path)
+
+    assert (status, output, complaint) == (0, "[Value(x=8)] Value(x=1)\n", "")
+
+
+def test_a_library_that_something_has_imported_before_is_injected_too(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import httpx\n")
+    (tmp_path / "fetches.py").write_text(FETCHES)
+    path = os.pathsep.join([str(tmp_path), str(ROOT), *sys.path])
+    with Server() as server:
+        status, output, _ = python("-m", "holdfast.cli.run", "fetches.py", server.url(), cwd=tmp_path, PYTHONPATH=path)
+
+    assert (status, output[:4]) == (0, "True")
 
 
 def test_of_a_module_that_raises_the_traceback_begins_with_its_own_first_line(programs: Path) -> None:

@@ -430,6 +430,7 @@ def test_a_reset_in_the_body_is_a_read_error_and_the_bytes_before_it_were_given_
     [
         (lambda client: client.get("ftp://127.0.0.1/"), "UnsupportedProtocol"),
         (lambda client: client.get("//127.0.0.1/"), "UnsupportedProtocol"),
+        (lambda client: client.get("http://127.0.0.1:0/"), "LocalProtocolError"),
         (lambda client: client.get("http://127.0.0.1:1/", headers={"X": "a\nb"}), "LocalProtocolError"),
         (lambda client: client.request("A B", "http://127.0.0.1:1/"), "LocalProtocolError"),
         (lambda client: client.request("CONNECT", "http://127.0.0.1:1/"), "LocalProtocolError"),

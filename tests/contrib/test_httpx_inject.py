@@ -122,6 +122,7 @@ def test_a_request_that_holdfast_refuses_is_left_to_the_library_and_the_next_is_
 
 def test_what_asks_for_the_library_s_pool_gets_it(injected: Road) -> None:
     with injected.library.Client() as client:
+        assert not hasattr(client._transport._pool, "__len__")  # a special name makes no pool
         assert client._transport._pool.connections == []
         assert type(client._transport._pool).__name__ == "ConnectionPool"
         with pytest.raises(AttributeError):

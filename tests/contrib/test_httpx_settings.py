@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import ssl
 from pathlib import Path
@@ -13,7 +15,7 @@ from holdfast import Client, Limits
 from tests.conftest import Tls
 from tests.contrib.conftest import Road
 from tests.server import Conn, Server, echo
-from tests.support import in_parallel
+from tests.support import eventually, in_parallel
 
 # -- TLS ---------------------------------------------------------------------------------------------------------------
 
@@ -190,6 +192,16 @@ def test_after_close_a_request_opens_new_connections_as_with_the_library_s_own(r
     assert opened == 2
 
 
+def test_threads_that_reopen_it_at_once_share_the_new_connections(road: Road) -> None:
+    transport = road.module.HoldfastTransport()
+    transport.close()
+    transport._reopen()
+    reopened = transport.client
+    transport._reopen()
+
+    assert transport.client is reopened
+
+
 def test_events_and_its_repr_tell_of_the_pool(road: Road) -> None:
     events: list[str] = []
     with Server() as server, road.client() as client:
@@ -200,6 +212,32 @@ def test_events_and_its_repr_tell_of_the_pool(road: Road) -> None:
         client.get(server.url())
 
         assert (events, repr(transport).startswith("<HoldfastTransport <holdfast.Client")) == (["opened"], True)
+
+
+def test_an_asynchronous_client_is_told_that_this_is_no_transport_for_it(road: Road) -> None:
+    async def enter() -> None:
+        async with road.library.AsyncClient(transport=road.module.HoldfastTransport()):
+            pass
+
+    async def ask() -> None:
+        client = road.library.AsyncClient(transport=road.module.HoldfastTransport())
+        try:
+            await client.get("http://127.0.0.1:1/")
+        finally:
+            await client.aclose()
+
+    for use in (enter, ask):
+        with pytest.raises(TypeError, match="synchronous"):
+            asyncio.run(use())
+
+
+def test_a_client_that_is_dropped_closes_its_connections(road: Road) -> None:
+    with Server() as server:
+        client = road.client()
+        client.get(server.url())
+        del client
+        gc.collect()
+        eventually(lambda: server.conn(0).closed, "the connection")
 
 
 def test_threads_share_a_transport_within_its_limits(road: Road, tls: Tls) -> None:

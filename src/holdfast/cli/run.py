@@ -93,7 +93,7 @@ def _find_program(path: str, argv: list[str]) -> tuple[types.ModuleType, Callabl
     """The program at a path, and what compiles it. A directory or an archive has it as its ``__main__``."""
     sys.argv[:] = argv
     if os.path.isdir(path) or _is_archive(path):
-        _set_first_path(os.path.abspath(path))
+        _set_first_path(os.path.abspath(path), always=True)
         return _find_spec("__main__", os.path.abspath(path))
     try:
         with io.open_code(os.path.abspath(path)) as file:
@@ -160,10 +160,12 @@ def _refuse(complaint: str) -> Any:
     raise SystemExit(1)
 
 
-def _set_first_path(directory: str) -> None:
-    """``python -m`` has put the working directory there; with -P or -I, nothing."""
+def _set_first_path(directory: str, *, always: bool = False) -> None:
+    """``python -m`` has put the working directory there, and with -P or -I nothing; then only an archive comes before the others."""
     if not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated):
         sys.path[0] = directory
+    elif always:
+        sys.path.insert(0, directory)
 
 
 def _as_main(find: Callable[[], tuple[types.ModuleType, Callable[[], Any]]]) -> int:
@@ -172,6 +174,8 @@ def _as_main(find: Callable[[], tuple[types.ModuleType, Callable[[], Any]]]) -> 
         module, compiled = find()
         _replaced.append(sys.modules["__main__"])
         sys.modules["__main__"] = module
+        if "__mp_main__" in sys.modules:  # multiprocessing's other name for it, if something has imported that before
+            sys.modules["__mp_main__"] = module
         module.__dict__["__builtins__"] = __builtins__
         if sys.version_info < (3, 14):
             module.__annotations__ = {}
@@ -184,8 +188,8 @@ def _as_main(find: Callable[[], tuple[types.ModuleType, Callable[[], Any]]]) -> 
     _tell(failure)  # out here: what a hook of the program's raises did not come about while this one was being handled
     if not isinstance(failure, KeyboardInterrupt):
         return 1
-    _ending.append(signal.SIGINT)
-    return 128 + signal.SIGINT
+    _ending.append(signal.SIGINT)  # pragma: no cover - it ends the process before coverage has written anything down
+    return 128 + signal.SIGINT  # pragma: no cover - as above
 
 
 _replaced: list[types.ModuleType] = []  # what was __main__: its functions are still running
@@ -220,9 +224,9 @@ _OWN_FILES = frozenset((__file__, "<frozen importlib._bootstrap>", "<frozen impo
 def _end_by_signal() -> None:
     """Last of all: so that who has started this process sees that it was interrupted, and does not go on."""
     for number in _ending:
-        sys.stdout.flush()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        sys.stdout.flush()  # pragma: no cover - as above
+        signal.signal(number, signal.SIG_DFL)  # pragma: no cover - as above
+        os.kill(os.getpid(), number)  # pragma: no cover - as above
 
 
 # -- injecting ---------------------------------------------------------------------------------------------------------
@@ -233,19 +237,16 @@ class _Injector(importlib.abc.MetaPathFinder):
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = set(names)
-        self._lock = threading.RLock()
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        # importlib has a lock for each name: one thread at a time asks for this one.
         if fullname not in self._names:
             return None
-        with self._lock:
-            if fullname not in self._names:
-                return None
-            self._names.discard(fullname)  # from here on importlib.util.find_spec() does not ask this finder again
-            spec = importlib.util.find_spec(fullname)
-            if spec is None or spec.loader is None:
-                self._names.add(fullname)  # it may come to be importable later
-                return None
+        self._names.discard(fullname)  # from here on importlib.util.find_spec() does not ask this finder again
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            self._names.add(fullname)  # it may come to be importable later
+            return None
         spec.loader = _Loader(spec.loader)
         return spec
 
@@ -256,16 +257,12 @@ class _Loader(importlib.abc.Loader):
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
-
     def create_module(self, spec: Any) -> Any:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
+        assert module.__spec__ is not None, "importlib sets it before this"
+        module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         inject(module.__name__)
 

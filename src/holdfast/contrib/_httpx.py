@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
     from ..message.response import Response
     from ..pool.events import PoolEvent
     from ..pool.stats import PoolStats
-    from ..routes import Route
+    from ..routes import Routes
 
 LIKE_HTTPX = Limits(max_connections=100, max_connections_per_origin=None, max_idle_connections=20, idle_timeout=5.0)
 """What httpx and httpx2 have where nothing else is said."""
 
 SHORTEST = 1e-6  # seconds: a timeout of 0 is "do not wait" to the library
-_OBEYED = frozenset(("timeout", "sni_hostname", "target"))
+ASYNCHRONOUS = "holdfast is synchronous: call it in a thread, as by asyncio.to_thread()."
 _REFUSED = {
     "trace": "extensions['trace'] names httpcore's steps, which are not taken here; use HoldfastTransport.on_event()",
 }
@@ -59,6 +60,8 @@ class HoldfastTransportBase:
     """The module: httpx or httpx2."""
     stream_class: ClassVar[type[ResponseStream]]
     """The library's kind of stream over a response."""
+
+    _context: ssl.SSLContext | None = None  # until the first request by https
 
     def __init__(
         self,
@@ -88,7 +91,6 @@ class HoldfastTransportBase:
         self._cert = cert
         self._trust_env = trust_env
         self._given = client
-        self._context: ssl.SSLContext | None = None
         if client is not None:
             own = (verify, cert, trust_env, limits, proxy, proxies, uds, local_address, retries, socket_options)
             if own != (True, None, True, None, None, None, None, None, 0, None):
@@ -139,7 +141,7 @@ class HoldfastTransportBase:
             settings = client._settings(timeouts, verify, cert, True, client.retries, None, None)
             services = client._services
             if "sni_hostname" in extensions:
-                services = services._replace(routes=_Named(services.routes, extensions["sni_hostname"]))  # type: ignore[arg-type]
+                services = services._replace(routes=_named(services.routes, extensions["sni_hostname"]))
             response = _Exchange(services, settings, client._jar_for_call).send(prepared)
         except ours.RequestException as error:
             raise self.translated(error, request) from error
@@ -153,6 +155,17 @@ class HoldfastTransportBase:
                 "reason_phrase": raw.reason.encode("latin-1"),
             },
         )
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Raise TypeError: an asynchronous client has been given a transport that is none."""
+        raise TypeError(f"{ASYNCHRONOUS} {type(self).__name__} is for {self.library.__name__}.Client")
+
+    async def __aenter__(self) -> Any:
+        return await self.handle_async_request(None)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self.close()
 
     def refusal(self, request: Any) -> str | None:
         """Why this request would be refused for what it asks of a transport; None if it would not."""
@@ -176,10 +189,9 @@ class HoldfastTransportBase:
     # -- TLS -----------------------------------------------------------------------------------------------------------
 
     def _make_default_context(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._context is None:
-                self._context = self._make_context()
-            return self._context
+        # Several threads may come here at once with a context each. setdefault() is one step: all of them get the same.
+        context: ssl.SSLContext = self.__dict__.setdefault("_context", self._make_context())
+        return context
 
     def _make_context(self) -> ssl.SSLContext:
         """``verify=True`` trusts whom the library trusts (certifi, the system, SSL_CERT_FILE); the rest is holdfast's."""
@@ -261,19 +273,11 @@ class _Exchange(Call):
         """Not here: the library's client has a jar of its own."""
 
 
-class _Named:
-    """Routes whose certificates are checked against another name than the URL's."""
-
-    def __init__(self, routes: Any, name: str) -> None:
-        self._routes = routes
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._routes, name)
-
-    def find(self, *args: Any) -> Route:
-        route: Route = self._routes.find(*args)
-        return route if route.context is None else route._replace(server_name=self._name)
+def _named(routes: Routes, name: str) -> Routes:
+    """The same routes, whose certificates are checked against another name than the URL's."""
+    twin = copy(routes)
+    twin.server_name = name
+    return twin
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
@@ -400,11 +404,8 @@ def _fields(raw: tuple[tuple[bytes, bytes], ...]) -> Headers:
 
 def _url(scheme: bytes, netloc: bytes, path: bytes, target: bytes | None) -> Url:
     origin = f"{scheme.decode('ascii')}://{netloc.decode('ascii')}" if scheme else netloc.decode("ascii")
+    url = Url.parse(origin + path.decode("ascii"))
     exact = path if target is None else target
-    try:
-        url = Url.parse(origin + path.decode("ascii"))
-    except ours.InvalidURL:
-        url = Url.parse(origin + "/")  # a path that others may read differently is not parsed here; a host is
     return url if url.target == exact else ExactUrl(url, exact)
 
 
