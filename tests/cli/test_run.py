@@ -47,6 +47,8 @@ PROGRAMS = {
         raise SystemExit
         """,
     "interrupted.py": """
+        import atexit
+        atexit.register(print, "at exit")
         print("begun")
         raise KeyboardInterrupt
         """,
@@ -80,6 +82,8 @@ PROGRAMS = {
         if __name__ == "__main__":
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 print(pool.map(double, [Value(4)]), pickle.loads(pickle.dumps(Value(1))))
+                pool.close()
+                pool.join()
         """,
 }
 

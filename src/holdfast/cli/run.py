@@ -54,7 +54,6 @@ def main(arguments: list[str]) -> int:
         complaint = f"no such option: {wrong}" if wrong else "say which program is to run"
         print(f"{USAGE}\n{complaint}", file=sys.stderr)
         return 2
-    atexit.register(_end_by_signal)  # what is registered first runs last
     if "--stats" in options:
         _count_and_report()
     for name in ROADS:
@@ -161,7 +160,7 @@ def _refuse(complaint: str) -> Any:
 
 
 def _set_first_path(directory: str, *, always: bool = False) -> None:
-    """``python -m`` has put the working directory there, and with -P or -I nothing; then only an archive comes before the others."""
+    """``python -m`` has put the working directory there, with -P or -I nothing; then only an archive comes before the others."""
     if not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated):
         sys.path[0] = directory
     elif always:
@@ -188,12 +187,12 @@ def _as_main(find: Callable[[], tuple[types.ModuleType, Callable[[], Any]]]) -> 
     _tell(failure)  # out here: what a hook of the program's raises did not come about while this one was being handled
     if not isinstance(failure, KeyboardInterrupt):
         return 1
-    _ending.append(signal.SIGINT)  # pragma: no cover - it ends the process before coverage has written anything down
-    return 128 + signal.SIGINT  # pragma: no cover - as above
+    _ending.append(_Death(signal.SIGINT))
+    return 128 + signal.SIGINT
 
 
 _replaced: list[types.ModuleType] = []  # what was __main__: its functions are still running
-_ending: list[int] = []  # the signal by which this process is to end, as python does after a KeyboardInterrupt
+_ending: list[_Death] = []  # by a signal, as python does after a KeyboardInterrupt
 
 
 def _status(code: Any) -> int:
@@ -221,12 +220,16 @@ def _tell(error: BaseException) -> None:
 _OWN_FILES = frozenset((__file__, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>", "<frozen zipimport>"))
 
 
-def _end_by_signal() -> None:
-    """Last of all: so that who has started this process sees that it was interrupted, and does not go on."""
-    for number in _ending:
-        sys.stdout.flush()  # pragma: no cover - as above
-        signal.signal(number, signal.SIG_DFL)  # pragma: no cover - as above
-        os.kill(os.getpid(), number)  # pragma: no cover - as above
+class _Death:
+    """Ends this process by a signal when the interpreter takes its modules apart: behind all functions of ``atexit``, where python
+    does so itself, and has put back what signals do. Who has started the process sees that it was interrupted, and does not go on.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __del__(self, kill: Callable[[int, int], None] = os.kill, own: Callable[[], int] = os.getpid) -> None:
+        kill(own(), self._number)  # pragma: no cover - coverage has written down by now what it has seen
 
 
 # -- injecting ---------------------------------------------------------------------------------------------------------
