@@ -187,12 +187,11 @@ def _as_main(find: Callable[[], tuple[types.ModuleType, Callable[[], Any]]]) -> 
     _tell(failure)  # out here: what a hook of the program's raises did not come about while this one was being handled
     if not isinstance(failure, KeyboardInterrupt):
         return 1
-    _ending.append(_Death(signal.SIGINT))
+    sys.__dict__["_holdfast_ending"] = _Death(signal.SIGINT)  # the one module that is always emptied at the end
     return 128 + signal.SIGINT
 
 
 _replaced: list[types.ModuleType] = []  # what was __main__: its functions are still running
-_ending: list[_Death] = []  # by a signal, as python does after a KeyboardInterrupt
 
 
 def _status(code: Any) -> int:
