@@ -197,6 +197,9 @@ class Carried(HTTPConnection):
             self.__dict__[_RESPONSE] = answer
         else:
             answer = cast(CarriedResponse, http.client.HTTPConnection.getresponse(self))
+        newer: dict[str, Any] = {"sock_shutdown": line.shutdown} if _knows_shutdown else {}
+        if _knows_version:
+            newer["version_string"] = "HTTP/1.1"  # whatever the version, as in urllib3
         return HTTPResponse(
             body=answer,
             headers=HTTPHeaderDict(answer.items),
@@ -209,8 +212,7 @@ class Carried(HTTPConnection):
             enforce_content_length=options.enforce_content_length,
             request_method=options.request_method,
             request_url=options.request_url,
-            **({"sock_shutdown": line.shutdown} if _knows_shutdown else {}),
-            **({"version_string": "HTTP/1.1"} if _knows_version else {}),  # whatever the version, as in urllib3
+            **newer,
         )
 
     # -- carrying ------------------------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ class Carried(HTTPConnection):
     def _send_off(self, line: Line, kept: Kept, found: Head, content: Body | None) -> None:
         request = PreparedRequest()
         request.method, request.parsed, request.headers = found  # type: ignore[assignment]
-        request.content = content
+        request.payload = content
         line.ask = Exchange(self, kept, line, request, self.timeout).run
 
     def _find_kept(self) -> Kept:
@@ -374,7 +376,7 @@ class Exchange:
 
     def _send(self, timeouts: Timeouts, deadline: CallDeadline) -> Response:
         patience = self.connection._patience
-        content: Any = self.request.content
+        content: Any = self.request.payload
         told = None
         if patience is not None and content is not None and "Expect" in self.request.headers:
             told = content.expect(patience, deadline)
