@@ -537,7 +537,8 @@ def test_odd_fields_arrive_or_are_left_to_urllib3() -> None:
 
 def test_a_buffer_is_a_body() -> None:
     with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
-        pool.request("PUT", "/", body=array.array("b", b"buffer"))  # type: ignore[arg-type]  # urllib3 takes any buffer
+        buffer: Any = array.array("b", b"buffer")
+        pool.request("PUT", "/", body=buffer)
         assert server.requests[0].body == b"buffer"
 
 
@@ -647,7 +648,7 @@ def test_what_is_no_connection_of_urllib3s_is_left_alone() -> None:
     class Pool(HTTPConnectionPool):
         ConnectionCls = Fake  # type: ignore[assignment]
 
-    made: object = Pool("host")._new_conn()
+    made: Any = Pool("host")._new_conn()
     assert type(made) is Fake
 
 

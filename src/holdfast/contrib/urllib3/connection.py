@@ -101,6 +101,14 @@ class Target:
         return f"{start}//{authority.rpartition('@')[2]}{slash}{path}"
 
 
+def _since_2_3(line: Line) -> dict[str, Any]:
+    """Arguments of an HTTPResponse that older urllib3 does not have."""
+    given: dict[str, Any] = {"sock_shutdown": line.shutdown} if _knows_shutdown else {}
+    if _knows_version:
+        given["version_string"] = "HTTP/1.1"  # whatever the version, as in urllib3
+    return given
+
+
 Head = tuple[str, Target, Headers]
 
 # The steps by which urllib3 and http.client put a request together. As long as nobody has wrapped one of them to see requests pass,
@@ -161,8 +169,10 @@ class Carried(HTTPConnection):
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **kwargs: Any) -> None:
         """Put a request together; ``getresponse`` sends it."""
         try:
-            self._refuse_what_is_not_plain(method, headers)
+            if not (self._for_good or injected()):
+                raise Leave("ejected")
             if not self._repeat(method, url, body, headers, args, kwargs):
+                self._refuse_what_is_not_plain(method, headers)
                 self._put_together(method, url, body, headers, args, kwargs)
         except Leave as reason:
             self._leave(str(reason))
@@ -212,14 +222,12 @@ class Carried(HTTPConnection):
             enforce_content_length=options.enforce_content_length,
             request_method=options.request_method,
             request_url=options.request_url,
-            **newer,
+            **_since_2_3(line),
         )
 
     # -- carrying ------------------------------------------------------------------------------------------------------
 
     def _refuse_what_is_not_plain(self, method: str, headers: Any) -> None:
-        if not (self._for_good or injected()):
-            raise Leave("ejected")
         if self._is_left and self._kept is not None and self._kept.left is not None:
             raise Leave(self._kept.left)
         if self._tunnel_scheme == "https":
@@ -250,7 +258,9 @@ class Carried(HTTPConnection):
         self._is_repeat = True
         options = (kwargs.get(name, True) for name in ("preload_content", "decode_content", "enforce_content_length"))
         self._response_options = _ResponseOptions(method, url, *options)
-        self._send_off(line, kept, found[1], None if body is None else WholeBody(body))
+        # Nobody changes a request on its way: one without a body is the same each time.
+        request = found[1] if body is None else _request(found[2], WholeBody(body))
+        line.ask = Exchange(self, kept, line, request, self.timeout).run
         return True
 
     def _put_together(self, method: str, url: str, body: Any, headers: Any, args: Any, kwargs: Any) -> None:
@@ -273,18 +283,12 @@ class Carried(HTTPConnection):
         if key is not None:
             if len(kept.heads) >= MAX_KNOWN:
                 kept.heads.clear()
-            kept.heads[key] = (sent[0], found)
+            kept.heads[key] = (sent[0], _request(found, None), found)
         if streamed:
             content: Body | None = StreamedBody(body, method, self.blocksize)
         else:
             content = None if body is None else WholeBody(body)
-        self._send_off(line, kept, found, content)
-
-    def _send_off(self, line: Line, kept: Kept, found: Head, content: Body | None) -> None:
-        request = PreparedRequest()
-        request.method, request.parsed, request.headers = found  # type: ignore[assignment]
-        request.payload = content
-        line.ask = Exchange(self, kept, line, request, self.timeout).run
+        line.ask = Exchange(self, kept, line, _request(found, content), self.timeout).run
 
     def _find_kept(self) -> Kept:
         owner = None if self._owner is None else self._owner()
@@ -334,6 +338,13 @@ class Carried(HTTPConnection):
         self.sock = cast(Any, None)
         self._is_left = False
         self.__dict__.pop("response_class", None)
+
+
+def _request(head: Head, content: Body | None) -> PreparedRequest:
+    request = PreparedRequest()
+    request.method, request.parsed, request.headers = head  # type: ignore[assignment]
+    request.payload = content
+    return request
 
 
 class Exchange:

@@ -80,12 +80,14 @@ class Kept:
         scheme, host, port: of the server, or of the proxy that requests are sent to.
         heads: what was put together for requests before, by their arguments.
         left: why its requests are left to urllib3; None if they are not.
-        context, server_name, proxy, unix_socket: as a Route has them; nothing, for what they would say is urllib3's matter here.
+        context, server_name, proxy, is_forwarded, unix_socket: as a Route has them, and empty: what they would say is urllib3's
+            matter here.
     """
 
     context: ssl.SSLContext | None = None
     server_name = ""
     proxy: Proxy | None = None
+    is_forwarded = False
     unix_socket: str | None = None
 
     def __init__(self, connection: HTTPConnection, plain: type[HTTPConnection], owner: HTTPConnectionPool | None) -> None:
