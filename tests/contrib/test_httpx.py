@@ -451,6 +451,25 @@ def test_what_cannot_be_sent_is_the_library_s_own_exception(road: Road, call: Ca
     assert caught.value.request is not None
 
 
+def test_the_transport_itself_says_which_request_failed(road: Road) -> None:
+    request = road.library.Request("GET", f"http://127.0.0.1:{free_port()}/")
+    with road.module.HoldfastTransport() as transport, pytest.raises(road.library.ConnectError) as caught:
+        transport.handle_request(request)
+
+    assert caught.value.request is request
+
+
+def test_a_body_is_held_to_its_length_also_when_its_fields_are_known(road: Road) -> None:
+    with Server([echo, lambda conn: None]) as server, road.client() as client:
+        fields = {"Content-Length": "5"}
+        client.post(server.url(), content=iter([b"12345"]), headers=fields)
+        with pytest.raises(road.library.LocalProtocolError, match="5"):
+            client.post(server.url(), content=iter([b"123"]), headers=fields)
+        received = len(server.requests)
+
+    assert received == 1
+
+
 def framed_twice(client: Any) -> Any:
     """httpx sends this as it is: two ends may disagree about where it stops."""
     request = client.build_request("POST", "http://127.0.0.1:1/", content=b"abc")

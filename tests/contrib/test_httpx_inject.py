@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Tls
 from tests.contrib.conftest import Road
 from tests.server import Conn, Server, chunks, echo, head
-from tests.support import in_parallel
+from tests.support import eventually, in_parallel
 
 
 @pytest.fixture
@@ -184,6 +184,32 @@ def test_proxies_of_the_environment_are_chosen_by_the_library_and_carried(
         targets = [request.target for request in proxy.requests]
 
     assert (targets, numbers) == (["http://origin.test/"], [1, 1])
+
+
+def test_a_transport_by_itself_heeds_no_proxy_of_the_environment_as_before(
+    injected: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server() as proxy, Server() as origin:
+        monkeypatch.setenv("http_proxy", proxy.url())
+        with injected.library.Client(transport=injected.library.HTTPTransport()) as client:
+            client.get(origin.url())
+            number = carried(client)
+
+        assert (len(proxy.requests), len(origin.requests), number) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("how", ["close", "with"])
+def test_closing_closes_what_both_have_opened(injected: Road, how: str) -> None:
+    with Server() as server:
+        client = injected.library.Client()
+        end = client.close if how == "close" else client.__enter__().__exit__
+        client.get(server.url())
+        client.get(server.url(), headers={"Upgrade": "x"})
+        end()
+        idle = client._transport._holdfast.stats().idle
+        eventually(lambda: server.conn(1).closed, "the library's connection")
+
+    assert idle == 0
 
 
 def test_it_trusts_whom_the_library_trusts(injected: Road, tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
