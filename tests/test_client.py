@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import pickle
+import socket
 import ssl
 import threading
 import time
@@ -830,3 +831,41 @@ def test_a_key_of_ones_own_is_sent_as_it_is(client: Client) -> None:
         client.post(server.url("/"), b"x", idempotency_key=None)
 
     assert [request.get("Idempotency-Key") for request in server.requests] == ["order-7", ""]
+
+
+# -- the sockets -----------------------------------------------------------------------------------------------------------
+
+
+def option_of(client: Client, level: int, name: int) -> int:
+    (connection,) = client._transport.pool._state.idle
+    stream: Any = connection.resource.stream
+    return int(stream.sock.getsockopt(level, name))
+
+
+def test_a_socket_option_of_the_clients_goes_over_the_usual_ones(server: Server, no_leaks: None) -> None:
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77)]
+    with Client(socket_options=options) as client:
+        assert client.get(server.url("/")).ok
+        copied = pickle.loads(pickle.dumps(client))
+
+        assert option_of(client, socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+        assert option_of(client, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+        assert option_of(client, socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    with copied:
+        assert copied.get(server.url("/")).ok
+        assert option_of(copied, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has it")
+@pytest.mark.parametrize(("timeout", "milliseconds"), [(Timeouts(read=90), 90_000), (0.5, 30_000), (None, 0)])
+def test_what_is_not_acknowledged_for_as_long_as_an_answer_is_waited_for_ends_the_connection(
+    server: Server, no_leaks: None, timeout: Any, milliseconds: int
+) -> None:
+    with Client(timeout=timeout) as client:
+        assert client.get(server.url("/"), timeout=5).ok
+        assert option_of(client, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+
+
+def test_what_is_no_socket_option_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="level, option, value"):
+        Client(socket_options=[(1, 2)])  # type: ignore[list-item]

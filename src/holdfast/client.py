@@ -27,7 +27,7 @@ from .pool.limits import Limits
 from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
-from .routes import Cert, Routes, Verify
+from .routes import Cert, Routes, Verify, socket_options_for
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
 from .transport import Transport
 
@@ -93,6 +93,10 @@ class Client:
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
+        socket_options: (level, option, value) of each option to set on a socket before it connects, behind ``TCP_NODELAY``,
+            the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
+            the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection.
+            An option given here goes over these.
         keeper: look after idle connections from a background thread, one for all clients of the process; if False, that is
             done when a connection is used. Default True.
 
@@ -127,12 +131,16 @@ class Client:
         server_name: str | None = None,
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
+        socket_options: Iterable[tuple[int, int, Any]] = (),
         keeper: bool = True,
         clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._transport = Transport(limits, clock, keeper)
-        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address)
+        self._socket_options = tuple(socket_options)
+        self.timeout = timeout
+        options = socket_options_for(self._timeouts.read, self._socket_options)
+        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options)
         self._netrc = Netrc(clock)
         self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
         self._keeper = keeper
@@ -142,9 +150,7 @@ class Client:
         self._headers.update(headers or {})
         self.params: Any = {} if params is None else params
         self.auth: Any = auth
-        if cookies is not None:
-            self.cookies = cookies
-        self.timeout = timeout
+        self.cookies = cookies
         self.verify: Verify = verify
         self.cert: Cert = cert
         self.retries = Retries.of(retries)
@@ -506,6 +512,7 @@ class Client:
         for name in ("server_name", "unix_socket", "source_address"):
             state[name] = getattr(self._routes, name)
         state["keeper"] = self._keeper
+        state["socket_options"] = self._socket_options
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

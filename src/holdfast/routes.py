@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
 from .wire import tls
-from .wire.connect import SocketOption
+from .wire.connect import SocketOption, default_socket_options, user_timeout
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
@@ -22,6 +22,36 @@ if TYPE_CHECKING:
 
 Verify = tls.Verify | None
 Cert = tls.Cert
+
+MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience; the connection may be another call's next
+
+
+class SocketOptions(tuple[SocketOption, ...]):
+    """What is set on a client's sockets. Compared and hashed by identity: it is one object for each client, part of the key of
+    every request, and hashing its items each time would cost more than all the rest of the key.
+    """
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+def socket_options_for(read: float | None, own: Iterable[SocketOption] = ()) -> SocketOptions:
+    """The usual options and the client's own behind them, which go over the usual ones.
+
+    Args:
+        read: the client's ``timeouts.read`` in seconds: how long what was sent may stay without an acknowledgement, at least
+            30 s; None for as long as the kernel likes.
+        own: (level, option, value) of each.
+
+    Raises:
+        ValueError: one of ``own`` is not such a triple.
+    """
+    given = tuple(own)
+    if not all(isinstance(option, tuple) and len(option) == 3 for option in given):
+        raise ValueError(f"socket_options={given!r}: expected (level, option, value) of each, as socket.setsockopt takes them")
+    patience = None if read is None else max(read, MIN_USER_TIMEOUT_SECONDS)
+    return SocketOptions((*default_socket_options(), *user_timeout(patience), *given))
 
 
 class Route(NamedTuple):
@@ -46,7 +76,7 @@ class Route(NamedTuple):
     unix_socket: str | None = None
     source_address: tuple[str, int] | None = None
     proxy: Proxy | None = None
-    socket_options: tuple[SocketOption, ...] | None = None
+    socket_options: SocketOptions | None = None
 
     @property
     def is_forwarded(self) -> bool:
@@ -89,7 +119,7 @@ class Routes:
         self.server_name = server_name
         self.unix_socket = unix_socket
         self.source_address = source_address
-        self.socket_options = None if socket_options is None else tuple(socket_options)
+        self.socket_options = None if socket_options is None else SocketOptions(socket_options)
 
     def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
         """The route of a request. ``verify``, ``cert`` and ``proxies``: of its call.

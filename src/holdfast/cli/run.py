@@ -332,7 +332,7 @@ def _lines_of(origin: str, counts: Counter[tuple[str, str, str]]) -> list[str]:
 
 
 def _count_and_report() -> None:
-    """Count the events of every pool that is made from now on, whoever makes it; print them when the interpreter ends.
+    """Count the events of every pool that is made from now on; print them when the interpreter ends.
 
     ``atexit`` runs last what was registered first: what the program does at its own exit is counted.
     """

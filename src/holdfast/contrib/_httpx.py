@@ -16,7 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
@@ -32,7 +32,6 @@ from ..reasons import ExchangeFailed
 from ..retries import NO_RETRIES, Retries
 from ..timeouts import Timeouts
 from ..wire import tls
-from ..wire.connect import default_socket_options
 from ..wire.proxy import parse_proxy
 
 if TYPE_CHECKING:
@@ -100,7 +99,6 @@ class HoldfastTransportBase:
         if verify is not True or cert is not None:
             self._context = self._make_context()  # at once: a wrong path is an error here and not at the first request
         chosen = _proxy_urls(proxies if proxy is None else {"all": proxy})
-        options = None if socket_options is None else (*default_socket_options(), *socket_options)
         settings: dict[str, Any] = {
             "limits": _limits(limits),
             "proxies": chosen,
@@ -108,15 +106,10 @@ class HoldfastTransportBase:
             "unix_socket": uds,
             "source_address": None if local_address is None else (local_address, 0),
             "retries": _retries(retries),
+            "socket_options": tuple(socket_options or ()),
         }
-
-        def make() -> Client:
-            made = Client(**settings)
-            made._services.routes.socket_options = options
-            return made
-
-        self._make_client = make
-        self._client = make()
+        self._make_client = partial(Client, **settings)
+        self._client = self._make_client()
 
     # -- one request ---------------------------------------------------------------------------------------------------
 

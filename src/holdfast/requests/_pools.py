@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from .._clock import system_clock
@@ -72,10 +73,9 @@ class Manager:
         self.connection_pool_kw = settings
         self._num_pools = num_pools
         own = dict(settings)
-        size = own.pop("maxsize", 1)
+        self._size = own.pop("maxsize", 1)
         self.block = bool(own.pop("block", False))
         self.is_native = not (own.keys() - _KNOWN) and set(self.proxy_headers) <= {"Proxy-Authorization"}
-        self.limits = limits_for(num_pools, size, self.block)
         self.tls = TlsOptions({name: own[name] for name in TLS_NAMES & own.keys()})
         self.routes = Routes(None, False, own.get("server_hostname"), None, own.get("source_address"), own.get("socket_options"))
         self._keeper = True
@@ -84,6 +84,11 @@ class Manager:
         self._foreign: Any = None
         if not self.is_native:
             self.urllib3()  # it raises now what it has against the arguments
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What its sizes mean; most managers of a session's own adapters are never asked."""
+        return limits_for(self._num_pools, self._size, self.block)
 
     @classmethod
     def over(cls, transport: Transport) -> Manager:

@@ -24,11 +24,12 @@ from ..exceptions import ConnectTimeout
 from ..message.url import is_ip_address
 from .readiness import wait_writable
 
+MAX_USER_TIMEOUT_MS = 2**31 - 1
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
 
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
-SocketOption = tuple[int, int, int]
+SocketOption = tuple[int, int, Any]
 Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
 
 
@@ -42,6 +43,17 @@ def default_socket_options() -> list[SocketOption]:
         if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return options
+
+
+def user_timeout(seconds: float | None) -> list[SocketOption]:
+    """TCP_USER_TIMEOUT (RFC 5482): what was sent and not acknowledged for ``seconds`` ends the connection. Linux only.
+
+    For the answer of minutes behind a NAT that has forgotten the connection: without it, what is sent is repeated for a quarter of
+    an hour before the kernel gives up.
+    """
+    if seconds is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return []
+    return [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(int(seconds * 1000), MAX_USER_TIMEOUT_MS))]
 
 
 def connect_tcp(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import select
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from urllib3.exceptions import UnrewindableBodyError
 from urllib3.util.request import body_to_chunks
 
+from ..._clock import system_clock
 from ...message.body import Body, BytesBody
 from .dialling import CallDeadline
 
@@ -53,8 +53,8 @@ class _Patient:
             return
         self._may_go = False
         yield b""
-        until = time.monotonic() + self._patience
-        while not self._may_go and (left := until - time.monotonic()) > 0:
+        until = system_clock() + self._patience
+        while not self._may_go and (left := until - system_clock()) > 0:
             if not _readable(self._deadline, left):
                 return
             yield b""

@@ -111,8 +111,8 @@ def _since_2_3(line: Line) -> dict[str, Any]:
 
 Head = tuple[str, Target, Headers]
 
-# The steps by which urllib3 and http.client put a request together. As long as nobody has wrapped one of them to see requests pass,
-# or to add to them, a request that is equal to an earlier one need not go through them again.
+# The steps by which urllib3 and http.client put a request together. As long as no program has wrapped one of them to see requests
+# pass, or to add to them, a request that is equal to an earlier one need not go through them again.
 _OURS, _BASE = HTTPConnection, http.client.HTTPConnection
 _OUR_STEPS = (_OURS.request, _OURS.putrequest, _OURS.putheader, _OURS.getresponse)
 _BASE_STEPS = (_BASE.putrequest, _BASE.putheader, _BASE.endheaders, _BASE.send, _BASE.getresponse)
@@ -258,7 +258,7 @@ class Carried(HTTPConnection):
         self._is_repeat = True
         options = (kwargs.get(name, True) for name in ("preload_content", "decode_content", "enforce_content_length"))
         self._response_options = _ResponseOptions(method, url, *options)
-        # Nobody changes a request on its way: one without a body is the same each time.
+        # A request does not change on its way: one without a body is the same each time.
         request = found[1] if body is None else _request(found[2], WholeBody(body))
         line.ask = Exchange(self, kept, line, request, self.timeout).run
         return True
@@ -307,7 +307,7 @@ class Carried(HTTPConnection):
         verifies = hasattr(self, "cert_reqs") and (
             ssl_.resolve_cert_reqs(own) == ssl.CERT_REQUIRED or bool(self.__dict__.get("assert_fingerprint"))
         )
-        # Since urllib3 2.2 a server behind a forwarding proxy is nobody's to verify.
+        # Since urllib3 2.2 a server behind a forwarding proxy is the proxy's to verify.
         forwarded = self.proxy is not None and self._tunnel_host is None and hasattr(HTTPConnection, "proxy_is_verified")
         self.is_verified = verifies and not forwarded
         if self.proxy is None:

@@ -4,7 +4,7 @@ So whatever urllib3's arguments say of TLS, fingerprints, host names, proxies, t
 is obeyed by the code it was written for, and what fails raises urllib3's own exceptions. Two things differ, both for the better:
 
 * The addresses of a name are raced (RFC 8305) within the one time for connecting, instead of tried one after the other with the
-  whole time for each; unless somebody has put another ``create_connection`` or ``allowed_gai_family`` in urllib3's place.
+  whole time for each; unless the program has put another ``create_connection`` or ``allowed_gai_family`` in urllib3's place.
 * Keepalive probes are on, unless ``socket_options`` has its own word on SO_KEEPALIVE.
 """
 
@@ -14,7 +14,6 @@ import http.client
 import socket
 import ssl
 import sys
-import time
 import weakref
 from typing import Any
 
@@ -25,6 +24,7 @@ from urllib3.util import connection as sockets
 from urllib3.util.timeout import Timeout as Urllib3Timeout
 
 from ... import exceptions as ours
+from ..._clock import system_clock
 from ...timeouts import Deadline
 from ...wire.connect import connect_tcp, default_socket_options
 from ...wire.http1 import Http1Connection
@@ -126,7 +126,7 @@ def _shown(proxy: Any) -> str:
 
 
 class Dialled(Http1Connection):
-    """An HTTP/1.1 connection over a socket that urllib3 has opened. Tells whoever asks over it that it is the one."""
+    """An HTTP/1.1 connection over a socket that urllib3 has opened. Tells the deadline of each exchange which connection it is."""
 
     __slots__ = ()
 
@@ -153,7 +153,7 @@ def dial(kept: Any, until: float | None) -> Http1Connection:
         Exception: what urllib3's ``connect()`` raised, with ``reached_proxy`` as the connection had it then.
     """
     twin = kept.twin()
-    left = None if until is None else max(0.001, until - time.monotonic())
+    left = None if until is None else max(0.001, until - system_clock())  # the clock of the pool
     twin.timeout = left if left is not None else Urllib3Timeout.resolve_default_timeout(None)
     if _opens_plainly(type(twin)):
         twin.__dict__["_new_conn"] = lambda: _race(twin, until)
@@ -195,7 +195,7 @@ def _turn_keepalive_on(sock: socket.socket, options: Any) -> None:
 
 
 def _opens_plainly(kind: type[HTTPConnection]) -> bool:
-    """Whether nobody has put a way of opening sockets of their own in place of urllib3's."""
+    """Whether the way of opening sockets is still urllib3's own."""
     return (
         kind._new_conn is HTTPConnection._new_conn
         and sockets.create_connection is _create_connection
@@ -211,7 +211,7 @@ def _race(connection: HTTPConnection, until: float | None) -> socket.socket:
             connection.port,
             until,
             source_address=connection.source_address,
-            options=connection.socket_options or [],  # type: ignore[arg-type]  # of bytes too, which setsockopt takes
+            options=connection.socket_options or [],
         )
     except ours.ConnectTimeout as error:
         raise urllib3_errors.ConnectTimeoutError(

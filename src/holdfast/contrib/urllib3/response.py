@@ -248,7 +248,7 @@ class CarriedResponse(http.client.HTTPResponse):
 
     @property
     def msg(self) -> http.client.HTTPMessage:
-        """The fields; made when somebody asks for them."""
+        """The fields; made when they are first asked for."""
         if self._message is None:
             self._message = http.client.HTTPMessage()
             for name, value in self.items:
