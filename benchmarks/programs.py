@@ -294,6 +294,8 @@ def kubernetes(url: str, server: Service) -> Any:
         api.api_client.rest_client.request("GET", url + "/status/404")
     except client.ApiException as error:
         status = error.status
+    else:
+        status = 0
     return [[p.metadata.name for p in api.list_namespaced_pod("default").items], [e["type"] for e in events][:3], status]
 
 
