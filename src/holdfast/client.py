@@ -136,28 +136,27 @@ class Client:
         clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._transport = Transport(limits, clock, keeper)
-        self._socket_options = tuple(socket_options)
         self.timeout = timeout
+        self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
         self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options)
-        self._netrc = Netrc(clock)
+        self._transport, self._netrc = Transport(limits, clock, keeper), Netrc(clock)
         self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._base_url = None if base_url is None else _checked_base(base_url)
-        self._headers = default_headers()
-        self._headers.update(headers or {})
+        self._headers = _with_defaults(headers)
         self.params: Any = {} if params is None else params
         self.auth: Any = auth
-        self.cookies = cookies
+        if cookies is not None:
+            self.cookies = cookies
         self.verify: Verify = verify
         self.cert: Cert = cert
         self.retries = Retries.of(retries)
-        self.max_redirects = max_redirects
+        self.max_redirects: int = max_redirects
         self.hooks: dict[str, Any] = _hooks(hooks)
         self.stream = stream
-        self.secret_headers = frozenset(name.lower() for name in secret_headers)
+        self.secret_headers: frozenset[str] = frozenset(name.lower() for name in secret_headers)
         self.max_decoded = max_decoded
 
     # -- settings ------------------------------------------------------------------------------------------------------
@@ -556,6 +555,12 @@ def with_idempotency_key(headers: Any, key: str | bool) -> Headers:
     merged = Headers(headers)
     merged["Idempotency-Key"] = str(uuid.uuid4()) if key is True else str(key)
     return merged
+def _with_defaults(headers: Any) -> Headers:
+    merged = default_headers()
+    merged.update(headers or {})
+    return merged
+
+
 def _checked_base(base_url: Any) -> Url:
     url = Url.parse(base_url)
     if url.query or url.fragment:

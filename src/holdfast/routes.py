@@ -6,7 +6,7 @@ the route of a request, anew for every request and every hop of a redirect, beca
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
@@ -27,8 +27,8 @@ MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience
 
 
 class SocketOptions(tuple[SocketOption, ...]):
-    """What is set on a client's sockets. Compared and hashed by identity: it is one object for each client, part of the key of
-    every request, and hashing its items each time would cost more than all the rest of the key.
+    """What is set on a client's sockets. Compared and hashed by identity, since it is part of the key of every request, and hashing
+    its items each time would cost more than all the rest of the key: ``socket_options_for`` gives equal options as one object.
     """
 
     __slots__ = ()
@@ -36,7 +36,8 @@ class SocketOptions(tuple[SocketOption, ...]):
     __hash__ = object.__hash__
 
 
-def socket_options_for(read: float | None, own: Iterable[SocketOption] = ()) -> SocketOptions:
+@lru_cache(maxsize=1024)
+def socket_options_for(read: float | None, own: tuple[SocketOption, ...] = ()) -> SocketOptions:
     """The usual options and the client's own behind them, which go over the usual ones.
 
     Args:
@@ -47,11 +48,10 @@ def socket_options_for(read: float | None, own: Iterable[SocketOption] = ()) -> 
     Raises:
         ValueError: one of ``own`` is not such a triple.
     """
-    given = tuple(own)
-    if not all(isinstance(option, tuple) and len(option) == 3 for option in given):
-        raise ValueError(f"socket_options={given!r}: expected (level, option, value) of each, as socket.setsockopt takes them")
+    if not all(isinstance(option, tuple) and len(option) == 3 for option in own):
+        raise ValueError(f"socket_options={own!r}: expected (level, option, value) of each, as socket.setsockopt takes them")
     patience = None if read is None else max(read, MIN_USER_TIMEOUT_SECONDS)
-    return SocketOptions((*default_socket_options(), *user_timeout(patience), *given))
+    return SocketOptions((*default_socket_options(), *user_timeout(patience), *own))
 
 
 class Route(NamedTuple):
@@ -100,7 +100,7 @@ class Routes:
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
-        socket_options: (level, name, value) of each option of a socket, instead of the usual ones.
+        socket_options: what is set on a socket, instead of the usual options; None for these.
     """
 
     __slots__ = ("proxies", "server_name", "socket_options", "source_address", "trust_env", "unix_socket")
@@ -112,14 +112,14 @@ class Routes:
         server_name: str | None = None,
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
+        socket_options: SocketOptions | None = None,
     ) -> None:
         self.proxies: dict[str, Any] = dict(proxies or {})
         self.trust_env = trust_env
         self.server_name = server_name
         self.unix_socket = unix_socket
         self.source_address = source_address
-        self.socket_options = None if socket_options is None else SocketOptions(socket_options)
+        self.socket_options = socket_options
 
     def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
         """The route of a request. ``verify``, ``cert`` and ``proxies``: of its call.

@@ -28,7 +28,7 @@ from ..auth.netrc import Netrc
 from ..call import Services
 from ..exceptions import InvalidRequest
 from ..pool.limits import Limits
-from ..routes import Routes
+from ..routes import Routes, SocketOptions
 from ..transport import Transport
 from ._tls import TLS_NAMES, TlsOptions
 
@@ -77,7 +77,9 @@ class Manager:
         self.block = bool(own.pop("block", False))
         self.is_native = not (own.keys() - _KNOWN) and set(self.proxy_headers) <= {"Proxy-Authorization"}
         self.tls = TlsOptions({name: own[name] for name in TLS_NAMES & own.keys()})
-        self.routes = Routes(None, False, own.get("server_hostname"), None, own.get("source_address"), own.get("socket_options"))
+        given = own.get("socket_options")
+        options = None if given is None else SocketOptions(given)
+        self.routes = Routes(None, False, own.get("server_hostname"), None, own.get("source_address"), options)
         self._keeper = True
         self._clock: Callable[[], float] = system_clock
         self._sleep: Callable[[float], object] = time.sleep
@@ -100,7 +102,7 @@ class Manager:
 
     def bind(self, routes: Routes, services: Services, keeper: bool | None) -> None:
         """Take over from a client how it connects, its clock, and whether the keeper looks after idle connections."""
-        self.routes = Routes(None, False, routes.server_name, routes.unix_socket, routes.source_address)
+        self.routes = Routes(None, False, routes.server_name, routes.unix_socket, routes.source_address, routes.socket_options)
         self._clock, self._sleep, self._keeper = services.clock, services.sleep, keeper is not False
         if self._services is not None:
             self._services = services._replace(routes=self.routes, transport=self._services.transport)
