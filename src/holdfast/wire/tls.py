@@ -6,6 +6,11 @@ much as ten handshakes. A context given by the user is used as it is and never c
 Sessions. A TLS 1.3 ticket is there only after the first read, and ``SSLSocket.session`` leaks 6.5 KB per access on CPython
 3.10 to 3.13: it is read once per connection. A session belongs to its context, so the key begins with the context: another
 verify or client certificate never resumes it.
+
+A ticket may resume once only, or at the worker process that gave it, or never, and a reload of the server makes all void. So
+each ticket of TLS 1.3 is taken out when it is offered, the newest first (RFC 8446, appendix C.4, wants no reuse either), and what
+the connection has after its first answer is put in: the ticket that it was given, or the old one if the server took that and gave
+none. A server that does not take one does a full handshake. A session of TLS 1.2 is offered until there is a newer one.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from .._fork import after_in_child
 from ..exceptions import ConnectTimeout, SSLError
@@ -31,11 +36,26 @@ Verify = Union[bool, str, "os.PathLike[str]", "tuple[str, ...]", ssl.SSLContext]
 Cert = Union[None, Path, "tuple[Path, Path]", "tuple[Path, Path, str]"]
 
 MAX_CONTEXTS = 64
-MAX_SESSIONS = 256
+MAX_SESSIONS = 256  # servers of which sessions are kept
+MAX_SESSIONS_PER_SERVER = 8
+
+class _Offer(NamedTuple):
+    """A session to offer.
+
+    Attributes:
+        context: what it belongs to; kept beside it, so that its id, which is in the key, cannot be another's.
+        session: what ``ssl`` knows of it.
+        once: whether it is a ticket of TLS 1.3.
+    """
+
+    context: ssl.SSLContext
+    session: ssl.SSLSession
+    once: bool
+
 
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
-_sessions: OrderedDict[tuple[object, ...], tuple[ssl.SSLContext, ssl.SSLSession]] = OrderedDict()
+_sessions: OrderedDict[tuple[object, ...], list[_Offer]] = OrderedDict()
 
 
 def _lock() -> threading.Lock:
@@ -248,22 +268,28 @@ def _session_key(context: ssl.SSLContext, server_name: str, port: int) -> tuple[
 
 
 def resumable(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSession | None:
-    """The session of an earlier connection, if there is one."""
+    """The newest session that may be offered, which is no longer there for others if it is a ticket."""
     with _lock():
-        found = _sessions.get(_session_key(context, server_name, port))
-    # The context is kept beside its session, so its id cannot be another's by now.
-    return found[1] if found is not None else None
+        offers = _sessions.get(_session_key(context, server_name, port))
+        if not offers:
+            return None
+        return (offers.pop() if offers[-1].once else offers[-1]).session
 
 
 def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
-    """Keep the connection's session for the next handshake. Once per connection, after its first response byte."""
+    """Keep the connection's session for a handshake to come. Once per connection, after its first response byte."""
     session = sock.session
     if session is None or not session.has_ticket:
         return
     context = sock.context
     key = _session_key(context, server_name, port)
+    offer = _Offer(context, session, sock.version() == "TLSv1.3")
     with _lock():
-        _sessions[key] = (context, session)
+        offers = _sessions.setdefault(key, [])
+        if not offer.once:
+            offers.clear()  # the newer one replaces it, or is the same
+        offers.append(offer)
+        del offers[:-MAX_SESSIONS_PER_SERVER]
         _sessions.move_to_end(key)
         while len(_sessions) > MAX_SESSIONS:
             _sessions.popitem(last=False)

@@ -167,6 +167,10 @@ class TlsInTls:
         """The inner layer's."""
         return self._inner.session
 
+    def version(self) -> str | None:
+        """Of the inner layer."""
+        return self._inner.version()
+
     def setblocking(self, flag: bool) -> None:
         """There is no waiting here, only on the carrier's descriptor."""
         if flag:
