@@ -535,7 +535,7 @@ def test_a_policy_that_is_used_up_returns_the_last_answer(no_leaks: None) -> Non
 
 
 def test_a_post_is_not_retried_on_a_status_without_a_key(no_leaks: None) -> None:
-    with Server(replies(response(503), response(503), ok())) as server:
+    with Server([replies(response(503)), replies(response(503)), replies(ok())]) as server:
         with Client(retries=3, sleep=lambda _: None) as client:
             assert client.post(server.url("/"), data=b"x").status_code == 503
             assert client.post(server.url("/"), data=b"x", headers={"Idempotency-Key": "1"}).status_code == 200

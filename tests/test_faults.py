@@ -314,10 +314,13 @@ SEND = [
     ),
     Row(
         "D Expect, 417",
-        [says(response(417, b"no"))],
-        417,
+        [says(response(417, b"no")), echo],
+        200,
         kept=True,
-        asks={"data": b"body", "headers": {"Expect": "100-continue"}},
+        connections=2,
+        delivered=2,
+        asks={"data": b"body", "headers": {"Expect": "100-continue"}, "timeout": Timeouts(expect=0.05)},
+        check=lambda r: r.attempts == 2,
         **POST,
     ),
 ]

@@ -107,7 +107,12 @@ class Script:
         self.written = 0
         self.clean_eof = True
         self.error: OSError | None = None
-        self.tls = None
+        self.strays = False
+
+    def hasten(self) -> None: ...
+
+    def queued(self) -> bool:
+        return False
 
     def read(self, seconds: float | None) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
@@ -122,7 +127,7 @@ class Script:
     def readable_now(self) -> bool:
         return False
 
-    def probe(self) -> Discard | None:
+    def probe(self, patience: float = 0) -> Discard | None:
         return Discard.UNSOLICITED if self.pieces else None  # the end is left out: it comes after every script
 
     def begin_exchange(self) -> None: ...

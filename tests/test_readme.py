@@ -241,6 +241,7 @@ HOW_FAR: dict[str, list[Case]] = {
     "nothing was written": [(Delivery.NOT_WRITTEN, True, False)],
     "written, and proven not delivered (Linux)": [(Delivery.NOT_DELIVERED, True, False)],
     "written, no answer, no proof": [(Delivery.UNKNOWN, True, False)],
+    "the answer is a 417 to an `Expect` field": [(Delivery.EXPECTATION_FAILED, True, False)],
     "the answer is a 408": [(Delivery.WAITED_FOR, True, False)],
     "nothing was written, or the answer is a 408": [(Delivery.NOT_WRITTEN, True, False), (Delivery.WAITED_FOR, True, False)],
 }

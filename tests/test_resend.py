@@ -10,7 +10,7 @@ import pytest
 from holdfast.reasons import Delivery
 from holdfast.resend import MAX_RESENDS, Resend, is_idempotent, may_resend
 
-NOT_WRITTEN, NOT_DELIVERED, UNKNOWN, ANSWERED, WAITED_FOR = Delivery
+NOT_WRITTEN, NOT_DELIVERED, UNKNOWN, ANSWERED, WAITED_FOR, EXPECTATION_FAILED = Delivery
 
 ROWS = [
     # what                                           reused delivery        idempotent  any other method
@@ -24,6 +24,8 @@ ROWS = [
     ("fresh, response started", False, ANSWERED, None, None),
     ("reused, a 408 came", True, WAITED_FOR, Resend.REQUEST_TIMEOUT, None),
     ("fresh, a 408 came", False, WAITED_FOR, None, None),
+    ("reused, a 417 to Expect", True, EXPECTATION_FAILED, Resend.WITHOUT_EXPECT, Resend.WITHOUT_EXPECT),
+    ("fresh, a 417 to Expect", False, EXPECTATION_FAILED, Resend.WITHOUT_EXPECT, Resend.WITHOUT_EXPECT),
 ]
 
 
@@ -69,7 +71,7 @@ def test_a_request_that_may_have_been_executed_is_resent_only_if_idempotent() ->
             timed_out=timed_out,
             resends=resends,
         )
-        assert reason is None or delivery in (NOT_WRITTEN, NOT_DELIVERED)
+        assert reason is None or delivery in (NOT_WRITTEN, NOT_DELIVERED, EXPECTATION_FAILED)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"])

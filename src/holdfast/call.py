@@ -20,7 +20,7 @@ from .redirects import leaves_origin, next_request
 from .retries import NO_RETRIES, Retries
 from .routes import Cert, Routes, Verify
 from .timeouts import Deadline, Timeouts
-from .transport import Transport
+from .transport import NextLeg, Transport
 from .wire.http1 import OnInformational
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Call:
         make_jar: gives the jar for what servers set; asked when the first of them sets something.
     """
 
-    __slots__ = ("_answered", "_jar", "_make_jar", "deadline", "services", "settings")
+    __slots__ = ("_answered", "_jar", "_make_jar", "_next_leg", "deadline", "services", "settings")
 
     def __init__(self, services: Services, settings: CallSettings, make_jar: Callable[[], CookieJar]) -> None:
         self.services = services
@@ -77,24 +77,29 @@ class Call:
         self._make_jar = make_jar
         self._answered = False
         self._jar: CookieJar | None = None
+        self._next_leg: NextLeg | None = None
 
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
-        response = self.send(request)
         try:
-            if response.is_redirect:
-                if follow:
-                    response = self._follow(response)
+            response = self.send(request)
+            try:
+                if response.is_redirect:
+                    if follow:
+                        response = self._follow(response)
+                    else:
+                        response.next = self._next_if_possible(response)
+                if not self.settings.stream:
+                    response.content  # noqa: B018 - reads it
                 else:
-                    response.next = self._next_if_possible(response)
-            if not self.settings.stream:
-                response.content  # noqa: B018 - reads it
-            else:
-                response.note_borrower()
-        except KeyboardInterrupt:
-            response.close()  # the caller will never have it
-            raise
-        return response
+                    response.note_borrower()
+            except KeyboardInterrupt:
+                response.close()  # the caller will never have it
+                raise
+            return response
+        finally:
+            if self._next_leg is not None:
+                self._next_leg.close()
 
     def _follow(self, response: Response) -> Response:
         history: list[Response] = []
@@ -182,8 +187,12 @@ class Call:
         """One request over the route it has now. The environment may change, so each attempt is routed anew."""
         services, settings = self.services, self.settings
         route = services.routes.find(request, settings.verify, settings.cert, settings.proxies)
+        if request.has_hooks and self._next_leg is None:
+            self._next_leg = NextLeg()  # a hook may answer a challenge that holds for one connection
         try:
-            response = services.transport.send(request, route, settings.timeouts, self.deadline, settings.on_informational)
+            response = services.transport.send(
+                request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg
+            )
         except ClientClosed as error:
             error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was
             raise

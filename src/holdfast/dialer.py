@@ -18,6 +18,7 @@ from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
 from .wire.proxy import Proxy
 from .wire.readiness import readable_fds
+from .wire.reuse import Habits
 from .wire.stream import SocketStream
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from .message.request import PreparedRequest
 
 
-def open_connection(clock: Callable[[], float], route: Route, until: float | None) -> Http1Connection:
+def open_connection(
+    clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
+) -> Http1Connection:
     """Connect, and shake hands if the route is TLS, until the moment ``until`` on ``clock``; None for no such moment."""
     sock: Any
     if route.unix_socket is not None:
@@ -40,7 +43,7 @@ def open_connection(clock: Callable[[], float], route: Route, until: float | Non
     if route.context is not None and route.proxy is None:
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
     try:
-        return Http1Connection(SocketStream(sock, clock))
+        return Http1Connection(SocketStream(sock, clock), habits_of(route))
     except BaseException:
         sock.close()
         raise
@@ -132,7 +135,8 @@ def _secure(sock: Any, proxy: Proxy, route: Route, until: float | None, clock: C
 
 
 def remember_session(connection: Http1Connection, route: Route) -> None:
-    """Keep the TLS session of a new connection, whose first answer has arrived, for the next handshake with its server."""
+    """Keep the TLS session of a connection, whose first answer has arrived, for the next handshake with its server."""
+    connection.session_kept = True
     stream = connection.stream
     if isinstance(stream, SocketStream) and stream.tls is not None:
         tls.remember_session(stream.tls, route.server_name, route.port)

@@ -18,6 +18,7 @@ class Discard(Enum):
     LIFETIME = "lifetime"  # older than Limits.max_lifetime, or used max_requests times
     SERVER_HINT = "server_hint"  # the server's Keep-Alive header said it would close about now
     SERVER_CLOSE = "server_close"  # the response said, or its framing implied, that the connection ends with it
+    REFUSED = "refused"  # nothing proves that the server read the body of the request it answered
     SURPLUS = "surplus"  # more idle connections than the limits keep, or room was needed for another origin
     BROKEN = "broken"  # the exchange failed, timed out, was cancelled or left unfinished
     LEAKED = "leaked"  # the response was dropped without being read or closed
@@ -33,6 +34,7 @@ class Delivery(Enum):
     UNKNOWN = "unknown"  # written, no byte of a response: the server may have acted
     ANSWERED = "answered"  # part of a response arrived
     WAITED_FOR = "waited for"  # a 408 arrived: the server says that it waited for a request and has not seen one
+    EXPECTATION_FAILED = "expectation failed"  # a 417 arrived: the server will not have the request with its Expect field
 
 
 class ExchangeFailed(Exception):

@@ -21,6 +21,7 @@ class Resend(Enum):
     NOT_WRITTEN = "not written"
     NOT_DELIVERED = "proven not delivered"
     IDEMPOTENT = "idempotent"
+    WITHOUT_EXPECT = "without Expect, after a 417"
     REQUEST_TIMEOUT = "408 on a kept connection"
 
 
@@ -48,6 +49,7 @@ def may_resend(
     any                 ended by a timeout of the client                   no                    no
     any                 part of the response has arrived                   no                    no
     any                 written, proven not delivered                      yes                   yes
+    any                 a 417 to its Expect field (RFC 9110, 15.5.18)      yes, without it       yes, without it
     reused              nothing written                                    yes                   yes
     reused              written, no byte of a response, no proof           yes                   no
     reused              a 408 came (RFC 9110, section 15.5.9)              yes                   no
@@ -76,6 +78,8 @@ def may_resend(
         return None  # the server has acted
     if delivery is Delivery.NOT_DELIVERED:
         return Resend.NOT_DELIVERED  # the kernel says that no byte arrived, nor ever will
+    if delivery is Delivery.EXPECTATION_FAILED:
+        return Resend.WITHOUT_EXPECT  # the server says that it has not done it; there is no second 417 without the field
     if delivery is Delivery.NOT_WRITTEN:
         return Resend.NOT_WRITTEN if reused else None  # a server that hangs up on a fresh connection has answered
     if not idempotent:

@@ -11,7 +11,8 @@ from .exceptions import ClientClosed, RequestException, StreamConsumedError
 from .pool.pool import Lease, Pool
 from .reasons import Discard
 from .routes import Route
-from .wire.http1 import OVER, Http1Connection
+from .wire.http1 import Http1Connection
+from .wire.protocols import OVER
 
 DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.05
@@ -62,6 +63,7 @@ class BodyStream:
     Args:
         keep_alive: (seconds, uses) the server's Keep-Alive field allows; None where it does not say.
         clock: seconds, monotonic.
+        next_leg: takes the connection at the body's end if only the next request of the same call may use it; None: there is none.
 
     Attributes:
         state: see ``BodyState``.
@@ -70,7 +72,7 @@ class BodyStream:
 
     holds_connection = True
 
-    __slots__ = ("_clock", "_connection", "_keep_alive", "_lease", "_pool", "_verdict", "state", "trailers")
+    __slots__ = ("_clock", "_connection", "_keep_alive", "_lease", "_next_leg", "_pool", "_verdict", "state", "trailers")
 
     def __init__(
         self,
@@ -78,8 +80,10 @@ class BodyStream:
         lease: Lease[Route, Http1Connection],
         keep_alive: tuple[float | None, int | None] = (None, None),
         clock: Callable[[], float] = time.monotonic,
+        next_leg: Callable[[Lease[Route, Http1Connection]], None] | None = None,
     ) -> None:
         self._pool = pool
+        self._next_leg = next_leg
         self._connection = lease.resource
         self._lease = {"lease": lease}
         self._verdict = {"verdict": True}
@@ -143,19 +147,33 @@ class BodyStream:
         if reason is not None:
             lease.discard(reason)
             return
+        if connection.once:
+            connection.once = False
+            self._hand_on(lease)
+            return
         seconds, uses = self._keep_alive
         lease.release(keep_for=None if seconds is None else keep_for(seconds), uses_left=uses)
+
+    def _hand_on(self, lease: Lease[Route, Http1Connection]) -> None:
+        if self._next_leg is None:
+            lease.discard(Discard.REFUSED)
+        else:
+            self._next_leg(lease)
 
     def drain(self) -> bytes | None:
         """The rest of the payload if it is small and comes at once (64 KiB, 50 ms).
 
         None if there was too much, and the connection had to go; or if another thread is reading it.
         """
+        return self._drain(for_connection=False)
+
+    def _drain(self, *, for_connection: bool) -> bytes | None:
+        """``for_connection``: the rest is of no interest, only what its end would leave: a connection for the next request."""
         lease = self._lease.pop("lease", None)
         if lease is None:
             return b"" if self.state is _ENDED or self.state is _DRAINED else None
         try:
-            rest = self._read_small_rest(lease.resource)
+            rest = self._read_small_rest(lease.resource, for_connection)
             if rest is not None:
                 self._finish(lease, _DRAINED if rest else _ENDED)  # a reader that goes on has missed the rest: no end for it
                 return rest
@@ -170,12 +188,16 @@ class BodyStream:
         lease.discard(Discard.BROKEN)
         return None
 
-    def _read_small_rest(self, connection: Http1Connection) -> bytes | None:
+    def _read_small_rest(self, connection: Http1Connection, for_connection: bool) -> bytes | None:
+        if for_connection and not connection.may_be_kept:
+            return None
         pieces: list[bytes] = []
         size = 0
+        # A body that does not say where it ends may go on for ever: what is here of it is read, and nothing is waited for.
+        at_once = for_connection and connection.remaining is None
         until = self._clock() + DRAIN_SECONDS
         while (connection.remaining or 0) <= DRAIN_BYTES and size <= DRAIN_BYTES and (left := until - self._clock()) > 0:
-            piece = connection.read_body_within(left)
+            piece = connection.read_body_within(0 if at_once else left)
             pieces.append(piece)
             size += len(piece)
             if connection.phase is OVER:
@@ -189,19 +211,22 @@ class BodyStream:
             lease.note_borrower()
 
     def close(self) -> None:
-        """Give up on the rest. Keeps the connection if the rest is small and already here, else closes it. Idempotent.
+        """Give up on the rest. Idempotent.
+
+        Keeps the connection if the rest is small and here, or if its length is known and it comes within 50 ms; else closes it.
+        Nothing is waited for where the connection could not be kept anyway.
 
         Called while another thread reads, it ends that read with a StreamConsumedError.
         """
         # Not "if the lease is there": a reader that began between that look and the next line would never hear of it.
-        if self.drain() is None:
+        if self._drain(for_connection=True) is None:
             self._interrupt_reader()
 
     def _interrupt_reader(self) -> None:
         if self._verdict.pop("verdict", None) is None:
             return  # race 2; or it was closed before
         interrupt(self._connection)
-        self.drain()  # race 4
+        self._drain(for_connection=True)  # race 4
 
 
 def keep_for(timeout: float) -> float:

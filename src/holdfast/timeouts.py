@@ -26,6 +26,8 @@ class Timeouts:
         pool: waiting for a connection when the limits are reached. Default 30.
         total: the whole call: waiting, connecting, sending, every byte of the body, redirects and retries.
             Default None: no bound beyond the others.
+        expect: how long the body of a request with ``Expect: 100-continue`` waits for the server's 100 (RFC 9110, section
+            10.1.1); then it is sent all the same. None: as long as ``read``. Default 1.
 
     Raises:
         ValueError: a value is not a positive, finite number or None.
@@ -36,9 +38,10 @@ class Timeouts:
     write: float | None = 60.0
     pool: float | None = 30.0
     total: float | None = None
+    expect: float | None = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("connect", "read", "write", "pool", "total"):
+        for name in ("connect", "read", "write", "pool", "total", "expect"):
             _check_seconds(name, getattr(self, name))
 
     @classmethod

@@ -34,12 +34,57 @@ from .routes import Route
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection, OnInformational
 from .wire.proxy import proxy_authorization
+from .wire.reuse import MAX_HABITS, Habits
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
     from .timeouts import Deadline, Timeouts
 
 MAX_HEADS = 512
+
+
+class NextLeg:
+    """The connection that only the next request of the same call may use, because an authentication goes on there.
+
+    ``dict.pop`` and putting in are one step each, so a body that ends in another thread and the call's end settle it between them.
+    """
+
+    __slots__ = ("_closed", "_kept")
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Route, Lease[Route, Http1Connection]]] = {}
+        self._closed = False
+
+    def offer(self, route: Route, lease: Lease[Route, Http1Connection]) -> None:
+        """Keep this connection for ``take`` instead of the one kept before; once the call is over, close it."""
+        self._drop()
+        self._kept["kept"] = (route, lease)
+        if self._closed:
+            self._drop()
+
+    def take(self, route: Route) -> Lease[Route, Http1Connection] | None:
+        """The connection kept, if it is one of this route and fit for a request."""
+        found = self._kept.pop("kept", None)
+        if found is None:
+            return None
+        lease = found[1]
+        verdict = lease.resource.probe() if found[0] == route else Discard.REFUSED
+        if verdict is not None:
+            lease.discard(verdict)
+            return None
+        lease.reused = True
+        lease.idle = 0.0
+        return lease
+
+    def close(self) -> None:
+        """The call is over: close what is kept, and what is offered from now on."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        found = self._kept.pop("kept", None)
+        if found is not None:
+            found[1].discard(Discard.REFUSED)
 
 
 class Transport:
@@ -61,7 +106,7 @@ class Transport:
     ) -> None:
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
-            connect or partial(dialer.open_connection, clock),
+            connect or partial(dialer.open_connection, clock, self._habits_of),
             Http1Connection.probe,
             dialer.close_connection,
             interrupt=dialer.interrupt,
@@ -75,6 +120,7 @@ class Transport:
             words=dialer.WORDS,
         )
         self._heads: dict[tuple[Any, ...], h11.Request] = {}
+        self._habits: dict[Route, Habits] = {}
 
     def send(
         self,
@@ -83,8 +129,12 @@ class Transport:
         timeouts: Timeouts,
         deadline: Deadline,
         on_informational: OnInformational | None = None,
+        next_leg: NextLeg | None = None,
     ) -> Response:
         """Send and receive the head of the response; the body is read from it.
+
+        Args:
+            next_leg: has, and is given, the connection that only requests of this call may use.
 
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
@@ -93,12 +143,16 @@ class Transport:
         body = request.payload
         resends = lost_fresh = 0
         while True:
-            lease = self._acquire(request, route, timeouts, deadline, resends > 0)
+            lease = None if next_leg is None or resends else next_leg.take(route)
+            lease = lease or self._acquire(request, route, timeouts, deadline, resends > 0)
             connection = lease.resource
             try:
                 head = connection.exchange(event, body, timeouts, deadline, on_informational)
-                if head.status_code != 408 or not self._resend_after_408(request, route, lease, resends):
-                    return self._respond(request, route, lease, head, resends)
+                status = head.status_code
+                if (status != 408 and status != 417) or not self._resend_after(head, event, request, route, lease, resends):
+                    return self._respond(request, route, lease, head, resends, next_leg)
+                if status == 417:
+                    event = _without_expect(event)
             except ExchangeFailed as failure:
                 self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
                 lost_fresh += not lease.reused and failure.delivery is Delivery.UNKNOWN
@@ -159,6 +213,15 @@ class Transport:
         self._heads[key] = event
         return event
 
+    def _habits_of(self, route: Route) -> Habits:
+        """What the origin of a route was seen doing. Of more than MAX_HABITS origins all is forgotten, to be learned again."""
+        found = self._habits.get(route)
+        if found is None:
+            if len(self._habits) >= MAX_HABITS:
+                self._habits.clear()
+            found = self._habits.setdefault(route, Habits())
+        return found
+
     # -- the response --------------------------------------------------------------------------------------------------
 
     def _respond(
@@ -168,16 +231,15 @@ class Transport:
         lease: Lease[Route, Http1Connection],
         head: ResponseHead,
         resends: int,
+        next_leg: NextLeg | None,
     ) -> Response:
-        if route.context is not None and not lease.reused:
+        if route.context is not None and not lease.resource.session_kept:
             dialer.remember_session(lease.resource, route)
+        leg = None if next_leg is None else partial(next_leg.offer, route)
         if route.proxy is None:
-            body = BodyStream(self.pool, lease, head.keep_alive, self.clock)
+            body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)
         else:
-            # squid may say keep-alive to a body it refuses, go on waiting for that, and answer nothing more.
-            refuses_body = head.status_code == 407 and request.payload is not None and route.is_forwarded
-            keep_alive = (None, 0) if refuses_body else head.keep_alive
-            body = BodyByProxy(request, route, self.pool, lease, keep_alive, self.clock)
+            body = BodyByProxy(request, route, self.pool, lease, head.keep_alive, self.clock, leg)
         response = Response(head.status_code, head.reason, head.raw_headers, head.http_version, request, body)
         response.sets_cookies = head.sets_cookies
         response.encoded = head.encoded
@@ -222,26 +284,47 @@ class Transport:
             raise error from (failure.error.__cause__ or failure.__cause__)
         self.pool.count_repeat(route, reason)
 
-    def _resend_after_408(
-        self, request: PreparedRequest, route: Route, lease: Lease[Route, Http1Connection], resends: int
+    def _resend_after(
+        self,
+        head: ResponseHead,
+        event: h11.Request,
+        request: PreparedRequest,
+        route: Route,
+        lease: Lease[Route, Http1Connection],
+        resends: int,
     ) -> bool:
-        """Whether the 408 on this connection is not the user's: the server had grown tired of waiting as the request set out."""
+        """Whether this answer is not the user's.
+
+        A 408 on a kept connection: the server had grown tired of waiting as the request set out. A 417: it will not have the
+        request with its Expect field.
+        """
+        if head.status_code == 417 and not _expects(event):
+            return False
         reason = may_resend(
             reused=lease.reused,
-            delivery=Delivery.WAITED_FOR,
+            delivery=Delivery.WAITED_FOR if head.status_code == 408 else Delivery.EXPECTATION_FAILED,
             idempotent=_idempotent(request),
             replayable=request.can_be_sent,
             resends=resends,
         )
         if reason is None:
             return False
-        lease.discard(Discard.SERVER_CLOSE)
+        lease.discard(Discard.SERVER_CLOSE if head.status_code == 408 else Discard.REFUSED)
         self.pool.count_repeat(route, reason)
         return True
 
     def close(self) -> None:
         """Close every connection; idempotent."""
         self.pool.close()
+
+
+def _expects(event: h11.Request) -> bool:
+    return any(name == b"expect" for name, _ in event.headers)
+
+
+def _without_expect(event: h11.Request) -> h11.Request:
+    fields = [(name, value) for name, value in event.headers.raw_items() if name.lower() != b"expect"]
+    return h11.Request(method=event.method, target=event.target, headers=fields)
 
 
 def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> InvalidRequest:

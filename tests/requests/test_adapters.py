@@ -174,7 +174,7 @@ def test_the_backoff_of_a_subclass_is_waited_for_and_a_body_is_sent_again(sessio
             return 0
 
     session.mount("http://", HTTPAdapter(max_retries=Counting(3, status_forcelist=[500], allowed_methods=None)))
-    with Server(replies(response(500), response(500), ok(b"well"))) as server:
+    with Server([replies(response(500)), replies(response(500)), replies(ok(b"well"))]) as server:
         assert session.post(server.url(), data=b"body").content == b"well"
         assert [each.body for each in server.requests] == [b"body"] * 3
     assert asked == [1, 2]

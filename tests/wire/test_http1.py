@@ -27,8 +27,11 @@ from holdfast.exceptions import (
 from holdfast.reasons import Delivery, Discard, ExchangeFailed
 from holdfast.timeouts import Deadline, Timeouts
 from holdfast.wire.framing import ResponseHead, parse_keep_alive
-from holdfast.wire.http1 import MAX_CHUNK_OVERHEAD_BYTES, MAX_FIELDS, MAX_HEAD_BYTES, Http1Connection, Phase
+from holdfast.wire.http1 import Http1Connection
+from holdfast.wire.limits import MAX_CHUNK_OVERHEAD_BYTES, MAX_FIELDS, MAX_HEAD_BYTES
 from holdfast.wire.mending import mend
+from holdfast.wire.protocols import Phase
+from holdfast.wire.reuse import HEAD_PATIENCE_SECONDS, Habits
 from tests.conftest import FakeClock
 from tests.server import chunked, head, ok, response
 
@@ -58,6 +61,10 @@ class Stream:
         self.error: OSError | None = None
         self.answer_heard = True
         self.proof = False
+        self.strays = False
+        self.send_queue = False
+        self.hastened = 0
+        self.patience: list[float] = []
 
     def read(self, seconds: float | None) -> bytes:
         self.waits.append(seconds)
@@ -86,8 +93,15 @@ class Stream:
     def readable_now(self) -> bool:
         return bool(self.reads) and self.early is not None and len(self.sent) >= self.early
 
-    def probe(self) -> Discard | None:
+    def probe(self, patience: float = 0) -> Discard | None:
+        self.patience.append(patience)
         return None
+
+    def hasten(self) -> None:
+        self.hastened += 1
+
+    def queued(self) -> bool:
+        return self.send_queue
 
     def begin_exchange(self) -> None:
         self.begun += 1
@@ -381,7 +395,7 @@ def test_a_mended_answer_in_the_middle_of_an_upload_stops_it() -> None:
 
     assert answer.request_incomplete
     assert body_of(connection) == b"hello"
-    assert connection.recycle() is Discard.BROKEN
+    assert connection.recycle() is Discard.SERVER_CLOSE
 
 
 def test_a_field_by_the_name_that_stands_in_for_a_hidden_one_keeps_its_own() -> None:
@@ -627,6 +641,139 @@ def test_one_connection_carries_many_exchanges() -> None:
     assert stream.sent.count(b"GET / HTTP/1.1\r\n") == 5
 
 
+def after_upload(*reads: bytes, queued: bool = False, body: Body | None = None, said: str = "") -> Http1Connection:
+    stream = Stream(*reads)
+    stream.send_queue = queued
+    connection, _ = send(stream, upload(5), body or Body(data=b"hello"))
+    body_of(connection)
+    return connection
+
+
+def test_an_answer_that_proves_that_the_body_was_read_gives_the_connection_back() -> None:
+    assert after_upload(ok()).recycle() is None
+    assert after_upload(ok(), queued=True).recycle() is Discard.REFUSED
+    assert after_upload(response(404)).recycle() is Discard.REFUSED
+    assert after_upload(response(404, b"", "Connection: close")).recycle() is Discard.SERVER_CLOSE
+
+
+def test_a_connection_for_the_next_leg_says_so_and_carries_it() -> None:
+    connection = after_upload(response(401, b"", "WWW-Authenticate: NTLM"), ok())
+
+    assert (connection.recycle(), connection.once) == (None, True)
+    connection.once = False
+    ask(connection)
+    assert connection.read_body() == b""
+    assert (connection.recycle(), connection.once) == (None, False)
+
+
+def test_http_1_0_with_keep_alive_is_no_proof_that_a_body_was_read() -> None:
+    kept = response(404, b"", "Connection: keep-alive", version="1.0")
+    assert after_upload(kept).recycle() is Discard.REFUSED
+
+
+EXPECTING = request("POST", ("Content-Length", "5"), ("EXPECT", "100-Continue"))
+
+
+def test_a_body_that_waits_for_a_100_stays_here_until_it_comes() -> None:
+    stream = Stream(head(100), ok())
+    sent: list[bytes] = []
+    connection = Http1Connection(stream)
+    connection.exchange(EXPECTING, Body(data=b"hello"), TIMEOUTS, NO_END, lambda *_: sent.append(stream.sent))
+
+    assert sent[0].endswith(b"\r\n\r\n")
+    assert stream.sent == sent[0] + b"hello"
+    assert connection.recycle() is Discard.BROKEN, "nobody has seen the end of the body yet"
+    connection.read_body()
+    assert connection.recycle() is None
+
+
+@pytest.mark.parametrize(("expect", "wait"), [(1.0, 1.0), (None, 60.0), (0.5, 0.5)])
+def test_the_wait_for_a_100_is_a_setting(expect: float | None, wait: float) -> None:
+    stream = Stream(NOTHING, ok())
+    send(stream, EXPECTING, Body(data=b"hello"), timeouts=Timeouts(expect=expect))
+
+    assert stream.waits[0] == pytest.approx(wait, abs=0.1)
+    assert stream.sent.endswith(b"hello")
+
+
+def test_a_write_that_fails_while_a_100_is_due_still_reads_the_answer() -> None:
+    stream = Stream(response(413, b"no"), takes=[ConnectionResetError(104, "reset")])
+    _, answer = send(stream, EXPECTING, Body(data=b"hello"))
+
+    assert (answer.status_code, answer.request_incomplete) == (413, True)
+
+
+def test_a_connection_that_breaks_while_a_100_is_due_says_how_far_it_got() -> None:
+    with pytest.raises(ExchangeFailed) as raised:
+        send(Stream(ConnectionResetError(104, "reset")), EXPECTING, Body(data=b"hello"))
+    assert raised.value.delivery is Delivery.UNKNOWN
+
+
+def test_an_answer_in_one_piece_asks_the_kernel_for_nothing() -> None:
+    connection, _ = send(stream := Stream(ok(b"hello")), upload(5), Body(data=b"hello"))
+    body_of(connection)
+    assert stream.hastened == 0
+
+
+def test_every_wait_for_more_of_an_answer_is_hastened() -> None:
+    stream = Stream(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 4\r\n\r\n", b"bo", b"dy")
+    connection = Http1Connection(stream)
+    ask(connection)
+    assert body_of(connection) == b"body"
+    assert stream.hastened == 3
+
+
+def test_a_read_of_what_is_here_waits_for_nothing() -> None:
+    stream = Stream(head(200, "Content-Length: 5") + b"he")
+    connection = Http1Connection(stream)
+    ask(connection)
+    waits = len(stream.waits)
+    assert connection.read_body_within(0) == b"he"
+    with pytest.raises(BodyReadTimeout):
+        connection.read_body_within(0)
+    assert len(stream.waits) == waits
+
+
+def test_bytes_behind_the_answer_to_a_head_are_remembered_of_the_origin() -> None:
+    habits = Habits()
+    for reads, method in (([ok() + b"x"], "GET"), ([head(200) + b"x"], "HEAD")):
+        connection = Http1Connection(Stream(*reads), habits)
+        ask(connection, method)
+        body_of(connection)
+        assert connection.recycle() is Discard.UNSOLICITED
+        assert habits.strays_after_head is (True if method == "HEAD" else None)
+    another = Http1Connection(Stream(head(200), ok()), habits)
+    ask(another, "HEAD")
+    assert another.read_body() == b""
+    assert another.recycle() is Discard.UNSOLICITED
+
+
+def test_the_first_connection_of_an_origin_that_is_to_be_used_after_a_head_is_looked_at_for_longer() -> None:
+    habits = Habits()
+    stream = Stream(ok(), head(200), head(200))
+    connection = Http1Connection(stream, habits)
+    for method in ("GET", "HEAD", "HEAD"):
+        ask(connection, method)
+        connection.read_body()
+        assert connection.recycle() is None
+        assert connection.probe() is None
+    assert stream.patience == [0, 0, HEAD_PATIENCE_SECONDS, 0]
+    assert habits.strays_after_head is False
+
+
+def test_an_answer_from_before_its_request_is_remembered_if_it_came_behind_a_head() -> None:
+    habits = Habits()
+    stream = Stream(head(200), response(404), END)
+    connection = Http1Connection(stream, habits)
+    ask(connection, "HEAD")
+    connection.read_body()
+    assert connection.recycle() is None
+    stream.answer_heard = False
+    with pytest.raises(ExchangeFailed):
+        ask(connection)
+    assert habits.strays_after_head
+
+
 def test_http_1_0_with_keep_alive_carries_many_exchanges() -> None:
     kept = response(200, b"x", "Connection: keep-alive", version="1.0")
     connection = Http1Connection(Stream(kept, kept, response(200, b"x", version="1.0")))
@@ -748,7 +895,7 @@ def test_an_iterator_is_sent_in_chunks_and_empty_pieces_do_not_end_it() -> None:
 @pytest.mark.parametrize("verdict", [Discard.STALE, Discard.UNSOLICITED])
 def test_a_connection_that_became_unfit_while_the_body_was_made_is_not_written_to(verdict: Discard) -> None:
     class Unfit(Stream):
-        def probe(self) -> Discard | None:
+        def probe(self, patience: float = 0) -> Discard | None:
             return verdict
 
     stream = Unfit(ok(b"poison"))
@@ -762,7 +909,7 @@ def test_a_connection_that_became_unfit_while_the_body_was_made_is_not_written_t
 
 def test_what_tls_said_before_the_request_is_told_as_a_tls_error() -> None:
     class Refused(Stream):
-        def probe(self) -> Discard | None:
+        def probe(self, patience: float = 0) -> Discard | None:
             self.error = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] certificate required")
             return Discard.STALE
 
@@ -847,7 +994,7 @@ def test_an_answer_before_the_end_of_the_upload_stops_it() -> None:
     assert answer.request_incomplete
     assert body.given < 5
     assert body_of(connection) == b"no"
-    assert connection.recycle() is Discard.BROKEN
+    assert connection.recycle() is Discard.REFUSED
 
 
 def test_an_answer_in_the_middle_of_a_single_write_stops_it() -> None:
@@ -857,7 +1004,7 @@ def test_an_answer_in_the_middle_of_a_single_write_stops_it() -> None:
 
     assert answer.request_incomplete
     assert body_of(connection) == b"no"
-    assert connection.recycle() is Discard.BROKEN
+    assert connection.recycle() is Discard.REFUSED
 
 
 def test_an_answer_behind_the_last_piece_is_no_early_answer() -> None:
@@ -1132,11 +1279,11 @@ def test_the_total_time_ends_a_body_that_never_pauses() -> None:
 def test_a_bounded_read_leaves_the_timeouts_as_they_were() -> None:
     connection = reading(head(200, "Content-Length: 5"), NOTHING, b"hello", timeouts=Timeouts(read=7))
     with pytest.raises(BodyReadTimeout):
-        connection.read_body_within(0)
+        connection.read_body_within(0.3)
 
     assert connection.read_body_within(0.5) == b"hello"
     stream: Any = connection.stream
-    assert stream.waits[-2:] == [0.001, 0.5]
+    assert stream.waits[-2:] == [0.3, 0.5]
     connection.read_body()
     assert connection._timeouts.read == 7
 

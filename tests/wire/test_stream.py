@@ -704,6 +704,90 @@ def test_answers_are_heard_a_hundred_times(plain: Pair) -> None:
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 
+@linux_only
+def test_what_was_written_after_the_answer_began_counts_for_the_next_request(plain: Pair) -> None:
+    """A body that waited for a 100: the count that was noted at the 100 lacks it, and a stray would count as the next answer."""
+    plain.stream.begin_exchange()
+    plain.stream.write_some(b"head")
+    assert plain.peer.recv(4)
+    plain.peer.sendall(b"100")
+    assert plain.stream.read(WAIT) == b"100"
+    assert plain.stream.acknowledged()
+    plain.stream.write_some(b"body")
+    assert plain.peer.recv(4)
+    plain.peer.sendall(ANSWER)
+    assert plain.stream.read(WAIT) == ANSWER
+
+    plain.stream.begin_exchange()
+    plain.peer.sendall(b"stray")
+    plain.wait_readable()
+    assert plain.stream.read(WAIT) == b"stray"
+    assert not plain.stream.acknowledged()
+
+
+# -- what the send queue and the acknowledgements tell, and are told ---------------------------------------------------
+
+
+@linux_only
+def test_the_send_queue_tells_whether_the_peer_has_it_all(plain: Pair) -> None:
+    plain.stream.begin_exchange()
+    plain.stream.write_some(REQUEST)
+    assert plain.peer.recv(len(REQUEST))
+    eventually(lambda: not plain.stream.queued(), "it is acknowledged")
+    written = 0
+    while taken := plain.stream.write_some(b"x" * 65536):
+        written += taken
+    assert plain.stream.queued(), "the peer's buffer is full, and so is ours"
+    while written:
+        written -= len(plain.peer.recv(65536))
+    eventually(lambda: not plain.stream.queued(), "it is acknowledged")
+
+
+@linux_only
+def test_over_a_unix_socket_it_tells_whether_the_peer_has_read_it_all() -> None:
+    ours, peer = socket.socketpair()
+    stream = SocketStream(ours)
+    with peer:
+        stream.write_some(REQUEST)
+        assert stream.queued()
+        peer.recv(4)
+        assert stream.queued()
+        peer.recv(1000)
+        assert not stream.queued()
+        stream.close()
+        assert not stream.queued()
+
+
+def test_where_the_send_queue_is_not_told_it_is_taken_for_empty(plain: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    while plain.stream.write_some(b"x" * 65536):
+        pass
+    monkeypatch.setattr(streams, "_SEND_QUEUE", 0)
+    assert not plain.stream.queued()
+    monkeypatch.setattr(streams, "_SEND_QUEUE", None)
+    assert not plain.stream.queued()
+
+
+@pytest.mark.parametrize("option", [None, 9999], ids=["no such option", "refused"])
+def test_where_acknowledgements_cannot_be_hastened_reading_goes_on(
+    plain: Pair, monkeypatch: pytest.MonkeyPatch, option: int | None
+) -> None:
+    monkeypatch.setattr(streams, "_QUICK_ACK", option)
+    plain.stream.hasten()
+    plain.exchange()
+
+
+def test_nothing_is_hastened_where_the_rest_is_here_or_the_socket_is_no_tcp(plain: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_QUICK_ACK", "an option that would raise a TypeError")
+    plain.peer.sendall(b"rest")
+    plain.wait_readable()
+    plain.stream.hasten()
+    ours, peer = socket.socketpair()
+    with peer:
+        stream = SocketStream(ours)
+        stream.hasten()
+        stream.close()
+
+
 def test_interrupt_ends_a_read_in_another_thread(plain: Pair) -> None:
     began = threading.Event()
     got: list[bytes] = []
@@ -759,6 +843,43 @@ def test_a_forgotten_connection_is_left_to_the_parent(secure: Callable[..., Pair
         pair.peer.recv(1)
     os.close(shared)
     assert pair.stream.probe() is Discard.STALE
+
+
+@pytest.mark.parametrize("seen_by", ["read", "slow read", "probe", "probe, with the FIN behind"])
+def test_a_closure_alert_is_answered(secure: Callable[..., Pair], seen_by: str) -> None:
+    """Without the answer this raises: ragged ends are not suppressed."""
+    pair = secure(tickets=2 if seen_by == "slow read" else 0)
+    pair.peer.settimeout(0)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        pair.peer.unwrap()  # type: ignore[attr-defined]
+    pair.peer.settimeout(WAIT)
+    pair.wait_readable()
+    if "FIN" in seen_by:
+        socket.socket.shutdown(pair.peer, socket.SHUT_WR)
+        assert pair.stream._readiness.hung_up(WAIT)
+    if "probe" in seen_by:
+        assert pair.stream.probe() is Discard.STALE
+    else:
+        assert pair.stream.read(WAIT) == b""
+    pair.stream.close()
+
+    pair.peer.unwrap()  # type: ignore[attr-defined]  # raises if there is no alert of ours
+
+
+@pytest.mark.parametrize("seen_by", ["read", "probe"])
+def test_an_end_without_an_alert_is_not_answered(secure: Callable[..., Pair], seen_by: str) -> None:
+    """It would be answered by an RST."""
+    pair = secure(tickets=0)
+    socket.socket.shutdown(pair.peer, socket.SHUT_WR)
+    pair.wait_readable()
+    if seen_by == "probe":
+        assert pair.stream.probe() is Discard.STALE
+    else:
+        assert pair.stream.read(WAIT) == b""
+    pair.stream.close()
+
+    with pytest.raises((ssl.SSLEOFError, ssl.SSLZeroReturnError, OSError)):
+        assert pair.peer.recv(1) == b"x"
 
 
 def test_a_polite_close_does_not_wait_for_a_peer_that_does_not_read(secure: Callable[..., Pair]) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from ..exceptions import ChunkedEncodingError, HeadersTooLarge, RemoteProtocolError
+import h11
+
+from ..exceptions import (
+    ChunkedEncodingError,
+    HeadersTooLarge,
+    IncompleteBody,
+    RemoteProtocolError,
+    RequestException,
+    SSLError,
+)
 from ..reasons import Delivery, ExchangeFailed
 
 MAX_QUOTED = 100  # bytes of the server's, or characters of a library's, in one message
@@ -20,6 +29,26 @@ def not_http(message: str) -> ExchangeFailed:
 def too_large(message: str) -> ExchangeFailed:
     """The head of the response exceeds a limit."""
     return ExchangeFailed(HeadersTooLarge(message), Delivery.ANSWERED)
+
+
+def progress(received: int, expected: int | None) -> str:
+    """How much of a body has come."""
+    return f"{received} bytes" if expected is None else f"{received} of {expected} bytes"
+
+
+def cut_short(message: str, received: int, expected: int | None) -> IncompleteBody:
+    """The connection ended before the body did."""
+    return IncompleteBody(f"{message} ({progress(received, expected)} came)", received=received, expected=expected)
+
+
+def broken_body(cause: Exception, received: int, expected: int | None, *, ended: bool) -> RequestException:
+    """The body cannot be read on. ``ended``: the connection is at its end."""
+    if is_tls_error(cause):
+        return SSLError(f"TLS failed in the middle of the body ({progress(received, expected)} came): {text(cause)}")
+    if isinstance(cause, h11.RemoteProtocolError) and not ended:
+        return InvalidFraming(f"the body's chunked framing is damaged after {received} bytes: {text(cause)}")
+    reason = "" if ended else f": {text(cause)}"
+    return cut_short(f"the connection ended before the body did{reason}", received, expected)
 
 
 def is_tls_error(error: Exception | None) -> bool:

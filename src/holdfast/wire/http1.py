@@ -15,7 +15,6 @@ After EPIPE or ECONNRESET while sending, the response is still read: it may be t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -23,8 +22,6 @@ import h11
 from ..exceptions import (
     BodyReadTimeout,
     ConnectionLost,
-    HeadersTooLarge,
-    IncompleteBody,
     ReadTimeout,
     RemoteProtocolError,
     RequestException,
@@ -34,21 +31,22 @@ from ..exceptions import (
 )
 from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
-from .failures import InvalidFraming, is_tls_error, not_http, quote, text, too_large
+from .failures import broken_body, cut_short, is_tls_error, not_http, progress, quote, text, too_large
 from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
-from .protocols import ByteStream, RequestBody
+from .limits import (
+    MAX_HEAD_BYTES,
+    MAX_INCOMPLETE_EVENT_BYTES,
+    MAX_INFORMATIONAL_RESPONSES,
+    check_chunks,
+    check_head,
+    check_trailers,
+)
+from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody
+from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
 
 if TYPE_CHECKING:
     from .mending import Mended
 
-MAX_HEAD_BYTES = 64 * 1024
-MAX_FIELDS = 256
-MAX_TRAILER_BYTES = 16 * 1024
-MAX_INFORMATIONAL_RESPONSES = 32
-MAX_CHUNK_OVERHEAD_BYTES = 16 * 1024  # plus a quarter of the payload, plus CHUNK_FRAMING_BYTES per chunk
-CHUNK_FRAMING_BYTES = 24  # size in hex, and two CRLFs: what an honest chunk costs at most
-MAX_INCOMPLETE_EVENT_BYTES = 100 * 1024
-MAX_LINE_BYTES_CHECKED = 1024  # of a chunk's size line that is not complete: each time more of it comes
 WRITE_PIECE_BYTES = 64 * 1024
 FIN_WAIT_SECONDS = 0.25  # for the end of file behind bytes that are no answer
 ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the request
@@ -56,42 +54,32 @@ ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the 
 OnInformational = Callable[[int, RawHeaders], object]
 
 
-class Phase(Enum):
-    """Where an exchange stands; the one fact about it, which the connection owns and the reader of its body may look at.
-
-    | phase | since | until |
-    |---|---|---|
-    | HEAD | ``exchange`` began | the head of the final response is complete |
-    | BODY | ``exchange`` may return | the payload has been read to its end |
-    | OVER | ``read_body`` came to the end, or there was no exchange yet | the next exchange |
-
-    An exchange that fails stays in the phase it has reached. ``recycle`` gives back what is OVER, and nothing else.
-    """
-
-    HEAD = "head"
-    BODY = "body"
-    OVER = "over"
-
-
-_HEAD, _BODY, OVER = Phase  # globals cost a fraction of an enum's attributes
-
-
 class Http1Connection:
     """One connection's exchanges, one after the other. Not thread-safe: its leaseholder is its only user.
+
+    Args:
+        stream: connected.
+        habits: what the origin was seen doing, shared by its connections.
 
     Attributes:
         stream: the byte stream; closing it is the pool's work.
         phase: where the last exchange stands.
+        once: ``recycle`` made it ready for the next request of the same call, and for no other.
+        session_kept: whether its user has put its TLS session away, for handshakes to come.
         trailers: the fields after the chunks of the last body.
     """
 
     __slots__ = (
         "_answered",
+        "_before",
         "_begun",
         "_chunks",
         "_conn",
+        "_content",
+        "_continued",
         "_deadline",
         "_fed",
+        "_habits",
         "_head",
         "_incomplete_request",
         "_informational",
@@ -99,20 +87,27 @@ class Http1Connection:
         "_on_informational",
         "_payload",
         "_pieces_of_head",
+        "_queued",
         "_request",
         "_timeouts",
         "_write_error",
+        "once",
         "phase",
+        "session_kept",
         "stream",
         "trailers",
     )
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, habits: Habits | None = None) -> None:
         self.stream = stream
+        self._habits = habits or Habits()
         self._conn = _new_h11()
         self.trailers: RawHeaders = []
         self.phase = OVER
+        self.once = self.session_kept = False
         self._head = NO_HEAD
+        self._request = _NO_REQUEST
+        self._content = self._continued = self._queued = False
         self._pieces_of_head: list[bytes] = []  # all that came of it, until it is complete
         self._incomplete_request = False
         self._write_error: OSError | None = None
@@ -137,11 +132,12 @@ class Http1Connection:
             Exception: what the body's own iterator raised, as it is.
         """
         self._begin(timeouts, deadline)
+        self._before = self._request
         self._request = request
         self._on_informational = on_informational
         try:
             self._send(request, body)
-            if self.phase is _HEAD:
+            if self.phase is HEAD:
                 self._receive_head()
             return self._head._replace(request_incomplete=True) if self._incomplete_request else self._head
         except h11.RemoteProtocolError as error:
@@ -151,7 +147,7 @@ class Http1Connection:
         self._timeouts = timeouts
         self._deadline = deadline
         self._write_error = None
-        self.phase = _HEAD
+        self.phase = HEAD
         self._head = NO_HEAD
         self._mended: Mended | None = None
         self._answered = False
@@ -160,7 +156,7 @@ class Http1Connection:
         self._fed = 0
         self._payload = 0
         self._chunks = 0
-        self._incomplete_request = False
+        self._incomplete_request = self._content = False
         if self.trailers:
             self.trailers = []
         self.stream.begin_exchange()
@@ -174,10 +170,39 @@ class Http1Connection:
             self._write(head + conn.send(_END))
             return
         data = body.data
+        self._content = data is None or len(data) > 0
+        self._queued = False
+        if _EXPECTS in head.lower() and self._content:
+            if not self._write(head):
+                return
+            if not self._told_to_continue():
+                self._incomplete_request = True
+                return
+            head = b""
         if data is not None and len(data) <= WRITE_PIECE_BYTES:
             self._write(head + conn.send(h11.Data(data=data)) + conn.send(_END))
             return
         self._upload(head, body)
+
+    def _told_to_continue(self) -> bool:
+        """Wait for a 100, a final response, or ``timeouts.expect``; False if it was the response: the body stays here.
+
+        A server that never sends a 100 gets the body after the wait, as RFC 9110, section 10.1.1, wants it.
+        """
+        self._continued = False
+        seconds = self._timeouts.expect
+        until = self._moment(self._timeouts.read if seconds is None else seconds)
+        while self.phase is HEAD and not self._continued:
+            try:
+                data = self.stream.read(self._deadline.within(self._left(until)))
+            except TimeoutError:
+                self._check_total("waiting for 100 Continue")
+                return True
+            except OSError as error:
+                raise self._failed(error) from error
+            self._feed(data)
+            self._next_head()
+        return self.phase is HEAD
 
     def _upload(self, head: bytes, body: RequestBody) -> None:
         """A body in pieces; the first goes out in one write with the head. Stops when the server has answered."""
@@ -194,7 +219,7 @@ class Http1Connection:
             if not self._write(waiting + framed if waiting else framed):
                 return
             waiting = b""
-            self._check_total()
+            self._check_total("sending the request body")
         self._write(waiting + conn.send(_END))
 
     def _check_fit(self) -> None:
@@ -211,10 +236,10 @@ class Http1Connection:
             message = f"the connection became unfit ({verdict.value}) before the request was written"
             raise ExchangeFailed(ConnectionLost(message, may_have_executed=False), Delivery.NOT_WRITTEN)
 
-    def _check_total(self) -> None:
+    def _check_total(self, phase: str) -> None:
         """A server that takes all we have is never waited for, so no wait ends with the call's time."""
         if self._deadline.expired():
-            raise self._timed_out(TotalTimeout(), "sending the request body")
+            raise self._timed_out(TotalTimeout(), phase)
 
     def _write(self, data: bytes) -> bool:
         """Write it all; False if the server stopped taking it, or answered, first."""
@@ -254,7 +279,7 @@ class Http1Connection:
 
     def _answered_early(self) -> bool:
         """Whether a final response has begun to arrive while the body is still being sent."""
-        if self.phase is _HEAD:
+        if self.phase is HEAD:
             try:
                 if not self.stream.readable_now():
                     return False
@@ -265,7 +290,7 @@ class Http1Connection:
                 raise self._failed(error) from error
             self._feed(data)
             self._next_head()
-        return self.phase is not _HEAD
+        return self.phase is not HEAD
 
     # -- the head of the response ------------------------------------------------------------------------------------
 
@@ -275,9 +300,10 @@ class Http1Connection:
             seconds = ANSWER_WAIT_SECONDS if seconds is None else min(seconds, ANSWER_WAIT_SECONDS)
         self._read_into_h11(seconds)
         self._next_head()
-        if self.phase is _HEAD:
+        if self.phase is HEAD:
             until = self._moment(seconds)
-            while self.phase is _HEAD:
+            while self.phase is HEAD:
+                self.stream.hasten()
                 self._read_into_h11(self._left(until))
                 self._next_head()
 
@@ -351,6 +377,7 @@ class Http1Connection:
             raise not_http("the server switched protocols (101); holdfast speaks HTTP/1.1 only")
         if self._informational > MAX_INFORMATIONAL_RESPONSES:
             raise not_http(f"more than {MAX_INFORMATIONAL_RESPONSES} informational (1xx) responses before the final one")
+        self._continued |= event.status_code == 100
         behind = self._conn.trailing_data[0]
         self._fed = len(behind)
         self._pieces_of_head[:] = [behind]
@@ -363,12 +390,7 @@ class Http1Connection:
         if version[:1] != b"1":
             raise not_http(f"the server answers in HTTP/{version.decode()}; holdfast speaks HTTP/1.1")
         fields = head.headers.raw_items()
-        if len(fields) > MAX_FIELDS:
-            raise too_large(f"{len(fields)} header fields in the response; at most {MAX_FIELDS} are accepted")
-        if self._fed > MAX_HEAD_BYTES:
-            size = sum(len(n) + len(v) + 4 for n, v in fields)
-            if size > MAX_HEAD_BYTES:
-                raise too_large(f"a response head of {size} bytes; at most {MAX_HEAD_BYTES} are accepted")
+        check_head(fields, self._fed)
         understood = understand(head, fields, self._request)
         if self._mended is not None:
             understood = understood._replace(raw_headers=self._mended.restore(fields), reuse=Reuse.NEVER)
@@ -376,7 +398,9 @@ class Http1Connection:
         self._pieces_of_head.clear()
         if understood.chunked:
             self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
-        self.phase = _BODY
+        if self._content:
+            self._queued = self.stream.queued()
+        self.phase = BODY
 
     # -- the body ------------------------------------------------------------------------------------------------------
 
@@ -414,9 +438,9 @@ class Http1Connection:
         return b""
 
     def read_body_within(self, seconds: float) -> bytes:
-        """Like ``read_body``, waiting at most ``seconds`` for more."""
+        """Like ``read_body``, waiting at most ``seconds`` for more; with 0 only for what is here."""
         kept = self._timeouts
-        self._timeouts = Timeouts(read=seconds) if seconds > 0 else _IMPATIENT
+        self._timeouts = Timeouts(read=seconds) if seconds > 0 else _AT_ONCE
         try:
             return self.read_body()
         finally:
@@ -424,10 +448,12 @@ class Http1Connection:
 
     def _read_more_body(self) -> None:
         if self._head.chunked:
-            self._check_chunks()
+            # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
+            check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
         seconds = self._deadline.within(self._timeouts.read)
-        if seconds == 0.0:
+        if seconds == 0.0 or (self._timeouts is _AT_ONCE and not self.stream.readable_now()):
             raise self._body_timed_out()  # a server that sends without pause is never waited for
+        self.stream.hasten()
         try:
             data = self.stream.read(seconds)
         except TimeoutError as error:
@@ -436,40 +462,14 @@ class Http1Connection:
             raise self._broken_body(error) from error
         if not data and not self.stream.clean_eof and self._head.expected is None and not self._head.chunked:
             # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
-            raise self._cut_short("the connection ended without TLS's closure alert: the body may be cut short")
+            message = "the connection ended without TLS's closure alert: the body may be cut short"
+            raise cut_short(message, self._payload, self._head.expected)
         self._fed += len(data)
         self._conn.receive_data(data)
 
-    def _check_chunks(self) -> None:
-        """Called when h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers."""
-        if begun := self._conn.trailing_data[0]:
-            self._check_line(begun)
-        overhead = self._fed - self._payload - self._chunks * CHUNK_FRAMING_BYTES
-        if overhead > MAX_CHUNK_OVERHEAD_BYTES + self._payload // 4:
-            raise HeadersTooLarge(
-                f"{self._fed - self._payload} bytes of chunk framing around {self._payload} bytes of body; "
-                f"at most {MAX_CHUNK_OVERHEAD_BYTES} and a quarter of the body are accepted"
-            )
-
-    def _check_line(self, begun: bytes) -> None:
-        """h11 waits for a line's CRLF, whatever the line begins with: what can never become one is an error now."""
-        from .mending import may_become_a_line
-
-        if not may_become_a_line(begun[:MAX_LINE_BYTES_CHECKED]):
-            raise InvalidFraming(
-                f"the body's chunked framing is damaged after {self._payload} bytes: no chunk's size and CRLF, but {quote(begun)}"
-            )
-
     def _finish(self, event: Any) -> None:
         if event.headers:
-            trailers = event.headers.raw_items()
-            size = sum(len(n) + len(v) + 4 for n, v in trailers)
-            if size > MAX_TRAILER_BYTES or len(trailers) > MAX_FIELDS:
-                raise HeadersTooLarge(
-                    f"{len(trailers)} trailer fields of {size} bytes; "
-                    f"at most {MAX_FIELDS} fields and {MAX_TRAILER_BYTES} bytes are accepted"
-                )
-            self.trailers = trailers
+            self.trailers = check_trailers(event.headers.raw_items())
         self.phase = OVER
 
     # -- reuse ---------------------------------------------------------------------------------------------------------
@@ -479,26 +479,61 @@ class Http1Connection:
 
         The one gate back to the pool: both sides done, nothing left over, nothing said to close.
         """
-        if self.phase is not OVER or self._incomplete_request or self._write_error is not None:
+        if self.phase is not OVER or self._write_error is not None:
             return Discard.BROKEN
         conn = self._conn
         left_over, ended = conn.trailing_data
         if left_over:
+            self._note_strays(self._request)
             return Discard.UNSOLICITED  # start_next_cycle would read it as the next response
         reuse = self._head.reuse
-        if ended or reuse is Reuse.NEVER:
+        if ended or reuse is Reuse.NEVER or (conn.their_state is not h11.DONE and reuse is not Reuse.NEW_PARSER):
             return Discard.SERVER_CLOSE
+        if self._content or self._incomplete_request:
+            fate = self._after_body()
+            if fate is AfterBody.CLOSE:
+                return Discard.REFUSED
+            self.once = fate is AfterBody.ONCE
+        if self._habits.strays_after_head and self._request.method == b"HEAD":
+            return Discard.UNSOLICITED  # they come when the connection is idle, or when the next request has left
         if reuse is Reuse.NEW_PARSER:
             self._conn = _new_h11()
-        elif conn.our_state is h11.DONE and conn.their_state is h11.DONE:
+        elif conn.our_state is h11.DONE:
             conn.start_next_cycle()
         else:
-            return Discard.SERVER_CLOSE
+            return Discard.SERVER_CLOSE  # it was to switch protocols
         return None
+
+    def _after_body(self) -> AfterBody:
+        head = self._head
+        status = head.status_code
+        asks = b"www-authenticate" if status == 401 else b"proxy-authenticate"
+        challenges = [value for name, value in head.raw_headers if name.lower() == asks] if status in (401, 407) else []
+        return after_body(status, written=not self._incomplete_request, queued=self._queued, challenges=challenges)
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether the end of this body leaves a connection that can carry another request, as far as is known by now."""
+        reuse = self._head.reuse
+        said_to_close = reuse is Reuse.NEVER or (reuse is Reuse.NEXT_CYCLE and self._conn.our_state is h11.MUST_CLOSE)
+        if said_to_close or self._write_error is not None:
+            return False
+        return not self._content or self._after_body() is not AfterBody.CLOSE
 
     def probe(self) -> Discard | None:
         """None when this idle connection is fit for another request, else why it is not."""
-        return self.stream.probe()
+        verdict = self.stream.probe()
+        if verdict is None and self._habits.strays_after_head is None and self._request.method == b"HEAD":
+            verdict = self.stream.probe(HEAD_PATIENCE_SECONDS)
+            self._habits.strays_after_head = False
+        if verdict is not None and self.stream.strays:
+            self._note_strays(self._request)
+        return verdict
+
+    def _note_strays(self, request: h11.Request) -> None:
+        """Bytes came that no request asked for, behind the answer to ``request``."""
+        if request.method == b"HEAD":
+            self._habits.strays_after_head = True
 
     # -- what went wrong -----------------------------------------------------------------------------------------------
 
@@ -529,6 +564,7 @@ class Http1Connection:
 
     def _spoke_first(self, data: bytes) -> ExchangeFailed:
         """Bytes that crossed the request: the tail of something earlier, or a 408 before a close. Never an answer."""
+        self._note_strays(self._before)
         error = RemoteProtocolError(
             f"the server sent {len(data)} bytes before the request had reached it: no answer to it: {quote(data)}"
         )
@@ -573,30 +609,18 @@ class Http1Connection:
         )
 
     def _body_timed_out(self) -> RequestException:
-        error = BodyReadTimeout(
-            f"no more of the body within timeouts.read={self._timeouts.read} s ({self._progress()} came before)"
-        )
-        return self._total_or(error, f"reading the body ({self._progress()} had come)")
-
-    def _progress(self) -> str:
-        expected = self._head.expected
-        return f"{self._payload} bytes" if expected is None else f"{self._payload} of {expected} bytes"
-
-    def _cut_short(self, message: str) -> IncompleteBody:
-        return IncompleteBody(f"{message} ({self._progress()} came)", received=self._payload, expected=self._head.expected)
+        came = progress(self._payload, self._head.expected)
+        error = BodyReadTimeout(f"no more of the body within timeouts.read={self._timeouts.read} s ({came} came before)")
+        return self._total_or(error, f"reading the body ({came} had come)")
 
     def _broken_body(self, cause: Exception) -> RequestException:
-        if is_tls_error(cause):
-            return SSLError(f"TLS failed in the middle of the body ({self._progress()} came): {text(cause)}")
-        ended = self._conn.trailing_data[1]
-        if isinstance(cause, h11.RemoteProtocolError) and not ended:
-            return InvalidFraming(f"the body's chunked framing is damaged after {self._payload} bytes: {text(cause)}")
-        reason = "" if ended else f": {text(cause)}"
-        return self._cut_short(f"the connection ended before the body did{reason}")
+        return broken_body(cause, self._payload, self._head.expected, ended=self._conn.trailing_data[1])
 
 
-_IMPATIENT = Timeouts(read=0.001)
+_AT_ONCE = Timeouts(read=0.001)
 _END = h11.EndOfMessage()
+_NO_REQUEST = h11.Request(method="GET", target="/", headers=[("Host", "")])
+_EXPECTS = b"\r\nexpect: 100-continue\r\n"  # of a head in lower case, as h11 writes it
 
 
 def _new_h11() -> h11.Connection:

@@ -33,6 +33,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+if sys.platform == "linux":
+    from fcntl import ioctl
+
 from ..reasons import Discard
 from .readiness import GONE, readiness_of, wait_for
 
@@ -43,6 +46,8 @@ FIN_WAIT_SECONDS = 0.05  # by which a FIN may trail the close_notify it belongs 
 
 _SO_PROTOCOL = 38
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", 11) if sys.platform == "linux" else None
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+_SEND_QUEUE: int | None = 0x5411 if sys.platform == "linux" else None  # ioctl SIOCOUTQ, tcp(7)
 _TCP_INFO_FIELDS = struct.Struct("=44xI4xI64xQ")  # tcpi_last_data_sent and _recv, in milliseconds ago; tcpi_bytes_acked
 _CLOSE_WAIT, _CLOSED = 8, 7
 
@@ -57,6 +62,7 @@ class SocketStream:
     Attributes:
         sock: the socket.
         tls: the same when it is a TLS socket, else None.
+        strays: the last ``probe`` found bytes that no request asked for.
         error: what broke the connection, as far as it is known; it ends all proof of what was delivered.
         written: bytes of this exchange that may have left; for TLS, where a record can be half out, those of every
             attempt.
@@ -70,6 +76,7 @@ class SocketStream:
         "_clock",
         "_eof",
         "_fin",
+        "_goodbye",
         "_plain_tcp",
         "_readiness",
         "_recv",
@@ -78,6 +85,7 @@ class SocketStream:
         "clean_eof",
         "error",
         "sock",
+        "strays",
         "tls",
         "written",
     )
@@ -88,12 +96,13 @@ class SocketStream:
         self.tls: Any = sock if hasattr(sock, "pending") else None  # an ssl.SSLSocket, or a TlsInTls
         self._clock = clock
         self.clean_eof = True
+        self.strays = False
         self.written = self._writes = 0
         self._recv = sock.recv
         self._acked_before: int | None = None
         self._acked_last: int | None = None
         self._tickets = 0
-        self._eof = False
+        self._eof = self._goodbye = False
         self._fin = False  # noted for TLS only
         self.error: OSError | None = None
         try:
@@ -122,7 +131,7 @@ class SocketStream:
             except OSError as error:
                 return self._end_of_file_or_raise(error)
             if not data:
-                self._eof = True
+                self._note_end()
             return data
         raise TimeoutError(f"nothing to read for {seconds} s")
 
@@ -157,6 +166,7 @@ class SocketStream:
         until = None if seconds is None else self._clock() + seconds
         while True:
             left = None if until is None else max(0.0, until - self._clock())
+            self.hasten()
             if not self._pending() and not self._wait_readable(left):
                 raise TimeoutError(f"nothing to read for {seconds} s")
             try:
@@ -168,8 +178,12 @@ class SocketStream:
             except OSError as error:
                 return self._end_of_file_or_raise(error)
             if not data:
-                self._eof = True
+                self._note_end()
             return data
+
+    def _note_end(self) -> None:
+        self._eof = True
+        self._goodbye = self.tls is not None  # only a close_notify reads like this over TLS
 
     def _end_of_file_or_raise(self, error: OSError) -> bytes:
         if isinstance(error, ssl.SSLEOFError) and self.error is not None:
@@ -217,16 +231,32 @@ class SocketStream:
         """Whether a read would find bytes, an end of file or an error without waiting."""
         return self._eof or self._pending() or self._readiness.events(0) != 0
 
+    def hasten(self) -> None:
+        """Part of an answer is here: if a read for more would wait, have the kernel acknowledge that part at once.
+
+        A server that writes in pieces with Nagle's algorithm on sends the next one when the last is acknowledged, and this kernel
+        waits 40 ms with that, in the hope of something to send along.
+        """
+        if self._plain_tcp and _QUICK_ACK is not None and not self.readable_now():
+            try:
+                self.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # the kernel forgets it soon: it is set for each wait
+            except OSError:
+                pass  # it only makes waiting shorter; what is wrong with the socket, the read will say
+
     # -- what is known of the other end ------------------------------------------------------------------------------
 
-    def probe(self) -> Discard | None:
-        """None when an idle stream is fit for another request, else why it is not. Costs one poll when it is."""
+    def probe(self, patience: float = 0) -> Discard | None:
+        """None when an idle stream is fit for another request, else why it is not. Costs one poll when it is.
+
+        Args:
+            patience: seconds to wait for something that speaks against it.
+        """
         if self._eof or self.error is not None:
             return Discard.STALE
         if self.tls is not None and self.tls.pending() > 0:
             return Discard.UNSOLICITED
         try:
-            events = self._readiness.events(0)
+            events = self._readiness.events(patience)
         except OSError as error:  # ENOMEM: nothing is known, so nothing is promised
             self.error = error
             return Discard.STALE
@@ -234,7 +264,7 @@ class SocketStream:
 
     def _diagnose(self, events: int) -> Discard | None:
         if events & GONE:
-            self._note_alert()
+            self._note_last_words()
             self._eof = True  # remembered: the first read after an RST takes the error with it
             return Discard.STALE
         if self.tls is None:
@@ -250,16 +280,17 @@ class SocketStream:
             self.error = error
             return Discard.STALE
         self._eof = True
+        self.strays = bool(data)
+        self._goodbye = not data
         return Discard.UNSOLICITED if data else Discard.STALE
 
-    def _note_alert(self) -> None:
-        """A TLS peer that hangs up may have said why just before (a client certificate is wanted, is expired ...): keep that."""
-        if self.tls is None:
-            return
+    def _note_last_words(self) -> None:
+        """What a peer that hangs up said just before: over TLS perhaps why (a client certificate is wanted, is expired ...)."""
         try:
-            self._recv(1)
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError):
-            pass  # it said nothing, or goodbye
+            self.strays = bool(self._recv(1))
+            self._goodbye = not self.strays and self.tls is not None
+        except (BlockingIOError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError):
+            pass  # it said nothing
         except OSError as error:
             self.error = error
 
@@ -272,12 +303,15 @@ class SocketStream:
             self.error = error
             return Discard.STALE
         self._eof = True
+        self.strays = bool(data)
         return Discard.UNSOLICITED if data else Discard.STALE
 
     def begin_exchange(self) -> None:
         """Note what the peer has acknowledged so far; call it before the first byte of a request is written."""
+        # What was acknowledged when the answer began is all of the last request, unless more of it was written after that.
+        acked = self._acked_last if self._writes == 1 else None
+        self._acked_last = None
         self._tickets = self.written = self._writes = 0
-        acked, self._acked_last = self._acked_last, None
         self._acked_before = self._bytes_acked() if acked is None else acked
 
     def _bytes_acked(self) -> int | None:
@@ -293,13 +327,25 @@ class SocketStream:
         if before is None:
             return True
         sent_ago, received_ago, acked = _tcp_info(self.sock)
-        if self.written <= ONE_SEGMENT_BYTES:
+        if self.written <= ONE_SEGMENT_BYTES and self._writes == 1:
             # The answer to a request of one segment acknowledges all of it: this is the next request's count as well,
             # and saves a system call. Were it too low, a proof would be missed, never wrongly given.
             self._acked_last = acked
-            if received_ago > sent_ago and self._writes == 1 and self.tls is None:
+            if received_ago > sent_ago and self.tls is None:
                 return False
         return acked != before
+
+    def queued(self) -> bool:
+        """Whether the peer's kernel has not acknowledged all of the request (over a Unix socket: its reader has not read all).
+
+        False where that is not known.
+        """
+        if _SEND_QUEUE is None:
+            return False  # Platform-specific: only Linux tells
+        try:
+            return ioctl(self.sock.fileno(), _SEND_QUEUE, bytes(4)) != bytes(4)
+        except (OSError, ValueError):
+            return False  # an emulated kernel; or another thread has closed the client, and the descriptor with it
 
     def proven_undelivered(self) -> bool:
         """Whether it is proven that no byte of this exchange's request reached the peer, nor ever will."""
@@ -332,8 +378,11 @@ class SocketStream:
             pass  # it is closed or was never connected: that is what was wanted
 
     def close(self, *, polite: bool = True) -> None:
-        """Close the descriptor. ``polite`` sends TLS's closure alert first (RFC 9112, section 9.8), without waiting."""
-        if polite and self.tls is not None and not self._eof and self.error is None:
+        """Close the descriptor. ``polite`` sends TLS's closure alert first (RFC 9112, section 9.8), without waiting.
+
+        A peer's own alert is answered too: asyncio's servers keep the connection for 30 s more in the hope of it.
+        """
+        if polite and self.tls is not None and (not self._eof or self._goodbye) and self.error is None:
             try:
                 self.tls.unwrap()
             except (OSError, ValueError):
