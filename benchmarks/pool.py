@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from holdfast.pool.entries import Lease
+from holdfast.pool.entries import ANY, Lease
 from holdfast.pool.limits import Limits
 from holdfast.pool.pool import Pool
 
@@ -107,7 +107,7 @@ def hand_over(count: int, loops: int) -> float:
     def come_to_wait() -> None:
         lease = Lease(pool, threading.get_ident())
         with pool._state.lock:
-            pool._state.take(lease, 0, False, None)
+            pool._state.take(lease, 0, ANY, None)
         queue.append(lease)
 
     for _ in range(count):

@@ -286,7 +286,7 @@ def test_the_reasons_for_resending_are_those_that_are_counted() -> None:
 def defaults(kind: Any) -> dict[str, str]:
     """The fields of a dataclass of settings with their defaults, as the tables write them."""
     shown = {field.name: field.default for field in dataclasses.fields(kind)}
-    return {name: "none" if value is None else f"{value:g}" for name, value in shown.items()}
+    return {name: "none" if value is None else str(value) if value is True else f"{value:g}" for name, value in shown.items()}
 
 
 def settings(page: str, kind: type) -> dict[str, str]:

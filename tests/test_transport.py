@@ -9,7 +9,7 @@ import pytest
 
 import holdfast
 from holdfast import Client, Timeouts
-from holdfast.response_body import keep_for
+from holdfast.pool.learning import keep_for
 from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo

@@ -15,6 +15,7 @@ class Discard(Enum):
     STALE = "stale"  # the server closed or reset it while it was idle
     UNSOLICITED = "unsolicited"  # bytes arrived that no request had asked for
     IDLE_TIMEOUT = "idle_timeout"  # idle for longer than Limits.idle_timeout
+    UNUSED = "unused"  # opened ahead of need and not used for longer than Limits.unused_timeout
     LIFETIME = "lifetime"  # older than Limits.max_lifetime, or used max_requests times
     SERVER_HINT = "server_hint"  # the server's Keep-Alive header said it would close about now
     SERVER_CLOSE = "server_close"  # the response said, or its framing implied, that the connection ends with it

@@ -8,6 +8,7 @@ from enum import Enum
 
 from .dialer import interrupt
 from .exceptions import ClientClosed, RequestException, StreamConsumedError
+from .pool.learning import keep_for
 from .pool.pool import Lease, Pool
 from .reasons import Discard
 from .routes import Route
@@ -227,11 +228,3 @@ class BodyStream:
             return  # race 2; or it was closed before
         interrupt(self._connection)
         self._drain(for_connection=True)  # race 4
-
-
-def keep_for(timeout: float) -> float:
-    """Seconds to keep a connection whose server has said that it closes after ``timeout`` seconds idle.
-
-    A quarter less, at most a second, but never less than a tenth: the server's clock started earlier than ours.
-    """
-    return timeout - max(0.1 * timeout, min(1.0, 0.25 * timeout))

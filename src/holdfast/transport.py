@@ -28,7 +28,7 @@ from .pool.keeper import keeper as the_keeper
 from .pool.pool import Lease, Limits, Pool
 from .proxied import BodyByProxy, name_the_way
 from .reasons import Delivery, Discard, ExchangeFailed
-from .resend import is_idempotent, may_resend
+from .resend import IDEMPOTENT, is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire.framing import ResponseHead
@@ -170,9 +170,16 @@ class Transport:
     def _acquire(
         self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, fresh: bool
     ) -> Lease[Route, Http1Connection]:
+        repeatable = (request.payload is None and request.method in IDEMPOTENT) or _repeatable(request)
         try:
             return self.pool.acquire(
-                route, wait=timeouts.pool, connect=timeouts.connect, until=deadline.at, fresh=fresh, purpose=request
+                route,
+                wait=timeouts.pool,
+                connect=timeouts.connect,
+                until=deadline.at,
+                fresh=fresh,
+                repeatable=repeatable,
+                purpose=request,
             )
         except RequestException as error:
             better = _no_connection(error, request, deadline)
@@ -333,6 +340,11 @@ def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> I
 
 def _idempotent(request: PreparedRequest) -> bool:
     return is_idempotent(request.method, request.has_idempotency_key)
+
+
+def _repeatable(request: PreparedRequest) -> bool:
+    """Whether it is sent again if its connection turns out to have ended: see ``may_resend``."""
+    return _idempotent(request) and (request.payload is None or request.payload.replayable)
 
 
 def _no_connection(error: RequestException, request: PreparedRequest, deadline: Deadline) -> RequestException:

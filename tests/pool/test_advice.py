@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 import holdfast
 from holdfast import Client, Limits, Timeouts
+from holdfast.pool.advice import advise_origin
+from holdfast.pool.words import Words
 from tests.conftest import FakeClock
 from tests.server import Conn, Server, ok
 from tests.support import QUICK, holding, settled
@@ -88,3 +91,19 @@ def test_advice_on_leaks_waits_and_failures() -> None:
         assert "1 responses were dropped without being read or closed" in said
         assert "1 in vain: raise max_connections_per_origin" in said
         assert "6 of 8 attempts to connect failed" in said
+
+
+def test_advice_says_why_requests_were_given_new_connections() -> None:
+    """A server that closes after each answer, and one that closes after 5 s; the requests are such as cannot be repeated."""
+    with Server(holding) as server, Client() as client:
+        client.get(server.url())
+        row = client.stats().origins[0]
+    once = replace(row, avoided=7, closes_after_uses=1)
+    later = replace(row, avoided=7, closes_after_uses=None, closes_after=4.96)
+
+    said = "7 uses that cannot be repeated were given new connections, because the server closes each connection after one use"
+    assert advise_origin(once, Limits(), Words()).sentences == (f"{said} without saying so: set max_requests=1",)
+    assert "closes after 3 uses" in advise_origin(replace(once, closes_after_uses=3), Limits(), Words()).sentences[0]
+    assert "closes idle connections after about 5 s" in advise_origin(later, Limits(), Words()).sentences[0]
+    assert advise_origin(replace(later, closes_after=None), Limits(), Words()).sentences == ()
+    assert advise_origin(replace(once, avoided=4), Limits(), Words()).sentences == ()

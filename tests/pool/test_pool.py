@@ -1287,7 +1287,7 @@ assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_sweep_closes_what_is_due_and_says_when_the_next_is(net: Net) -> None:
-    p = net.pool(Limits(idle_timeout=10, max_lifetime=15))
+    p = net.pool(Limits(idle_timeout=10, max_lifetime=15, unused_timeout=None))
     p.warm("a", 1)
     net.clock.advance(4)
     p.warm("b", 1)

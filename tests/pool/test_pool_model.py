@@ -69,10 +69,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     # -- what may happen -----------------------------------------------------------------------------------------------
 
-    @rule(key=KEYS, fresh=st.booleans())
-    def acquire_now(self, key: str, fresh: bool) -> None:
+    @rule(key=KEYS, fresh=st.booleans(), repeatable=st.booleans())
+    def acquire_now(self, key: str, fresh: bool, repeatable: bool) -> None:
         try:
-            lease = self.pool.acquire(key, wait=0, fresh=fresh)
+            lease = self.pool.acquire(key, wait=0, fresh=fresh, repeatable=repeatable)
         except PoolTimeout:
             self.timeouts += 1
             assert self.full(key), "there was room"
@@ -84,10 +84,10 @@ class PoolMachine(RuleBasedStateMachine):
             self.got(key, lease, fresh)
 
     @precondition(lambda self: len(self.asking) < 4)
-    @rule(key=KEYS, kinds=st.lists(st.booleans(), min_size=1, max_size=4))
-    def ask(self, key: str, kinds: list[bool]) -> None:
+    @rule(key=KEYS, kinds=st.lists(st.booleans(), min_size=1, max_size=4), repeatable=st.booleans())
+    def ask(self, key: str, kinds: list[bool], repeatable: bool) -> None:
         for fresh in kinds:
-            asker = Asker(self.pool, key, fresh=fresh)
+            asker = Asker(self.pool, key, fresh=fresh, repeatable=repeatable)
             self.asked += 1
             asker.fresh, asker.order = fresh, self.asked  # type: ignore[attr-defined]
             self.asking.append(asker)
@@ -111,7 +111,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.rest()
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), reason=st.sampled_from([Discard.BROKEN, Discard.SERVER_CLOSE]))
+    @rule(data=st.data(), reason=st.sampled_from([Discard.BROKEN, Discard.SERVER_CLOSE, Discard.STALE]))
     def discard(self, data: st.DataObject, reason: Discard) -> None:
         self.take_one(data).discard(reason)
         self.uses += 1

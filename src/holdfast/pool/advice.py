@@ -57,7 +57,7 @@ def advise(stats: PoolStats, limits: Limits, words: Words) -> tuple[OriginAdvice
 def advise_origin(stats: OriginStats, limits: Limits, words: Words) -> OriginAdvice:
     """What one origin's figures suggest."""
     recommended = max(1, math.ceil(stats.request_rate * stats.lease_mean * HEADROOM))
-    rules = (_waits, _used_once, _early_ends, _leaks, _failures)
+    rules = (_waits, _used_once, _early_ends, _avoided, _leaks, _failures)
     sentences = [_too_few(stats.limit, recommended)] if stats.limit is not None and recommended > stats.limit else []
     sentences += [sentence for rule in rules if (sentence := rule(stats, limits, words)) is not None]
     return OriginAdvice(
@@ -102,6 +102,19 @@ def _early_ends(stats: OriginStats, limits: Limits, words: Words) -> str | None:
         return f"the server closed {stats.early_ends} connections right after they were used: it does not keep them alive"
     keep = max(1, math.floor(after * 0.9)) if after >= 1 else round(after * 0.9, 2)
     return f"the server closed {stats.early_ends} idle connections at about {after:.2g} s: set idle_timeout={keep}"
+
+
+def _avoided(stats: OriginStats, limits: Limits, words: Words) -> str | None:
+    """The pool keeps clear of the server's closes by itself; what that costs is told, and what would spare it."""
+    if stats.avoided < MIN_OCCURRENCES:
+        return None
+    said = f"{stats.avoided} {words.uses} that cannot be repeated were given new connections, because the server closes"
+    if stats.closes_after_uses is not None:
+        times = "each connection after one use" if stats.closes_after_uses == 1 else f"after {stats.closes_after_uses} uses"
+        return f"{said} {times} without saying so: set max_requests={stats.closes_after_uses}"
+    if stats.closes_after is not None:
+        return f"{said} idle connections after about {stats.closes_after:.2g} s: raise its keep-alive timeout if it is yours"
+    return None
 
 
 def _leaks(stats: OriginStats, limits: Limits, words: Words) -> str | None:

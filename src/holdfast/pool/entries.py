@@ -12,12 +12,14 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from enum import Enum
+from itertools import islice
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..reasons import Discard
 from .borrower import Where, current_line
 from .events import Utilisation
+from .learning import Learned
 from .stats import Tally
 
 K = TypeVar("K", bound=Hashable)
@@ -86,8 +88,26 @@ class DialState(Enum):
     CANCELLED = "cancelled"
 
 
+class Need(Enum):
+    """Which connections a borrower can use.
+
+    ======= ============================================================================================================
+    ANY     whatever passes its probe: should it have ended all the same, the use can be repeated on another
+    TRUSTED one that is well clear of the moment at which the origin is known to close (``Origin.trusts``), or a new one
+    FRESH   a new one
+    ======= ============================================================================================================
+    """
+
+    ANY = "any"
+    TRUSTED = "trusted"
+    FRESH = "fresh"
+
+
 # Looked up once here: an attribute of an Enum's class costs more than a global name, and acquire and release look at these.
 LEASED, IDLE, CLOSED = ConnectionState.LEASED, ConnectionState.IDLE, ConnectionState.CLOSED
+ANY, TRUSTED, FRESH = Need.ANY, Need.TRUSTED, Need.FRESH
+
+MAX_LOOKED_AT = 8  # idle connections, the freshest first, for one that is trusted
 
 
 class PooledConnection(Generic[K, R]):
@@ -95,8 +115,8 @@ class PooledConnection(Generic[K, R]):
 
     __slots__ = (
         "borrower",
-        "hinted",
         "hinted_uses",
+        "idle_reason",
         "idle_since",
         "idle_until",
         "leaked",
@@ -105,12 +125,14 @@ class PooledConnection(Generic[K, R]):
         "opened_at",
         "origin",
         "purpose",
+        "replace_until",
         "reported",
         "resource",
         "retire_at",
         "state",
         "uses",
         "where",
+        "witness",
     )
 
     def __init__(
@@ -124,10 +146,12 @@ class PooledConnection(Generic[K, R]):
         self.max_uses = max_uses
         self.uses = 0
         self.leaked = False  # its lease was dropped
-        self.hinted = False  # idle_until is what the other end has asked for
         self.hinted_uses: int | None = None
         self.idle_since = NEVER
         self.idle_until: float | None = None
+        self.idle_reason = Discard.IDLE_TIMEOUT  # why it goes at idle_until
+        self.replace_until: float | None = None  # by another that is ready for use, as long as it is not used itself
+        self.witness = NEVER  # the idle_since of the last time it was idle and bore witness for Learned
         self.lent_at = now
         self.purpose: Any = None
         self.borrower = 0
@@ -137,7 +161,7 @@ class PooledConnection(Generic[K, R]):
     def expired(self, now: float) -> Discard | None:
         """Why an idle connection must not be used any more, None if it may."""
         if self.idle_until is not None and now >= self.idle_until:
-            return Discard.SERVER_HINT if self.hinted else Discard.IDLE_TIMEOUT
+            return self.idle_reason
         if self.retire_at is not None and now >= self.retire_at:
             return Discard.LIFETIME
         return None
@@ -163,14 +187,14 @@ class PooledConnection(Generic[K, R]):
 class Waiter(Generic[K, R]):
     """A borrower that waits for a connection. How it is woken is its subclass's business: the driver brings it."""
 
-    __slots__ = ("asked_at", "dial", "error", "fresh", "lease", "origin", "purpose", "state", "ticket")
+    __slots__ = ("asked_at", "dial", "error", "lease", "need", "origin", "purpose", "state", "ticket")
 
     def __init__(
-        self, origin: Origin[K, R], lease: Lease[K, R], fresh: bool, purpose: Any, ticket: int, asked_at: float
+        self, origin: Origin[K, R], lease: Lease[K, R], need: Need, purpose: Any, ticket: int, asked_at: float
     ) -> None:
         self.origin = origin
         self.lease = lease
-        self.fresh = fresh
+        self.need = need
         self.purpose = purpose
         self.ticket = ticket
         self.asked_at = asked_at
@@ -193,6 +217,12 @@ class Waiter(Generic[K, R]):
         lease = getattr(self, "lease", None)
         return lease is None or lease.held is not None or self.error is not None
 
+    def accepts(self, connection: PooledConnection[K, R], now: float) -> bool:
+        """Whether it can use this connection; a pristine one is fresh enough for every need."""
+        if self.need is ANY or connection.pristine:
+            return True
+        return self.need is TRUSTED and self.origin.trusts(connection, now)
+
     def has(self, connection: PooledConnection[K, R]) -> bool:
         """Whether it is being given this connection: its lease has it, or the waiter has already gone with it."""
         lease = getattr(self, "lease", None)
@@ -207,12 +237,19 @@ class Waiter(Generic[K, R]):
 class Dial(Generic[K, R]):
     """A slot in which a connection is being opened, or may be: see ``DialState``."""
 
-    __slots__ = ("group", "origin", "state", "until", "waiter")
+    __slots__ = ("group", "origin", "replace_until", "state", "until", "waiter")
 
-    def __init__(self, origin: Origin[K, R], waiter: Waiter[K, R] | None, group: DialGroup | None = None) -> None:
+    def __init__(
+        self,
+        origin: Origin[K, R],
+        waiter: Waiter[K, R] | None,
+        group: DialGroup | None = None,
+        replace_until: float | None = None,
+    ) -> None:
         self.origin = origin
         self.waiter = waiter  # asked for it; None for a connection that is to be idle
         self.group = group
+        self.replace_until = replace_until  # see PooledConnection
         self.until: float | None = None
         self.state = DialState.PLANNED
 
@@ -262,6 +299,7 @@ class Origin(Generic[K, R]):
         "dials",
         "idle",
         "key",
+        "learned",
         "leased",
         "queued",
         "refill_at",
@@ -283,6 +321,7 @@ class Origin(Generic[K, R]):
         self.refill_at = 0.0
         self.refill_delay = 0.0
         self.utilisation = Utilisation()
+        self.learned: Learned | None = None  # None until a connection has ended by itself
 
     @property
     def open(self) -> int:
@@ -303,6 +342,20 @@ class Origin(Generic[K, R]):
     def dials_for_idle(self) -> int:
         """Dials under way that no waiter has asked for: what they open is to be idle."""
         return sum(dial.waiter is None for dial in self.dials)
+
+    def trusts(self, connection: PooledConnection[K, R], now: float) -> bool:
+        """Whether the other end is hardly closing this connection now. One that was never used has its own time: ``UNUSED``."""
+        learned = self.learned
+        return learned is None or not connection.uses or learned.trusts(now - connection.idle_since, connection.uses)
+
+    def trusted_first(self, now: float) -> bool:
+        """Make the freshest idle connection that is trusted the next to be taken; False if there is none among the first few."""
+        for connection in islice(reversed(self.idle), MAX_LOOKED_AT):
+            if self.trusts(connection, now) and connection.expired(now) is None:
+                self.idle[connection] = self.idle.pop(connection)
+                return True
+        self.tally.avoided += 1
+        return False
 
     def unused(self) -> bool:
         """Whether nothing is open and no waiter waits."""

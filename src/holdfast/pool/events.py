@@ -13,6 +13,7 @@ closed    a connection was closed; ``reason``: a ``Discard`` value; ``seconds``:
 waited    a thread had to wait for room under the limits and got it; ``seconds``: how long
 exhausted a thread waited in vain: PoolTimeout; ``seconds``: how long
 resent    what failed on a connection was done again on another; ``reason``: why that was safe
+learned   when the other end closes was learned, or proved wrong; ``reason``: ``idle`` or ``uses``; ``seconds``: of idleness
 leaked    a lease was dropped without being given back
 held      a connection has been in use for longer than ``Limits.leak_after``; ``seconds``: how long
 saturated more than 80 % of the connections were in use for 30 s on end
@@ -43,6 +44,7 @@ KINDS = (
     "waited",
     "exhausted",
     "resent",
+    "learned",
     "leaked",
     "held",
     "saturated",

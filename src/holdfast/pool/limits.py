@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+NOT_ZERO = ("max_connections", "max_connections_per_origin", "max_lifetime", "max_requests", "leak_after", "unused_timeout")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -19,9 +21,14 @@ class Limits:
             leave room. The keeper opens them. Default 0.
         idle_timeout: seconds a connection may be idle before it is closed; None for ever. Default 55, below the 60 s
             after which common servers and load balancers close.
+        unused_timeout: seconds a connection that was opened ahead of need (``min_idle_connections``, ``Pool.warm``) may wait for
+            its first use before it is replaced by a new one; None for ``idle_timeout``. Default 4: of the servers measured,
+            the most impatient close a connection on which nothing was ever said after 5 s, and it is looked at once a second.
         max_lifetime: seconds after which a connection is not reused, less up to 10 % chosen at random so that they do
             not all go at once; None for ever. Default None.
         max_requests: requests after which a connection is not reused; None for no bound. Default None.
+        learn: whether each origin's connections teach the pool when the other end closes them, so that a use that cannot be
+            repeated keeps clear of that moment. Default True.
         leak_after: seconds after which a connection still in use is logged once, with where it was borrowed; None
             never. Default None.
 
@@ -38,12 +45,16 @@ class Limits:
     max_lifetime: float | None = None
     max_requests: int | None = None
     leak_after: float | None = None
+    unused_timeout: float | None = 4.0
+    learn: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("max_connections", "max_connections_per_origin", "max_lifetime", "max_requests", "leak_after"):
+        for name in NOT_ZERO:
             _check_bound(name, getattr(self, name), allow_zero=False)
         for name in ("max_idle_connections", "max_idle_per_origin", "min_idle_connections", "idle_timeout"):
             _check_bound(name, getattr(self, name), allow_zero=True)
+        if not isinstance(self.learn, bool):
+            raise ValueError(f"Limits(learn={self.learn!r}): expected True or False")
         self._check_min_idle()
 
     def _check_min_idle(self) -> None:

@@ -39,8 +39,9 @@ from .._threads import start, start_daemon
 from ..reasons import Discard
 from . import deferred, messages
 from .advice import OriginAdvice, advise
-from .entries import CLOSED, Dial, DialGroup, DialState, K, Lease, Origin, PooledConnection, R, Waiter
+from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, Need, Origin, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log
+from .learning import NOTHING_LEARNED
 from .limits import Limits
 from .state import PoolState
 from .stats import OriginStats, PoolStats
@@ -71,9 +72,9 @@ class ThreadWaiter(Waiter[K, R]):
     __slots__ = ("event",)
 
     def __init__(
-        self, origin: Origin[K, R], lease: Lease[K, R], fresh: bool, purpose: Any, ticket: int, asked_at: float
+        self, origin: Origin[K, R], lease: Lease[K, R], need: Need, purpose: Any, ticket: int, asked_at: float
     ) -> None:
-        super().__init__(origin, lease, fresh, purpose, ticket, asked_at)
+        super().__init__(origin, lease, need, purpose, ticket, asked_at)
         self.event = threading.Lock()
         self.event.acquire()
 
@@ -167,6 +168,7 @@ class Pool(Generic[K, R]):
         connect: float | None = None,
         until: float | None = None,
         fresh: bool = False,
+        repeatable: bool = True,
         purpose: Any = None,
     ) -> Lease[K, R]:
         """A connection to ``key``: the freshest idle one that passes its probe, else a new one.
@@ -176,6 +178,8 @@ class Pool(Generic[K, R]):
             connect: seconds the dial may take; None for ever.
             until: the moment on the pool's clock by which both must be done; None for no such moment.
             fresh: only a connection that was never used.
+            repeatable: what it is for can be done again on another connection, should this one have ended. If not, none is taken
+                that the other end is about to close, as far as that was learned (``Limits.learn``).
             purpose: what it is for, as messages shall name it (see ``describe``).
 
         Raises:
@@ -186,10 +190,11 @@ class Pool(Generic[K, R]):
         """
         lease = Lease(self, get_ident())
         state = self._state
+        need = FRESH if fresh else ANY if repeatable else TRUSTED
         try:
             with state.lock:
                 try:
-                    waiter = state.take(lease, key, fresh, purpose)
+                    waiter = state.take(lease, key, need, purpose)
                 except BaseException:
                     state.repair(lease.held)
                     raise
@@ -206,7 +211,7 @@ class Pool(Generic[K, R]):
                         self._announce("reused", key, seconds=lease.idle)
                     return lease
                 with state.lock:
-                    waiter = state.take_another(lease, key, fresh, purpose, verdict)
+                    waiter = state.take_another(lease, key, need, purpose, verdict)
         except BaseException:
             with state.lock:
                 state.abandon(lease)
@@ -338,14 +343,18 @@ class Pool(Generic[K, R]):
                 now = state.clock()
                 origin = connection.origin
                 origin.tally.count_lease(now - connection.lent_at, now, uses)
+                if origin.learned is not None:
+                    state.saw_served(origin, origin.learned, lease.idle, uses)
                 reason = Discard.CLIENT_CLOSED if state.closed else connection.worn_out(keep_for, uses_left, now)
                 if reason is not None:
                     state.drop_leased(connection, reason)
                     state.serve(origin)
-                elif origin.waiting or state.starved:
-                    state.offer(connection, keep_for)
                 else:
-                    state.make_idle(connection, now, keep_for)
+                    state.rest(connection, now, keep_for)
+                    if origin.waiting or state.starved:
+                        state.offer(connection)
+                    else:
+                        state.put_idle(connection)
             except BaseException:
                 state.repair(connection, uses)
                 raise
@@ -364,7 +373,7 @@ class Pool(Generic[K, R]):
                 return
             try:
                 lease.held = None
-                state.end_lease(connection, reason)
+                state.end_lease(connection, reason, lease.idle)
             except BaseException:
                 state.repair(connection)
                 raise
@@ -589,7 +598,9 @@ class Pool(Generic[K, R]):
     def _row(self, origin: Origin[K, R]) -> OriginStats:
         gauges = (origin.leased, len(origin.idle), len(origin.dials), len(origin.queued))
         # Without a name: the key's __str__ must not run under the lock.
-        return OriginStats.of("", gauges, self.limits.max_connections_per_origin, origin.tally, self._state.clock())
+        return OriginStats.of(
+            "", gauges, self.limits.max_connections_per_origin, origin.tally, self._state.clock(), origin.learned or NOTHING_LEARNED
+        )
 
     def advise(self) -> tuple[OriginAdvice, ...]:
         """Per origin: how many connections the measured load needs, what that rests on, and what to change."""

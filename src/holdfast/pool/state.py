@@ -24,102 +24,61 @@ and origins that wait for room take turns.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from typing import Any, Generic
+import math
+from collections import OrderedDict
+from typing import Any
 
 from ..reasons import Discard
-from .deferred import Action, Announce, AnnounceLeak, AnnounceWait, Close, Watch
+from .deferred import AnnounceLeak, AnnounceWait, Close, Watch
 from .entries import (
+    ANY,
     CLOSED,
     IDLE,
     LEASED,
+    NEVER,
+    TRUSTED,
     Dial,
     DialGroup,
     DialState,
     K,
     Lease,
-    Mutex,
+    Need,
     Origin,
     PooledConnection,
     R,
     Waiter,
     WaiterState,
 )
-from .events import SATURATED_SHARE, SLOW_WAIT_SECONDS, Announcer, Utilisation
-from .limits import Limits
+from .events import SATURATED_SHARE, SLOW_WAIT_SECONDS
+from .holdings import Holdings
 from .repairing import Repairing
-from .stats import Tally
 
 MAX_UNUSED_ORIGINS = 1000  # origins with nothing open whose figures are kept apart
-# Seconds until the next attempt to keep connections ready for a server that does not want them: the first, the longest.
-MIN_BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 1.0, 60.0
-
 # Reasons for which a connection that was never used went: the other end does not want to keep it.
 BY_THE_OTHER_END = frozenset({Discard.STALE, Discard.UNSOLICITED, Discard.BROKEN})
 
+IDLE_TIMEOUT, SERVER_HINT = Discard.IDLE_TIMEOUT, Discard.SERVER_HINT  # looked up once: each give-back sets one of them
 
-class PoolState(Generic[K, R]):
-    """The state of a pool.
 
-    Args:
-        limits: see ``Limits``.
-        clock: seconds, monotonic.
-        news: whether an event is worth noting.
-        new_lock: makes the lock, and a new one in a forked child.
-        new_waiter: makes a waiter that knows how it is woken.
-        closed_error: makes the error that a closed pool raises; called under the lock.
-    """
-
-    def __init__(
-        self,
-        limits: Limits,
-        *,
-        clock: Callable[[], float],
-        news: Announcer,
-        new_lock: Callable[[], Mutex],
-        new_waiter: type[Waiter[K, R]],
-        closed_error: Callable[[], Exception],
-    ) -> None:
-        self.limits = limits
-        self.clock = clock
-        self.news = news
-        self._new_lock = new_lock
-        self._new_waiter = new_waiter
-        self._closed_error = closed_error
-        self.closed = False
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all connections, without closing them. A closed pool stays closed."""
-        self.lock = self._new_lock()
-        # Everything below, and what it refers to, is guarded by the lock.
-        self.origins: dict[K, Origin[K, R]] = {}
-        self.idle: OrderedDict[PooledConnection[K, R], None] = OrderedDict()  # of all origins, longest idle first
-        self.leased: set[PooledConnection[K, R]] = set()
-        self.open = 0
-        self.starved: OrderedDict[Origin[K, R], None] = OrderedDict()  # have room of their own, but the total is full
-        self.past = Tally()  # of origins no longer remembered
-        self.near_limit: dict[Origin[K, R], None] = {}  # upkeep looks at their utilisation
-        self.utilisation = Utilisation()  # of the total; Origin has its own
-        self.watched = False  # the keeper has been asked to sweep
-        self._unused: OrderedDict[Origin[K, R], None] = OrderedDict()
-        self._tickets = 0
-        # A deque needs no lock of its own: finalizers append to it, too.
-        self.deferred: deque[Action] = deque()
+class PoolState(Holdings[K, R]):
+    """Every move of connections, slots and waiters; see ``Holdings`` for its arguments."""
 
     # -- taking --------------------------------------------------------------------------------------------------------
 
-    def take(self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any) -> Waiter[K, R] | None:
+    def take(self, lease: Lease[K, R], key: K, need: Need, purpose: Any) -> Waiter[K, R] | None:
         """An idle connection for the lease, or else a place in the queue, with a slot if there is room."""
         if self.closed:
-            raise self._closed_error()
+            raise self.closed_error()
         origin = self.origins.get(key)
         if origin is None:
             origin = self.origins[key] = Origin(key)
-        if origin.idle and not fresh and self._take_idle(lease, origin, purpose):
+        if origin.idle and (need is ANY or self._suits(origin, need)) and self._take_idle(lease, origin, purpose):
             return None
-        return self._queue(origin, lease, fresh, purpose)
+        return self._queue(origin, lease, need, purpose)
+
+    def _suits(self, origin: Origin[K, R], need: Need) -> bool:
+        """Whether an idle connection serves this need; it is the next to be taken then."""
+        return need is TRUSTED and (origin.learned is None or origin.trusted_first(self.clock()))
 
     def _take_idle(self, lease: Lease[K, R], origin: Origin[K, R], purpose: Any) -> bool:
         now = self.clock()
@@ -145,20 +104,20 @@ class PoolState(Generic[K, R]):
             self.open -= 1
         return False
 
-    def _queue(self, origin: Origin[K, R], lease: Lease[K, R], fresh: bool, purpose: Any) -> Waiter[K, R]:
-        self._unused.pop(origin, None)
-        self._tickets += 1
-        waiter = self._new_waiter(origin, lease, fresh, purpose, self._tickets, self.clock())
+    def _queue(self, origin: Origin[K, R], lease: Lease[K, R], need: Need, purpose: Any) -> Waiter[K, R]:
+        self.unused.pop(origin, None)
+        self.tickets += 1
+        waiter = self.new_waiter(origin, lease, need, purpose, self.tickets, self.clock())
         lease.waiter = waiter
         origin.waiting[waiter] = None
-        if len(origin.queued) >= origin.unclaimed_dials and self._make_room(origin, fresh):
+        if len(origin.queued) >= origin.unclaimed_dials and self._make_room(origin, need is not ANY):
             self._grant(waiter)
         else:
             origin.queued[waiter] = None
             self._note_starved(origin)
         return waiter
 
-    def take_another(self, lease: Lease[K, R], key: K, fresh: bool, purpose: Any, verdict: Discard) -> Waiter[K, R] | None:
+    def take_another(self, lease: Lease[K, R], key: K, need: Need, purpose: Any, verdict: Discard) -> Waiter[K, R] | None:
         """What the lease holds did not pass its probe. Its slot stays with the lease, which has waited for it long enough."""
         failed = lease.held
         with self.repairing(failed, lease=lease):
@@ -167,7 +126,7 @@ class PoolState(Generic[K, R]):
                 self.drop_leased(failed, verdict, lease.idle)
             lease.held = lease.idle = None
             lease.reused = False
-            waiter = self.take(lease, key, fresh, purpose)
+            waiter = self.take(lease, key, need, purpose)
             if waiter is None and failed is not None:
                 self.serve(failed.origin)
             return waiter
@@ -186,11 +145,6 @@ class PoolState(Generic[K, R]):
                 self.offer(connection)
 
     # -- slots ---------------------------------------------------------------------------------------------------------
-
-    def origin_full(self, origin: Origin[K, R]) -> bool:
-        """Whether the limit per origin is reached."""
-        cap = self.limits.max_connections_per_origin
-        return cap is not None and origin.open >= cap
 
     def _make_room(self, origin: Origin[K, R], fresh: bool) -> bool:
         """Make room for one more connection, at the cost of an idle one if need be; whether that was possible."""
@@ -227,12 +181,19 @@ class PoolState(Generic[K, R]):
     def claim_for_warming(self, key: K, count: int, group: DialGroup, dials: list[Dial[K, R]]) -> None:
         """Slots for up to ``count`` connections to ``key`` that are to be idle, into ``dials``."""
         if self.closed:
-            raise self._closed_error()
+            raise self.closed_error()
         origin = self.origins.get(key) or self.origins.setdefault(key, Origin(key))
         self.claim_for_idle(origin, count, group, dials)
         self._forget_if_unused(origin)
 
-    def claim_for_idle(self, origin: Origin[K, R], count: int, group: DialGroup | None, dials: list[Dial[K, R]]) -> None:
+    def claim_for_idle(
+        self,
+        origin: Origin[K, R],
+        count: int,
+        group: DialGroup | None,
+        dials: list[Dial[K, R]],
+        replace_until: float | None = None,
+    ) -> None:
         """The same. No connection is displaced for them, and no waiter overtaken."""
         limits, under_way = self.limits, origin.dials_for_idle
         bounds = (
@@ -245,8 +206,8 @@ class PoolState(Generic[K, R]):
         if group is not None:
             group.left = max(room, 0)
         for _ in range(room):
-            self._unused.pop(origin, None)
-            dials.append(Dial(origin, None, group))
+            self.unused.pop(origin, None)
+            dials.append(Dial(origin, None, group, replace_until))
             self._occupy(dials[-1])
 
     def call_off(self, dials: list[Dial[K, R]]) -> None:
@@ -292,6 +253,8 @@ class PoolState(Generic[K, R]):
 
     def _introduce(self, connection: PooledConnection[K, R], dial: Dial[K, R]) -> None:
         origin, waiter = dial.origin, dial.waiter
+        if waiter is None:
+            connection.replace_until = dial.replace_until or self._idle_until(connection.opened_at)
         origin.tally.count_created(connection.opened_at)
         self.note_event("opened", origin.key)
         if self.closed:
@@ -300,7 +263,7 @@ class PoolState(Generic[K, R]):
             self._hand_over(connection, waiter)
         else:
             self.offer(connection)
-        dial.end(self._closed_error() if self.closed else None)
+        dial.end(self.closed_error() if self.closed else None)
         cap = self.limits.max_connections_per_origin
         if cap is not None and origin.open > cap * SATURATED_SHARE:
             self.near_limit[origin] = None
@@ -313,7 +276,7 @@ class PoolState(Generic[K, R]):
             dial.state = DialState.FAILED
         if self._vacate(dial):
             origin.tally.failed += 1
-            self._back_off(origin)
+            self.back_off(origin)
         dial.end(error)
         if waiter is not None and waiter.waiting:
             waiter.error = error
@@ -353,9 +316,9 @@ class PoolState(Generic[K, R]):
         """Remember only so many origins that have nothing open: their figures move into the pool's total."""
         if not origin.unused() or self.origins.get(origin.key) is not origin:
             return
-        self._unused[origin] = None
-        if len(self._unused) > MAX_UNUSED_ORIGINS:
-            oldest, _ = self._unused.popitem(last=False)
+        self.unused[origin] = None
+        if len(self.unused) > MAX_UNUSED_ORIGINS:
+            oldest, _ = self.unused.popitem(last=False)
             if oldest.unused():
                 self.past.absorb(oldest.tally)
                 self.near_limit.pop(oldest, None)
@@ -380,13 +343,13 @@ class PoolState(Generic[K, R]):
 
     def _refuse(self, origin: Origin[K, R]) -> None:
         for waiter in list(origin.waiting):
-            waiter.error = self._closed_error()
+            waiter.error = self.closed_error()
             self._release_waiter(waiter)
             self._cancel(waiter.dial)
 
     # -- passing on ----------------------------------------------------------------------------------------------------
 
-    def offer(self, connection: PooledConnection[K, R], keep_for: float | None = None) -> None:
+    def offer(self, connection: PooledConnection[K, R]) -> None:
         """A leased connection has no more use for its holder: the next in line gets it, else it becomes idle."""
         origin = connection.origin
         receiver = self._receiver(connection)
@@ -403,12 +366,15 @@ class PoolState(Generic[K, R]):
             self.drop_leased(connection, Discard.SURPLUS)
             self.serve(origin)
         else:
-            self.make_idle(connection, self.clock(), keep_for)
+            if connection.idle_since == NEVER:
+                self._rest_unused(connection)
+            self.put_idle(connection)
 
     def _receiver(self, connection: PooledConnection[K, R]) -> Waiter[K, R] | None:
-        """The waiter that has waited longest for such a connection; a pristine one is fresh enough for all of them."""
+        """The waiter that has waited longest for such a connection."""
+        now = self.clock()
         for waiter in connection.origin.waiting:
-            if not waiter.fresh or connection.pristine:
+            if waiter.accepts(connection, now):
                 return waiter
             if waiter.dial is None:
                 return None  # the first in line wants a slot, not this connection: overtake it, and it may wait for ever
@@ -425,11 +391,12 @@ class PoolState(Generic[K, R]):
         lease = waiter.lease
         queued = waiter.dial is None
         lease.resource = connection.resource
+        now = self.clock()
         lease.reused = not connection.pristine
-        lease.idle = None if connection.pristine else 0.0
+        lease.idle = None if connection.pristine else now - connection.idle_since
         lease.held = connection  # from here on it is the waiter's
         connection.uses += 1
-        connection.lent_at = self.clock()
+        connection.lent_at = now
         connection.purpose = waiter.purpose
         connection.borrower = lease.borrower
         self._release_waiter(waiter)
@@ -459,17 +426,31 @@ class PoolState(Generic[K, R]):
 
     # -- idle connections ----------------------------------------------------------------------------------------------
 
-    def make_idle(self, connection: PooledConnection[K, R], now: float, keep_for: float | None = None) -> None:
-        """Keep a leased connection, until the pool's own time is over or ``keep_for``, the other end's, if that is sooner."""
+    def rest(self, connection: PooledConnection[K, R], now: float, keep_for: float | None) -> None:
+        """Its use has ended. It rests until the pool's own time is over or ``keep_for``, the other end's, if that is sooner."""
         keep = self.limits.idle_timeout
-        connection.hinted = keep_for is not None and (keep is None or keep_for < keep)
-        if connection.hinted:
+        connection.idle_reason = IDLE_TIMEOUT
+        if keep_for is not None and (keep is None or keep_for < keep):
             keep = keep_for
+            connection.idle_reason = SERVER_HINT
         connection.idle_since = now
         connection.idle_until = None if keep is None else now + keep
-        self._put_idle(connection)
 
-    def _put_idle(self, connection: PooledConnection[K, R]) -> None:
+    def _rest_unused(self, connection: PooledConnection[K, R]) -> None:
+        """It was opened ahead of need, and rests for a shorter time: see ``Limits.unused_timeout``."""
+        unused, now = self.limits.unused_timeout, self.clock()
+        latest = connection.replace_until or self._idle_until(now)
+        until = latest if unused is None else min(latest, now + unused)
+        connection.idle_reason = Discard.UNUSED if until < latest else IDLE_TIMEOUT
+        connection.idle_since = now
+        connection.idle_until = until
+
+    def _idle_until(self, now: float) -> float:
+        keep = self.limits.idle_timeout
+        return math.inf if keep is None else now + keep
+
+    def put_idle(self, connection: PooledConnection[K, R]) -> None:
+        """Keep a leased connection that rests already."""
         origin, limits = connection.origin, self.limits
         self.leased.remove(connection)
         origin.leased -= 1
@@ -507,16 +488,18 @@ class PoolState(Generic[K, R]):
             elif self.closed or connection.origin.waiting or self.starved:
                 self.offer(connection)
             else:
-                self._put_idle(connection)
+                self.put_idle(connection)
 
     # -- the end of a connection ---------------------------------------------------------------------------------------
 
-    def end_lease(self, connection: PooledConnection[K, R], reason: Discard) -> None:
-        """Its use has ended, and so does the connection."""
+    def end_lease(self, connection: PooledConnection[K, R], reason: Discard, idle: float | None = None) -> None:
+        """Its use has ended, and so does the connection. ``idle``: seconds it had been, before the use."""
         if connection.state is not CLOSED:
             now = self.clock()
             connection.origin.tally.count_lease(now - connection.lent_at, now, connection.uses)
             self.drop_leased(connection, reason)
+            if reason is Discard.STALE and idle is not None:
+                self.saw_end(connection.origin, idle, connection.uses - 1)
             self.serve(connection.origin)
 
     def reap(self, connection: PooledConnection[K, R]) -> None:
@@ -552,21 +535,11 @@ class PoolState(Generic[K, R]):
         origin = connection.origin
         origin.tally.count_closed(reason, connection.uses, idle)
         if not connection.uses and reason in BY_THE_OTHER_END:
-            self._back_off(origin)
+            self.back_off(origin)
         if self.news.active:
             self.note_event("closed", origin.key, reason=reason.value, seconds=self.clock() - connection.opened_at)
-
-    def _back_off(self, origin: Origin[K, R]) -> None:
-        """Do not keep connections ready for a server that does not want them: try again after twice as long each time."""
-        origin.refill_delay = min(MAX_BACK_OFF_SECONDS, max(MIN_BACK_OFF_SECONDS, 2 * origin.refill_delay))
-        origin.refill_at = self.clock() + origin.refill_delay
-
-    def note_event(
-        self, kind: str, key: K | None, *, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
-    ) -> None:
-        """Have an event told, if there is a listener or it is worth a warning. ``key``: None for all origins together."""
-        if warn or self.news.active:
-            self.deferred.append(Announce(kind, key, reason, seconds, text, warn))
+        if reason is Discard.STALE and idle is not None:
+            self.saw_end(origin, idle, connection.uses)
 
     # -- after an exception --------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..reasons import Discard
+from .learning import NOTHING_LEARNED, Learned
 
 RATE_BUCKET_SECONDS = 6.0
 RATE_BUCKETS = 10
@@ -131,6 +132,7 @@ class Tally:
     __slots__ = (
         "_leases",
         "_requests",
+        "avoided",
         "closed",
         "created",
         "creations",
@@ -151,6 +153,7 @@ class Tally:
         self.failed = 0
         self.reused = 0
         self.leaks = 0
+        self.avoided = 0
         self.pool_timeouts = 0
         self.single_use = 0
         self.last_use: float | None = None
@@ -205,7 +208,7 @@ class Tally:
 
     def absorb(self, other: Tally) -> None:
         """Add another origin's figures to these."""
-        for name in ("created", "failed", "reused", "leaks", "pool_timeouts", "single_use"):
+        for name in ("created", "failed", "reused", "leaks", "avoided", "pool_timeouts", "single_use"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.closed.update(other.closed)
         self.resent.update(other.resent)
@@ -253,6 +256,9 @@ class OriginStats:
         leaks: responses dropped without being read or closed.
         early_ends: idle connections that the server had closed before the pool did.
         early_end_after: seconds of idleness after which most of these were closed already (their 10th percentile).
+        closes_after: seconds of idleness after which the server closes, as learned from ends; None while nothing is known.
+        closes_after_uses: requests after which it closes a connection without saying so, likewise.
+        avoided: requests that passed idle connections over, because they cannot be sent again and the server was about to close.
     """
 
     origin: str
@@ -282,6 +288,9 @@ class OriginStats:
     leaks: int
     early_ends: int
     early_end_after: float
+    closes_after: float | None
+    closes_after_uses: int | None
+    avoided: int
 
     @property
     def utilisation(self) -> float | None:
@@ -294,9 +303,18 @@ class OriginStats:
         return self.reused / self.requests if self.requests else 0.0
 
     @classmethod
-    def of(cls, origin: str, gauges: tuple[int, int, int, int], limit: int | None, tally: Tally, now: float) -> OriginStats:
-        """A snapshot from (active, idle, connecting, waiting) and a tally; the caller holds the pool's lock."""
+    def of(
+        cls,
+        origin: str,
+        gauges: tuple[int, int, int, int],
+        limit: int | None,
+        tally: Tally,
+        now: float,
+        learned: Learned = NOTHING_LEARNED,
+    ) -> OriginStats:
+        """A snapshot from (active, idle, connecting, waiting), a tally and what was learned; the caller holds the pool's lock."""
         active, idle, connecting, waiting = gauges
+        uses = learned.uses.value
         return cls(
             origin=origin,
             active=active,
@@ -325,6 +343,9 @@ class OriginStats:
             leaks=tally.leaks,
             early_ends=tally.early_ends.count,
             early_end_after=tally.early_ends.quantile_at_least(0.1),
+            closes_after=learned.idle.value,
+            closes_after_uses=None if uses is None else int(uses),
+            avoided=tally.avoided,
         )
 
     def named(self, origin: str) -> OriginStats:

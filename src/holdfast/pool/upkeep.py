@@ -63,6 +63,7 @@ class Upkeep(Generic[K, R]):
             state.deferred.extend(Reap(connection) for connection in state.leased if connection.leaked)
         due = self._expire(idle, now)
         self._look_for_closed(idle)
+        self._bear_witness(idle, now)
         self._refill(now)
         self._report_held(now)
         self._watch_utilisation(now)
@@ -94,13 +95,27 @@ class Upkeep(Generic[K, R]):
                 if moment is not None and (due is None or moment < due):
                     due = moment
         if expired:
-            state = self._state
-            with state.lock, state.repairing():
-                for connection in expired:
-                    reason = connection.expired(now)
-                    if connection.state is IDLE and reason is not None:
-                        state.drop_idle(connection, reason)
+            self._drop(expired, now)
         return due
+
+    def _drop(self, expired: list[PooledConnection[K, R]], now: float) -> None:
+        """Close these, and open another for each that was to be ready for use and was not used."""
+        state, dials = self._state, list[Dial[K, R]]()
+
+        def claim() -> None:
+            for connection in expired:
+                reason = connection.expired(now)
+                if connection.state is not IDLE or reason is None:
+                    continue
+                if self._poll_idle is not None and reason is Discard.IDLE_TIMEOUT:
+                    state.saw_alive(connection, now - SWEEP_SECONDS)  # by the last look
+                origin, until = connection.origin, connection.replace_until
+                state.drop_idle(connection, reason)
+                if reason is Discard.UNUSED and until is not None and now >= origin.refill_at and not state.closed:
+                    origin.refill_delay = 0.0  # its server has kept one for as long as is asked for
+                    state.claim_for_idle(origin, 1, None, dials, until)
+
+        self._start_dials(claim, dials, REFILL_DIAL_SECONDS)
 
     def _look_for_closed(self, idle: list[PooledConnection[K, R]]) -> None:
         """Probe the idle connections to which something has happened, and close those that are unfit."""
@@ -109,6 +124,20 @@ class Upkeep(Generic[K, R]):
         by_resource = {id(connection.resource): connection for connection in idle}
         for resource in self._poll_idle([connection.resource for connection in idle]):
             self._probe_idle(by_resource[id(resource)])
+
+    def _bear_witness(self, idle: list[PooledConnection[K, R]], now: float) -> None:
+        """Those that have not ended, at an age or after uses at which their servers were believed to close, say so."""
+        if self._poll_idle is None:
+            return
+        state, found = self._state, []
+        for connection in idle:
+            learned = connection.origin.learned
+            if learned is not None and learned.refuted_by(now - connection.idle_since, connection.uses):
+                found.append(connection)
+        if found:
+            with state.lock:
+                for connection in found:
+                    state.saw_alive(connection, now)
 
     def _probe_idle(self, connection: PooledConnection[K, R]) -> None:
         """A probe may read: the connection is taken out of idle for it, so that no other lease has it meanwhile."""
@@ -136,8 +165,9 @@ class Upkeep(Generic[K, R]):
             if state.closed:
                 return
             for origin in list(state.origins.values()):
-                if all(now - connection.opened_at >= origin.refill_delay for connection in origin.idle):
-                    origin.refill_delay = 0.0 if origin.idle else origin.refill_delay
+                since = [now - connection.opened_at for connection in origin.idle if connection.opened_at >= origin.refill_at]
+                if since and min(since) >= origin.refill_delay:
+                    origin.refill_delay = 0.0
                 missing = wanted - len(origin.idle) - origin.dials_for_idle
                 if missing > 0 and _in_use(origin, now) and now >= origin.refill_at:
                     state.claim_for_idle(origin, missing, None, dials)
