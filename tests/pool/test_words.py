@@ -36,7 +36,8 @@ def http_pool(net: Net) -> Pool[str, int]:
 
 def test_a_pool_timeout_names_the_setting_or_says_that_responses_should_be_read(server: Server) -> None:
     with Client(limits=Limits(max_connections_per_origin=1), timeout=Timeouts(pool=0.02)) as client:
-        lease = client._transport.pool.acquire(Route("http", "127.0.0.1", server.port))
+        options = client._routes.socket_options
+        lease = client._transport.pool.acquire(Route("http", "127.0.0.1", server.port, socket_options=options))
         with pytest.raises(holdfast.PoolTimeout, match=r"use fewer threads, or wait longer \(timeouts\.pool\)\.$"):
             client.get(server.url())
         lease.release()

@@ -41,17 +41,16 @@ from . import deferred, messages
 from .advice import OriginAdvice, advise
 from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, Need, Origin, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log
-from .learning import NOTHING_LEARNED
+from .figures import snapshot
 from .limits import Limits
 from .state import PoolState
-from .stats import OriginStats, PoolStats
+from .stats import PoolStats
 from .upkeep import SWEEP_SECONDS, Upkeep
 from .words import Words
 
 __all__ = ["Lease", "Limits", "Pool", "PoolEvent"]
 
 MAX_MOVE_SECONDS = 1.0  # after so long, the lock is held by the very thread that waits for it: a signal has interrupted a move
-ORIGINS_PER_LOCK = 100  # are looked at by stats() before it lets other threads have the lock
 MAX_ERRORS_LOGGED = 3  # by one warm()
 
 
@@ -577,30 +576,9 @@ class Pool(Generic[K, R]):
 
     def stats(self) -> PoolStats:
         """What the pool holds and has done, as of now."""
-        state = self._state
-        with state.lock:
-            whole = state.past.copy()
-            origins = list(state.origins.values())
-        rows: list[tuple[K, OriginStats]] = []
-        for first in range(0, len(origins), ORIGINS_PER_LOCK):
-            with state.lock:
-                for origin in origins[first : first + ORIGINS_PER_LOCK]:
-                    rows.append((origin.key, self._row(origin)))
-                    whole.absorb(origin.tally)
-        with state.lock:
-            dialling = state.open - len(state.leased) - len(state.idle)
-            gauges = (len(state.leased), len(state.idle), dialling, sum(row.waiting for _, row in rows))
-            total = OriginStats.of("*", gauges, state.limits.max_connections, whole, state.clock())
+        stats = snapshot(self._state, self._attributes)
         self._run_deferred()
-        named = tuple(row.named(str(key)) for key, row in rows)
-        return PoolStats(total, named, tuple(self._attributes(key) for key, _ in rows))
-
-    def _row(self, origin: Origin[K, R]) -> OriginStats:
-        gauges = (origin.leased, len(origin.idle), len(origin.dials), len(origin.queued))
-        # Without a name: the key's __str__ must not run under the lock.
-        return OriginStats.of(
-            "", gauges, self.limits.max_connections_per_origin, origin.tally, self._state.clock(), origin.learned or NOTHING_LEARNED
-        )
+        return stats
 
     def advise(self) -> tuple[OriginAdvice, ...]:
         """Per origin: how many connections the measured load needs, what that rests on, and what to change."""
