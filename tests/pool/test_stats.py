@@ -81,6 +81,23 @@ def test_quantiles_are_right_to_a_quarter_of_an_octave() -> None:
     assert len(histogram.buckets) < 120, "memory does not grow with the number of durations"
 
 
+def test_what_is_entered_together_counts_as_if_it_had_come_one_by_one() -> None:
+    generator = random.Random(3)
+    durations = [generator.lognormvariate(-3, 3) for _ in range(500)] + [2.0**exponent for exponent in range(-9, 9)] + [0.0]
+    moments = sorted(generator.uniform(1000, 1100) for _ in range(500))
+    together, singly, rate, by_one = Histogram(), Histogram(), Rate(), Rate()
+    together.add_all(durations)
+    rate.add_all(moments)
+    for seconds in durations:
+        singly.add(seconds)
+    for moment in moments:
+        by_one.add(moment)
+
+    assert (together.buckets, together.count, together.largest) == (singly.buckets, singly.count, singly.largest)
+    assert together.total == pytest.approx(singly.total)
+    assert (rate.counts, rate.slot, rate.first) == (by_one.counts, by_one.slot, by_one.first)
+
+
 def test_a_histogram_takes_nothing_and_zero() -> None:
     empty = Histogram()
     assert (empty.mean, empty.quantile(0.95), empty.largest) == (0, 0, 0)
