@@ -2,8 +2,10 @@
 
 Laws:
 
-1. Where the exchange stands is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete*
-   heads, trailers and chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over.
+1. What a head says, and where the exchange stands, is h11's knowledge; this file adds only what h11 leaves to its user: limits
+   on *complete* heads, trailers and chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes
+   left over. A body of known length is counted here: h11 would count it too, and copy each piece five times. Its
+   connection goes on with a new h11.
 2. Nothing is read as a response that arrived before its request was written (``stream.acknowledged``).
 3. ``recycle`` is the one gate back to the pool.
 4. Every failure is an ExchangeFailed that says how far the exchange got.
@@ -54,6 +56,9 @@ ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the 
 OnInformational = Callable[[int, RawHeaders], object]
 
 
+_, _NEW_PARSER, _NEVER = Reuse  # globals cost a fraction of an enum's attributes
+
+
 class Http1Connection:
     """One connection's exchanges, one after the other. Not thread-safe: its leaseholder is its only user.
 
@@ -73,6 +78,7 @@ class Http1Connection:
         "_answered",
         "_before",
         "_begun",
+        "_behind",
         "_chunks",
         "_conn",
         "_content",
@@ -108,6 +114,7 @@ class Http1Connection:
         self._head = NO_HEAD
         self._request = _NO_REQUEST
         self._content = self._continued = self._queued = False
+        self._behind = b""  # what is read and not given yet of a body of known length; behind its last byte, what is too much
         self._pieces_of_head: list[bytes] = []  # all that came of it, until it is complete
         self._incomplete_request = False
         self._write_error: OSError | None = None
@@ -393,10 +400,12 @@ class Http1Connection:
         check_head(fields, self._fed)
         understood = understand(head, fields, self._request)
         if self._mended is not None:
-            understood = understood._replace(raw_headers=self._mended.restore(fields), reuse=Reuse.NEVER)
+            understood = understood._replace(raw_headers=self._mended.restore(fields), reuse=_NEVER)
         self._head = understood
         self._pieces_of_head.clear()
-        if understood.chunked:
+        if understood.expected is not None:
+            self._behind = self._conn.trailing_data[0]
+        elif understood.chunked:
             self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
         if self._content:
             self._queued = self.stream.queued()
@@ -416,6 +425,29 @@ class Http1Connection:
         Raises:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError or SSLError.
         """
+        if self.phase is OVER:
+            return b""
+        expected = self._head.expected
+        return self._read_framed() if expected is None else self._read_counted(expected)
+
+    def _read_counted(self, expected: int) -> bytes:
+        left = expected - self._payload
+        data = self._behind
+        if left and not data:
+            data = self._receive_body()
+            if not data:
+                self._conn.receive_data(b"")
+                end = EOFError("end of file")
+                raise self._broken_body(end) from end
+        self._behind = data[left:]
+        data = data[:left]
+        self._payload += len(data)
+        if self._payload == expected:
+            self.phase = OVER
+        return data
+
+    def _read_framed(self) -> bytes:
+        """In chunks, or until the connection ends: h11 finds the payload, and its end."""
         while self.phase is not OVER:
             try:
                 event = self._conn.next_event()
@@ -424,17 +456,17 @@ class Http1Connection:
             if type(event) is h11.Data:
                 data = bytes(event.data)  # h11 gives a bytearray
                 self._payload += len(data)
-                if self._payload == self._head.expected:
-                    self._finish(self._conn.next_event())  # the Content-Length is used up: h11 has the end ready
-                elif event.chunk_start:
-                    self._chunks += 1
+                self._chunks += event.chunk_start
                 return data
             if type(event) is h11.EndOfMessage:
                 self._finish(event)
-            elif event is h11.NEED_DATA:
-                self._read_more_body()
-            else:
-                self.phase = OVER  # PAUSED: h11 says no more behind the answer to a CONNECT, and recycle refuses
+            else:  # NEED_DATA
+                if self._head.chunked:
+                    # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
+                    check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
+                data = self._receive_body()
+                self._fed += len(data)
+                self._conn.receive_data(data)
         return b""
 
     def read_body_within(self, seconds: float) -> bytes:
@@ -446,10 +478,8 @@ class Http1Connection:
         finally:
             self._timeouts = kept
 
-    def _read_more_body(self) -> None:
-        if self._head.chunked:
-            # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
-            check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
+    def _receive_body(self) -> bytes:
+        """What comes next from the server; ``b""`` at the connection's end."""
         seconds = self._deadline.within(self._timeouts.read)
         if seconds == 0.0 or (self._timeouts is _AT_ONCE and not self.stream.readable_now()):
             raise self._body_timed_out()  # a server that sends without pause is never waited for
@@ -464,8 +494,7 @@ class Http1Connection:
             # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
             message = "the connection ended without TLS's closure alert: the body may be cut short"
             raise cut_short(message, self._payload, self._head.expected)
-        self._fed += len(data)
-        self._conn.receive_data(data)
+        return data
 
     def _finish(self, event: Any) -> None:
         if event.headers:
@@ -481,13 +510,15 @@ class Http1Connection:
         """
         if self.phase is not OVER or self._write_error is not None:
             return Discard.BROKEN
-        conn = self._conn
-        left_over, ended = conn.trailing_data
+        conn, head = self._conn, self._head
+        counted = head.expected is not None
+        left_over, ended = (self._behind, False) if counted else conn.trailing_data
         if left_over:
             self._note_strays(self._request)
-            return Discard.UNSOLICITED  # start_next_cycle would read it as the next response
-        reuse = self._head.reuse
-        if ended or reuse is Reuse.NEVER or (conn.their_state is not h11.DONE and reuse is not Reuse.NEW_PARSER):
+            return Discard.UNSOLICITED  # it would be read as the next response
+        reuse = head.reuse
+        theirs_is_done = counted or conn.their_state is h11.DONE
+        if ended or reuse is _NEVER or not (theirs_is_done or reuse is _NEW_PARSER):
             return Discard.SERVER_CLOSE
         if self._content or self._incomplete_request:
             fate = self._after_body()
@@ -496,7 +527,7 @@ class Http1Connection:
             self.once = fate is AfterBody.ONCE
         if self._habits.strays_after_head and self._request.method == b"HEAD":
             return Discard.UNSOLICITED  # they come when the connection is idle, or when the next request has left
-        if reuse is Reuse.NEW_PARSER:
+        if reuse is _NEW_PARSER or (counted and conn.our_state is h11.DONE):  # it is not DONE if a side said to close
             self._conn = _new_h11()
         elif conn.our_state is h11.DONE:
             conn.start_next_cycle()
