@@ -11,6 +11,7 @@ MEASUREMENTS = {
     "programs": "real programs on requests and urllib3 with and without inject(): the same result? (needs programs.txt)",
     "sdks": "openai and anthropic over their own connections and over holdfast: the same? (install both)",
     "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
+    "instructions": "instructions per kept-alive request, by callgrind (needs nginx and valgrind)",
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
@@ -29,7 +30,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in MEASUREMENTS:
         print("python -m benchmarks NAME [--help]\n")
         for name, what in MEASUREMENTS.items():
-            print(f"  {name:11} {what}")
+            print(f"  {name:12} {what}")
         return 0 if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help") else 2
     name = sys.argv.pop(1)
     status: int = importlib.import_module(f"benchmarks.{name}").main()

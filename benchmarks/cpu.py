@@ -194,6 +194,12 @@ def fields_sent(make: Callable[[Site], Get]) -> list[tuple[str, str]]:
     return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines if line)]
 
 
+def fields_of_floor(site: Site) -> list[tuple[str, str]]:
+    """The fields that holdfast sends to ``site``, or else http.client."""
+    model = CLIENTS["holdfast" if installed("holdfast") else "http.client"]
+    return [(name, _local(value, site)) for name, value in fields_sent(model)]
+
+
 def _answer_once(listener: socket.socket, heads: list[bytes]) -> None:
     sock = listener.accept()[0]
     with sock:
@@ -377,9 +383,8 @@ def measure_requests(options: argparse.Namespace, program: str) -> float | None:
     """Print the table of requests; holdfast's ratio, if it was measured."""
     wanted = options.only or list(CLIENTS)
     present = [name for name in wanted if installed(name)]
-    model = CLIENTS["holdfast" if installed("holdfast") else "http.client"]
     with nginx(program, tls=options.tls) as site:
-        floor = Floor(site, [(name, _local(value, site)) for name, value in fields_sent(model)]).get
+        floor = Floor(site, fields_of_floor(site)).get
         clients = {name: CLIENTS[name](site) for name in present}
         figures, bare = compare(floor, clients, options.rounds, options.block)
     lines = [["client", "CPU us per GET", "x floor", "quartiles"], ["bare h11 loop", f"{bare * 1e6:.1f}", "1.00", ""]]
