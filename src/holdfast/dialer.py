@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,6 @@ from .wire.reuse import Habits
 from .wire.stream import SocketStream
 
 if TYPE_CHECKING:
-    import socket
-
     from .message.request import PreparedRequest
 
 
@@ -31,6 +31,27 @@ def open_connection(
     clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
 ) -> Http1Connection:
     """Connect, and shake hands if the route is TLS, until the moment ``until`` on ``clock``; None for no such moment."""
+    try:
+        return _open(clock, habits_of, route, until)
+    except Exception:
+        raise
+    except BaseException as error:  # Ctrl-C, if this is the thread of a caller
+        _close_unreturned(error)
+        raise
+
+
+def _close_unreturned(error: BaseException) -> None:
+    """Close the sockets that only the frames of ``error`` still know: Ctrl-C may strike at the line that returns one."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__package__", "").startswith(str(__package__)):
+            for value in list(frame.f_locals.values()):
+                if isinstance(value, socket.socket):
+                    value.close()
+
+
+def _open(
+    clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
+) -> Http1Connection:
     sock: Any
     if route.unix_socket is not None:
         sock = connect_unix(route.unix_socket, until, clock)

@@ -113,6 +113,7 @@ class Transport:
             poll_idle=dialer.poll_idle,
             limits=limits,
             clock=clock,
+            punctual=True,
             # The keeper's clock is the real one; a pool on another looks after itself when it is used.
             watch=the_keeper.watch if keeper and clock is system_clock else None,
             describe=dialer.describe,

@@ -733,6 +733,101 @@ def test_dials_run_in_threads_of_their_own(net: Net) -> None:
     assert names == ["holdfast-dial"]
 
 
+# -- dials in the caller's thread --------------------------------------------------------------------------------------
+
+
+def dialling_threads(net: Net, p: Pool[str, int]) -> list[int]:
+    """The idents of the threads in which ``p`` dials from now on."""
+    idents: list[int] = []
+    connect = p._connect
+
+    def noting(key: str, until: float | None) -> int:
+        idents.append(threading.get_ident())
+        return connect(key, until)
+
+    p._connect = noting
+    return idents
+
+
+def test_a_lone_dial_runs_in_its_callers_thread(net: Net) -> None:
+    p = net.pool(spawn=pool.spawn_thread, punctual=True)
+    idents = dialling_threads(net, p)
+    for _ in range(3):
+        p.acquire("a", connect=LONG).discard(Discard.BROKEN)
+    assert idents == [threading.get_ident()] * 3
+    check(p)
+
+
+def test_a_dial_beside_a_connection_in_use_runs_in_a_thread_of_its_own(net: Net) -> None:
+    p = net.pool(punctual=True)
+    first = p.acquire("a")
+    dial = SlowDial(p, net)
+    second = Asker(p)
+    assert dial.begun.wait(LONG)
+    first.release()
+
+    assert second.result().resource == 1, "it is given back before the dial has ended"
+
+    dial.end()
+    check(p)
+
+
+def test_what_is_given_back_while_a_waiter_dials_itself_is_for_others(net: Net) -> None:
+    p = net.pool(punctual=True)
+    dial = SlowDial(p, net)
+    alone = Asker(p)
+    assert dial.begun.wait(LONG)
+    p._connect = net.connect
+    beside = p.acquire("a", connect=LONG)
+    beside.release()
+    assert p.stats().idle == 1
+    assert p.acquire("a", wait=0).resource == beside.resource
+
+    dial.end()
+
+    assert alone.result().resource != beside.resource
+    check(p)
+
+
+def test_the_error_of_a_dial_in_its_callers_thread_is_the_callers(net: Net) -> None:
+    p = net.pool(Limits(max_connections_per_origin=1), punctual=True)
+    for error in (OSError("refused"), KeyboardInterrupt()):
+        net.refuse = error
+        with pytest.raises(type(error)) as caught:
+            p.acquire("a")
+        assert caught.value is error
+    net.refuse = None
+    assert p.acquire("a", wait=0).resource == 1
+    check(p)
+
+
+def test_an_interrupt_at_the_end_of_a_dial_in_its_callers_thread_is_the_callers(net: Net) -> None:
+    p = net.pool(Limits(max_connections_per_origin=1), punctual=True)
+    admit = p._state.admit
+
+    def interrupted(dial: entries.Dial[str, int], resource: int, jitter: float, watching: bool) -> None:
+        admit(dial, resource, jitter, watching)
+        raise KeyboardInterrupt  # the waiter has been served by now
+
+    p._state.admit = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        p.acquire("a")
+    assert p.acquire("a", wait=0).resource == 1, "what it had been given is there for the next"
+    check(p)
+
+
+def test_a_pool_that_is_closed_while_a_waiter_dials_itself_refuses_it_and_closes_what_it_opened(net: Net) -> None:
+    p = net.pool(punctual=True)
+    dial = SlowDial(p, net)
+    alone = Asker(p)
+    assert dial.begun.wait(LONG)
+    p.close()
+    dial.end()
+    alone.join(LONG)
+    assert isinstance(alone.error, PoolClosed)
+    assert net.closed == [(1, Discard.CLIENT_CLOSED)]
+
+
 # -- warm --------------------------------------------------------------------------------------------------------------
 
 

@@ -223,6 +223,11 @@ class Waiter(Generic[K, R]):
             return True
         return self.need is TRUSTED and self.origin.trusts(connection, now)
 
+    @property
+    def listens(self) -> bool:
+        """Whether it would notice being given a connection: not while it dials itself. Of each origin, one at most does that."""
+        return self.dial is None or not self.dial.in_caller
+
     def has(self, connection: PooledConnection[K, R]) -> bool:
         """Whether it is being given this connection: its lease has it, or the waiter has already gone with it."""
         lease = getattr(self, "lease", None)
@@ -237,7 +242,7 @@ class Waiter(Generic[K, R]):
 class Dial(Generic[K, R]):
     """A slot in which a connection is being opened, or may be: see ``DialState``."""
 
-    __slots__ = ("group", "origin", "replace_until", "state", "until", "waiter")
+    __slots__ = ("group", "in_caller", "origin", "replace_until", "state", "until", "waiter")
 
     def __init__(
         self,
@@ -245,11 +250,13 @@ class Dial(Generic[K, R]):
         waiter: Waiter[K, R] | None,
         group: DialGroup | None = None,
         replace_until: float | None = None,
+        in_caller: bool = False,
     ) -> None:
         self.origin = origin
         self.waiter = waiter  # asked for it; None for a connection that is to be idle
         self.group = group
         self.replace_until = replace_until  # see PooledConnection
+        self.in_caller = in_caller  # its waiter's own thread opens it
         self.until: float | None = None
         self.state = DialState.PLANNED
 

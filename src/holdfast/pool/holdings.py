@@ -29,6 +29,7 @@ class Holdings(Generic[K, R]):
         news: whether an event is worth noting.
         new_lock: makes the lock, and a new one in a forked child.
         new_waiter: makes a waiter that knows how it is woken.
+        dials_in_callers: whether a waiter may open its connection itself, where no other can be given to it meanwhile.
         closed_error: makes the error that a closed pool raises; called under the lock.
     """
 
@@ -40,6 +41,7 @@ class Holdings(Generic[K, R]):
         news: Announcer,
         new_lock: Callable[[], Mutex],
         new_waiter: type[Waiter[K, R]],
+        dials_in_callers: bool,
         closed_error: Callable[[], Exception],
     ) -> None:
         self.limits = limits
@@ -47,6 +49,7 @@ class Holdings(Generic[K, R]):
         self.news = news
         self._new_lock = new_lock
         self.new_waiter = new_waiter
+        self.dials_in_callers = dials_in_callers
         self.closed_error = closed_error
         self.closed = False
         self.reset()

@@ -11,7 +11,9 @@ Laws:
 2. Hand-over, not wake-and-race. A connection or a slot is given to a waiter under the lock; a waiter that gave up before that is
    no longer in line to be given anything.
 3. A dial runs in a thread of its own and belongs to its slot, not to the waiter that asked for it: the waiter takes whichever comes
-   first, its own dial or a connection that is given back, and may leave on time even if the resolver hangs.
+   first, its own dial or a connection that is given back, and may leave on time even if ``connect`` hangs. But where no connection
+   to its key is in use or being opened, none can come first; if ``connect`` keeps to its time, the waiter's own thread dials then.
+   What others give back meanwhile is for others.
 4. Acquire and release are O(1), whatever the number of origins, connections and waiters.
 5. Whatever is taken has an owner before it is taken: the Lease is made first. So an exception at any line (a KeyboardInterrupt may
    strike at all of them) loses no slot: outside the lock the Lease gives back, under it ``PoolState.repair`` counts anew.
@@ -95,7 +97,8 @@ class Pool(Generic[K, R]):
     """Connections by key.
 
     Args:
-        connect: opens one connection: ``connect(key, until)``, ``until`` on ``clock`` or None. Runs in a thread of its own.
+        connect: opens one connection: ``connect(key, until)``, ``until`` on ``clock`` or None. Runs in a thread of its own, or,
+            if it is ``punctual``, in that of a caller.
         probe: None if an idle connection is fit for use, else why not. Must not block.
         close: closes a connection for the reason given. Must not raise.
         interrupt: ends a leased connection's conversation from another thread, when the pool is closed. Optional.
@@ -104,6 +107,7 @@ class Pool(Generic[K, R]):
         limits: see ``Limits``.
         clock: seconds, monotonic.
         spawn: runs a dial in the background; tests pass one that runs it on the spot.
+        punctual: whether ``connect`` is back by ``until``, whatever happens.
         jitter: a number from 0 to 1 by which lifetimes are shortened, at most by a tenth.
         watch: called when there is something to sweep: the keeper is to call ``sweep`` from now on, until it returns None.
             Without it, the pool sweeps when it is used.
@@ -123,6 +127,7 @@ class Pool(Generic[K, R]):
         limits: Limits | None = None,
         clock: Callable[[], float] = system_clock,
         spawn: Callable[[Callable[[], object]], object] = spawn_thread,
+        punctual: bool = False,
         jitter: Callable[[], float] = random.random,
         watch: Callable[[Pool[K, R]], None] | None = None,
         describe: Callable[[Any], str] = str,
@@ -148,6 +153,7 @@ class Pool(Generic[K, R]):
             news=self._news,
             new_lock=threading.Lock,
             new_waiter=ThreadWaiter,
+            dials_in_callers=punctual,
             closed_error=self._words.closed_error,
         )
         _pools.add(self)
@@ -231,7 +237,7 @@ class Pool(Generic[K, R]):
                 self._check_pool_timeout(waiter, wait)
         connect = self._shorter(connect, until)
         if not waiter.served and waiter.dial is not None:
-            self._start_dials([waiter.dial], None if connect is None else self._state.clock() + connect)
+            self._start_dial(waiter.dial, None if connect is None else self._state.clock() + connect)
         while not waiter.served:
             if not waiter.sleep(connect):
                 self._check_connect_timeout(waiter, connect)
@@ -268,10 +274,14 @@ class Pool(Generic[K, R]):
 
     # -- dialling ------------------------------------------------------------------------------------------------------
 
-    def _start_dials(self, dials: list[Dial[K, R]], until: float | None) -> None:
-        for dial in dials:
-            dial.until = until
+    def _start_dial(self, dial: Dial[K, R], until: float | None) -> None:
+        dial.until = until
+        if not dial.in_caller:
             self._spawn(partial(self._dial, dial))
+            return
+        error = self._dial(dial)
+        if error is not None and not isinstance(error, Exception):
+            raise error  # Ctrl-C is this thread's, even if it struck when the dial was over and its waiter served
 
     def _dial_for_idle(self, claim: Callable[[], None], dials: list[Dial[K, R]], seconds: float | None) -> None:
         """Start the dials for which ``claim``, called under the lock, finds slots. No waiter waits for one whose start fails."""
@@ -279,30 +289,37 @@ class Pool(Generic[K, R]):
         try:
             with state.lock, state.repairing():
                 claim()
-            self._start_dials(dials, None if seconds is None else state.clock() + seconds)
+            until = None if seconds is None else state.clock() + seconds
+            for dial in dials:
+                self._start_dial(dial, until)
         except BaseException:
             with state.lock:
                 state.call_off(dials)
             self._run_deferred()
             raise
 
-    def _dial(self, dial: Dial[K, R]) -> None:
-        """Open a connection in a slot already claimed. The waiter that asked gets it, else the next in line; else it is idle."""
-        state = self._state
+    def _dial(self, dial: Dial[K, R]) -> BaseException | None:
+        """Open a connection in a slot already claimed. The waiter that asked gets it, else the next in line; else it is idle.
+
+        Returns the error, if it failed.
+        """
+        state, failure = self._state, None
         opened: list[R] = []
         try:
             with state.lock:
                 if dial.state is DialState.CANCELLED:
-                    return  # 1. its thread was started; 2. its waiter was given another connection; 3. the thread ran
+                    return None  # 1. its thread was started; 2. its waiter was given another connection; 3. the thread ran
                 dial.state = DialState.BEGUN
             opened.append(self._connect(dial.origin.key, dial.until))
             jitter = self._jitter()
             with state.lock:
                 state.admit(dial, opened[0], jitter, self._watch is not None)
         except BaseException as error:  # noqa: BLE001 - it belongs to the waiter, in whose thread it is raised
+            failure = error
             with state.lock:
                 state.fail(dial, opened, error)
         self._run_deferred()
+        return failure
 
     def warm(self, key: K, count: int, *, connect: float | None = None) -> int:
         """Open ``count`` more connections to ``key`` in parallel, as far as the limits leave room, and wait for them.

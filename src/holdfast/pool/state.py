@@ -161,7 +161,7 @@ class PoolState(Holdings[K, R]):
 
     def _grant(self, waiter: Waiter[K, R]) -> None:
         """Give the waiter a slot, of which ``_make_room`` has said that it is there."""
-        waiter.dial = Dial(waiter.origin, waiter)
+        waiter.dial = Dial(waiter.origin, waiter, in_caller=self.dials_in_callers and not waiter.origin.busy)
         waiter.state = WaiterState.GRANTED
         self._occupy(waiter.dial)
 
@@ -374,7 +374,7 @@ class PoolState(Holdings[K, R]):
         """The waiter that has waited longest for such a connection."""
         now = self.clock()
         for waiter in connection.origin.waiting:
-            if waiter.accepts(connection, now):
+            if waiter.listens and waiter.accepts(connection, now):
                 return waiter
             if waiter.dial is None:
                 return None  # the first in line wants a slot, not this connection: overtake it, and it may wait for ever

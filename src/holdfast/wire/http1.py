@@ -56,6 +56,7 @@ ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the 
 OnInformational = Callable[[int, RawHeaders], object]
 
 
+_ENDING = (h11.MUST_CLOSE, h11.CLOSED)
 _, _NEW_PARSER, _NEVER = Reuse  # globals cost a fraction of an enum's attributes
 
 
@@ -517,8 +518,8 @@ class Http1Connection:
             self._note_strays(self._request)
             return Discard.UNSOLICITED  # it would be read as the next response
         reuse = head.reuse
-        theirs_is_done = counted or conn.their_state is h11.DONE
-        if ended or reuse is _NEVER or not (theirs_is_done or reuse is _NEW_PARSER):
+        said_to_close = conn.our_state in _ENDING if counted else conn.their_state is not h11.DONE
+        if ended or reuse is _NEVER or (said_to_close and reuse is not _NEW_PARSER):
             return Discard.SERVER_CLOSE
         if self._content or self._incomplete_request:
             fate = self._after_body()
