@@ -4,8 +4,7 @@ Laws:
 
 1. What a head says, and where the exchange stands, is h11's knowledge; this file adds only what h11 leaves to its user: limits
    on *complete* heads, trailers and chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes
-   left over. A body of known length is counted here: h11 would count it too, and copy each piece five times. Its
-   connection goes on with a new h11.
+   left over. A body of known length is counted here, and not copied five times by h11; its connection goes on with a new h11.
 2. Nothing is read as a response that arrived before its request was written (``stream.acknowledged``).
 3. ``recycle`` is the one gate back to the pool.
 4. Every failure is an ExchangeFailed that says how far the exchange got.
@@ -45,6 +44,7 @@ from .limits import (
 )
 from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
+from .telling import Told
 
 if TYPE_CHECKING:
     from .mending import Mended
@@ -97,6 +97,7 @@ class Http1Connection:
         "_queued",
         "_request",
         "_timeouts",
+        "_told",
         "_write_error",
         "once",
         "phase",
@@ -115,6 +116,7 @@ class Http1Connection:
         self._head = NO_HEAD
         self._request = _NO_REQUEST
         self._content = self._continued = self._queued = False
+        self._told = Told()
         self._behind = b""  # what is read and not given yet of a body of known length; behind its last byte, what is too much
         self._pieces_of_head: list[bytes] = []  # all that came of it, until it is complete
         self._incomplete_request = False
@@ -173,7 +175,7 @@ class Http1Connection:
 
     def _send(self, request: h11.Request, body: RequestBody | None) -> None:
         conn = self._conn
-        head = conn.send(request)
+        head = self._told.tell(conn, request)
         if body is None:
             self._write(head + conn.send(_END))
             return
@@ -437,9 +439,7 @@ class Http1Connection:
         if left and not data:
             data = self._receive_body()
             if not data:
-                self._conn.receive_data(b"")
-                end = EOFError("end of file")
-                raise self._broken_body(end) from end
+                raise cut_short("the connection ended before the body did", self._payload, expected) from EOFError("end of file")
         self._behind = data[left:]
         data = data[:left]
         self._payload += len(data)
