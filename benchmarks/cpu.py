@@ -1,14 +1,14 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
-    python -m benchmarks cpu [--tls] [--only holdfast] [--max-ratio 1.15]
+    python -m benchmarks cpu [--tls] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
 the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback
-with its own defaults, and returns the body.
+with its own defaults, and returns the body. With ``--new`` the server closes each connection after its answer.
 
 The law: *only neighbours are compared.* One process; blocks of requests in turn, floor, client, floor, client, …; a
 block's CPU (``time.process_time``: all threads, user and system) is divided by the mean of the two floor blocks around
-it, and the figure is the median of these ratios. A machine that slows down slows both.
+it, and the figure is the median of these ratios. A machine that slows down slows both. So it is with the time on the clock.
 
 The import is measured in fresh interpreters in turn: the median of (import - empty interpreter, same round).
 """
@@ -56,7 +56,7 @@ error_log {root}/errors warn;
 events {{ worker_connections 256; }}
 http {{
     access_log off;
-    keepalive_timeout 600;
+    keepalive_timeout {keepalive};
     keepalive_requests 1000000000;
     client_body_temp_path {root}/t1;
     proxy_temp_path {root}/t2;
@@ -65,6 +65,7 @@ http {{
     scgi_temp_path {root}/t5;
     server {{
         listen 127.0.0.1:{port} {tls};
+        {listen6}
         {certificates}
         root {root}/files;
     }}
@@ -78,11 +79,13 @@ class Site:
 
     port: int
     ca: str | None
+    host: str = "127.0.0.1"
+    closing: bool = False  # after each answer
 
     @property
     def url(self) -> str:
         """Of the 1 KiB file."""
-        return f"{'https' if self.ca else 'http'}://127.0.0.1:{self.port}/k"
+        return f"{'https' if self.ca else 'http'}://{self.host}:{self.port}/k"
 
     def context(self) -> ssl.SSLContext | None:
         """A TLS context that trusts it."""
@@ -90,12 +93,18 @@ class Site:
 
 
 @contextlib.contextmanager
-def nginx(program: str, *, tls: bool) -> Iterator[Site]:
-    """An nginx with a configuration, a port and files of its own, for the duration of the block."""
+def nginx(program: str, *, tls: bool, new: bool = False, host: str = "127.0.0.1", tickets: bool = True) -> Iterator[Site]:
+    """An nginx with a configuration, a port and files of its own, for the duration of the block.
+
+    Args:
+        new: each connection is closed after its answer.
+        host: by which it is asked for.
+        tickets: whether it gives TLS tickets, with which handshakes are resumed.
+    """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        site = Site(_free_port(), _write_certificates(root) if tls else None)
-        _write_files(root, site)
+        site = Site(_free_port(), _write_certificates(root) if tls else None, host, new)
+        _write_files(root, site, tickets)
         # -e: else nginx complains that it may not open the log it was compiled with.
         argv = [program, "-e", f"{root}/errors", "-p", str(root), "-c", f"{root}/conf"]
         process = subprocess.Popen(argv, start_new_session=True)
@@ -115,21 +124,26 @@ def _free_port() -> int:
 def _write_certificates(root: Path) -> str:
     trustme = importlib.import_module("trustme")
     authority = trustme.CA()
-    identity = authority.issue_cert("127.0.0.1")
+    identity = authority.issue_cert("127.0.0.1", "localhost")
     authority.cert_pem.write_to_path(root / "ca.pem")
     identity.cert_chain_pems[0].write_to_path(root / "server.crt")
     identity.private_key_pem.write_to_path(root / "server.key")
     return str(root / "ca.pem")
 
 
-def _write_files(root: Path, site: Site) -> None:
+def _write_files(root: Path, site: Site, tickets: bool) -> None:
     (root / "files").mkdir()
     (root / "files" / "k").write_bytes(BODY)
     certificates = f"ssl_certificate {root}/server.crt; ssl_certificate_key {root}/server.key;"
+    certificates += "" if tickets else " ssl_session_tickets off;"
+    secure = "ssl" if site.ca else ""
     text = CONFIGURATION.format(
         root=root,
         port=site.port,
-        tls="ssl" if site.ca else "",
+        tls=secure,
+        keepalive=0 if site.closing else 600,
+        # A name may have both addresses: then nobody is refused at the first.
+        listen6=f"listen [::1]:{site.port} {secure};" if site.host == "localhost" and socket.has_dualstack_ipv6() else "",
         certificates=certificates if site.ca else "",
         user="user root;" if os.geteuid() == 0 else "",  # or its worker cannot read the private temporary directory
     )
@@ -152,19 +166,27 @@ def _wait_until_listening(process: subprocess.Popen[bytes], site: Site, root: Pa
 
 
 class Floor:
-    """A keep-alive GET with nothing but h11 and a blocking socket."""
+    """A GET with nothing but h11 and a blocking socket: kept alive, or a new one each time."""
 
     def __init__(self, site: Site, fields: Sequence[tuple[str, str]]) -> None:
-        self.connection = h11.Connection(h11.CLIENT)
+        self.site = site
+        self.context = site.context()
         self.fields = list(fields)
-        self.sock = socket.create_connection(("127.0.0.1", site.port))
+        self.connect()
+
+    def connect(self) -> None:
+        """Open a connection."""
+        self.connection = h11.Connection(h11.CLIENT)
+        self.sock = socket.create_connection((self.site.host, self.site.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        context = site.context()
-        if context is not None:
-            self.sock = context.wrap_socket(self.sock, server_hostname="127.0.0.1")
+        if self.context is not None:
+            self.sock = self.context.wrap_socket(self.sock, server_hostname=self.site.host)
 
     def get(self) -> bytes:
         """One exchange; the body."""
+        if self.site.closing:
+            self.sock.close()
+            self.connect()
         connection, sock = self.connection, self.sock
         head = connection.send(h11.Request(method="GET", target="/k", headers=self.fields)) or b""
         sock.sendall(head + (connection.send(h11.EndOfMessage()) or b""))
@@ -177,7 +199,8 @@ class Floor:
                 pieces.append(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 break
-        connection.start_next_cycle()
+        if not self.site.closing:
+            connection.start_next_cycle()
         return b"".join(pieces)
 
 
@@ -243,9 +266,9 @@ def _httpx(site: Site, module: str = "httpx") -> Get:
 def _http_client(site: Site) -> Get:
     context = site.context()
     if context is None:
-        connection = http.client.HTTPConnection("127.0.0.1", site.port)
+        connection = http.client.HTTPConnection(site.host, site.port)
     else:
-        connection = http.client.HTTPSConnection("127.0.0.1", site.port, context=context)
+        connection = http.client.HTTPSConnection(site.host, site.port, context=context)
 
     def get() -> bytes:
         connection.request("GET", "/k")
@@ -296,30 +319,31 @@ def installed(name: str) -> bool:
 
 @dataclass
 class Figures:
-    """One client's blocks: CPU seconds per request, and their ratios to the floor around them."""
+    """One client's blocks: CPU seconds per request, and their ratios to the floor around them; and those of the clock."""
 
     seconds: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
 
     def line(self) -> list[str]:
-        """Microseconds, ratio, and the ratio's quartiles."""
+        """Microseconds, ratio, the ratio's quartiles, and the clock's ratio."""
         low, middle, high = statistics.quantiles(self.ratios, n=4)
         micro = statistics.median(self.seconds) * 1e6
-        return [f"{micro:.1f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}"]
+        return [f"{micro:.1f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}", f"{statistics.median(self.waits):.2f}"]
 
 
-def block(get: Get, size: int) -> float:
-    """CPU seconds per request over ``size`` requests."""
-    began = time.process_time()
+def block(get: Get, size: int) -> tuple[float, float]:
+    """CPU seconds, and seconds, per request over ``size`` requests."""
+    began, then = time.process_time(), time.perf_counter()
     for _ in range(size):
         get()
-    return (time.process_time() - began) / size
+    return (time.process_time() - began) / size, (time.perf_counter() - then) / size
 
 
 def compare(floor: Get, clients: dict[str, Get], rounds: int, size: int) -> tuple[dict[str, Figures], float]:
     """Every client's figures, and the floor's median CPU seconds per request."""
     figures = {name: Figures() for name in clients}
-    floors: list[float] = []
+    floors: list[tuple[float, float]] = []
     order, shuffle = list(clients), random.Random(1).shuffle
     for get in (floor, *clients.values()):
         assert get() == BODY
@@ -328,11 +352,13 @@ def compare(floor: Get, clients: dict[str, Get], rounds: int, size: int) -> tupl
         shuffle(order)
         floors.append(block(floor, size))
         for name in order:
-            seconds = block(clients[name], size)
+            cpu, wall = block(clients[name], size)
             floors.append(block(floor, size))
-            figures[name].seconds.append(seconds)
-            figures[name].ratios.append(2 * seconds / (floors[-2] + floors[-1]))
-    return figures, statistics.median(floors)
+            (cpu_before, wall_before), (cpu_behind, wall_behind) = floors[-2:]
+            figures[name].seconds.append(cpu)
+            figures[name].ratios.append(2 * cpu / (cpu_before + cpu_behind))
+            figures[name].waits.append(2 * wall / (wall_before + wall_behind))
+    return figures, statistics.median(cpu for cpu, _ in floors)
 
 
 def _environment() -> dict[str, str]:
@@ -372,6 +398,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
+    parser.add_argument("--new", action="store_true", help="a new connection for each request: the server closes")
+    parser.add_argument("--name", action="store_true", help="by the name localhost, not by address")
+    parser.add_argument("--no-tickets", action="store_true", help="with --new --tls: no handshake can be resumed")
     parser.add_argument("--rounds", type=int, default=25, help="blocks of each client (25)")
     parser.add_argument("--block", type=int, default=200, help="requests in a block (200)")
     parser.add_argument("--imports", type=int, default=15, help="fresh interpreters per module (15); 0 for none")
@@ -383,13 +412,16 @@ def measure_requests(options: argparse.Namespace, program: str) -> float | None:
     """Print the table of requests; holdfast's ratio, if it was measured."""
     wanted = options.only or list(CLIENTS)
     present = [name for name in wanted if installed(name)]
-    with nginx(program, tls=options.tls) as site:
+    host = "localhost" if options.name else "127.0.0.1"
+    with nginx(program, tls=options.tls, new=options.new, host=host, tickets=not options.no_tickets) as site:
         floor = Floor(site, fields_of_floor(site)).get
         clients = {name: CLIENTS[name](site) for name in present}
         figures, bare = compare(floor, clients, options.rounds, options.block)
-    lines = [["client", "CPU us per GET", "x floor", "quartiles"], ["bare h11 loop", f"{bare * 1e6:.1f}", "1.00", ""]]
-    lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", ""] for name in wanted]
-    print(f"1 KiB from nginx on loopback, kept alive{', TLS' if options.tls else ''};")
+    lines = [["client", "CPU us per GET", "x floor", "quartiles", "time, x floor"]]
+    lines.append(["bare h11 loop", f"{bare * 1e6:.1f}", "1.00", "", "1.00"])
+    lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", "", ""] for name in wanted]
+    how = "on a new connection each" if options.new else "kept alive"
+    print(f"1 KiB from nginx on loopback, {how}, by {'name' if options.name else 'address'}{', TLS' if options.tls else ''};")
     print(f"medians of {options.rounds} blocks of {options.block} requests.\n")
     print(table(lines), flush=True)
     return statistics.median(figures["holdfast"].ratios) if "holdfast" in figures else None
@@ -397,7 +429,7 @@ def measure_requests(options: argparse.Namespace, program: str) -> float | None:
 
 def _local(value: str, site: Site) -> str:
     """The Host field was read off another port."""
-    return f"127.0.0.1:{site.port}" if value.startswith("127.0.0.1:") else value
+    return f"{site.host}:{site.port}" if value.startswith("127.0.0.1:") else value
 
 
 def measure_imports(rounds: int) -> None:
