@@ -33,16 +33,19 @@ SocketOption = tuple[int, int, Any]
 Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
 
 
-def default_socket_options() -> list[SocketOption]:
-    """TCP_NODELAY, and keepalive probes that notice a vanished peer after 30 + 3 × 10 s of silence.
+DEFAULT_SOCKET_OPTIONS: tuple[SocketOption, ...] = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+)
+"""TCP_NODELAY, and keepalive probes that notice a vanished peer after 30 + 3 × 10 s of silence.
 
-    Without TCP_NODELAY a resumed TLS handshake followed by a request waits 40 ms for a delayed ACK.
-    """
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options
+Without TCP_NODELAY a resumed TLS handshake followed by a request waits 40 ms for a delayed ACK.
+"""
 
 
 def user_timeout(seconds: float | None) -> list[SocketOption]:
@@ -161,10 +164,11 @@ class _Race:
         clock: Callable[[], float],
     ) -> None:
         self.where = f"{host}:{port}"
+        self.port = port
         self.waiting = list(reversed(addresses))
         self.tried = 0
         self.source_address = source_address
-        self.options = default_socket_options() if options is None else list(options)
+        self.options = DEFAULT_SOCKET_OPTIONS if options is None else tuple(options)
         self.until = until
         self.clock = clock
         self.started = self.now = clock()
@@ -221,7 +225,7 @@ class _Race:
         for fd in ready:
             sock = self.running[fd]
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0 and _met_itself(sock):
+            if code == 0 and _met_itself(sock, self.port):
                 code = errno.ECONNREFUSED
             del self.running[fd]  # until here close_losers has it, whatever was raised
             if code == 0:
@@ -252,14 +256,15 @@ class _Race:
         self.running.clear()
 
 
-def _met_itself(sock: socket.socket) -> bool:
+def _met_itself(sock: socket.socket, port: int) -> bool:
     """Whether both ends are this socket: no server listens there, and the kernel chose that very port for ours.
 
     TCP allows it (RFC 9293, section 3.5, simultaneous open). It happens on one machine, while a server on an ephemeral port is
     down: each request would be read as its own answer, and the server could not have its port back.
     """
     try:
-        if sock.getsockname() != sock.getpeername():
+        mine = sock.getsockname()
+        if mine[1] != port or mine != sock.getpeername():
             return False
     except OSError:
         return False  # it is gone already, as its first reader or writer will find

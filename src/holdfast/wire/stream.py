@@ -91,7 +91,8 @@ class SocketStream:
     )
 
     def __init__(self, sock: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
-        sock.setblocking(False)
+        if sock.gettimeout() != 0.0:
+            sock.setblocking(False)
         self.sock = sock
         self.tls: Any = sock if hasattr(sock, "pending") else None  # an ssl.SSLSocket, or a TlsInTls
         self._clock = clock
