@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
 from .wire import tls
-from .wire.connect import SocketOption, default_socket_options, user_timeout
+from .wire.connect import SocketOption, DEFAULT_SOCKET_OPTIONS, user_timeout
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def socket_options_for(read: float | None, own: tuple[SocketOption, ...] = ()) -
     if not all(isinstance(option, tuple) and len(option) == 3 for option in own):
         raise ValueError(f"socket_options={own!r}: expected (level, option, value) of each, as socket.setsockopt takes them")
     patience = None if read is None else max(read, MIN_USER_TIMEOUT_SECONDS)
-    return SocketOptions((*default_socket_options(), *user_timeout(patience), *own))
+    return SocketOptions((*DEFAULT_SOCKET_OPTIONS, *user_timeout(patience), *own))
 
 
 class Route(NamedTuple):

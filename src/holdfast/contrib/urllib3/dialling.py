@@ -26,7 +26,7 @@ from urllib3.util.timeout import Timeout as Urllib3Timeout
 from ... import exceptions as ours
 from ..._clock import system_clock
 from ...timeouts import Deadline
-from ...wire.connect import connect_tcp, default_socket_options
+from ...wire.connect import DEFAULT_SOCKET_OPTIONS, connect_tcp
 from ...wire.http1 import Http1Connection
 from ...wire.proxy import Proxy
 from ...wire.stream import SocketStream
@@ -189,7 +189,7 @@ def _turn_keepalive_on(sock: socket.socket, options: Any) -> None:
         return
     if any(tuple(option[:2]) == (socket.SOL_SOCKET, socket.SO_KEEPALIVE) for option in options or ()):
         return
-    for option in default_socket_options():
+    for option in DEFAULT_SOCKET_OPTIONS:
         if option[:2] != (socket.IPPROTO_TCP, socket.TCP_NODELAY):  # which socket_options decides
             sock.setsockopt(*option)
 
