@@ -1,4 +1,4 @@
-"""Starting threads, so that a program which is ending ends.
+"""Starting threads, so that a program which is ending ends; and keeping one that is done for the next piece of work.
 
 Before Python 3.12 a thread that is started while the interpreter is finalizing dies at once, and ``Thread.start()`` waits for it
 for ever. From 3.12 on it raises RuntimeError, as it does everywhere when the system has no room for another thread. Both are
@@ -7,9 +7,15 @@ told as False here; the caller then does the work itself, and waits for no other
 
 from __future__ import annotations
 
+import os
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
+
+SPARE_SECONDS = 1.0  # for which a thread waits for more work
+MAX_FORK_WAIT_SECONDS = 1.0
 
 
 def start_daemon(name: str, work: Callable[[], object]) -> bool:
@@ -26,3 +32,85 @@ def start(thread: threading.Thread) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def wait_for_end(thread: threading.Thread, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    """Wait until neither Python nor the system has this thread any more, for so many seconds at most."""
+    until = clock() + seconds
+    thread.join(seconds)
+    while _exists(thread) and clock() < until:
+        time.sleep(0.00005)  # Python has done with it, the system not yet
+
+
+def _exists(thread: threading.Thread) -> bool:
+    """Whether the system still counts it as another thread of this process, as far as that can be found out.
+
+    gevent's and eventlet's threads are not: their ident is that of the thread they run in.
+    """
+    ident = getattr(thread, "native_id", None)
+    return ident is not None and ident != threading.get_native_id() and os.path.exists(f"/proc/self/task/{ident}")
+
+
+class SpareThreads:
+    """Daemon threads for short work. One that is done waits ``SPARE_SECONDS`` for the next, at a tenth of a new thread's cost.
+
+    A thread is spare while its queue is in the list, and leaves it once: taken out by a caller, who then puts work into the queue,
+    or by itself when its time is up. ``end`` is for before a fork: CPython 3.12 and later warn of one with threads.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._spare: list[tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]] = []
+
+    def run(self, work: Callable[[], object]) -> bool:
+        """Do ``work``, which does not raise, in another thread; whether one could be had."""
+        if sys.is_finalizing():
+            return False
+        while self._spare:
+            try:
+                jobs, _ = self._spare.pop()
+            except IndexError:  # pragma: no cover - another thread was faster
+                break
+            if type(jobs) is queue.SimpleQueue:  # gevent may have replaced it since: then this one is of no use any more
+                jobs.put(work)
+                return True
+            jobs.put(None)
+        return start_daemon(self._name, lambda: self._serve(work))
+
+    def _serve(self, work: Callable[[], object] | None) -> None:
+        jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        me = (jobs, threading.current_thread())
+        while work is not None:
+            work()
+            work = None  # or it would be kept alive until the next comes
+            self._spare.append(me)
+            try:
+                work = jobs.get(timeout=SPARE_SECONDS)
+            except queue.Empty:
+                work = self._leave_or_get(me)
+
+    def _leave_or_get(
+        self, me: tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]
+    ) -> Callable[[], object] | None:
+        try:
+            self._spare.remove(me)
+        except ValueError:
+            return me[0].get()  # 1. its time was up; 2. a caller took it out of the list; 3. the work is on its way
+        return None
+
+    def end(self) -> None:
+        """End the threads that are spare now."""
+        ending = []
+        while self._spare:
+            try:
+                jobs, thread = self._spare.pop()
+            except IndexError:  # pragma: no cover - another thread was faster
+                break
+            jobs.put(None)
+            ending.append(thread)
+        for thread in ending:
+            wait_for_end(thread, MAX_FORK_WAIT_SECONDS)
+
+    def forget(self) -> None:
+        """In a forked child: none of them exists."""
+        self._spare.clear()

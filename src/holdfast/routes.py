@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
 from .wire import tls
-from .wire.connect import SocketOption, DEFAULT_SOCKET_OPTIONS, user_timeout
+from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, user_timeout
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:

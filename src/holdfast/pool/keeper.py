@@ -15,17 +15,15 @@ What it assumes: ``sweep(now)`` does not block for long and returns seconds, or 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
 
 from .. import _fork
 from .._clock import system_clock
-from .._threads import start
+from .._threads import start, wait_for_end
 
 log = logging.getLogger("holdfast.pool")
 
@@ -147,10 +145,7 @@ class Keeper:
             self._forks += 1
             self._condition.notify()
         if thread is not None:
-            until = self._clock() + MAX_FORK_WAIT_SECONDS
-            thread.join(MAX_FORK_WAIT_SECONDS)
-            while _exists(thread) and self._clock() < until:
-                time.sleep(0.00005)  # Python has done with it, the system not yet
+            wait_for_end(thread, MAX_FORK_WAIT_SECONDS, self._clock)
 
     def resume(self) -> None:
         """In the parent, after the fork."""
@@ -158,15 +153,6 @@ class Keeper:
             self._forks = max(0, self._forks - 1)
             if self._thread is None and self._due and not COUNTED_AFTER_FORK:
                 self._start()
-
-
-def _exists(thread: threading.Thread) -> bool:
-    """Whether the system still counts it as another thread of this process, as far as that can be found out.
-
-    gevent's and eventlet's threads are not: their ident is that of the thread they run in.
-    """
-    ident = getattr(thread, "native_id", None)
-    return ident is not None and ident != threading.get_native_id() and os.path.exists(f"/proc/self/task/{ident}")
 
 
 keeper = Keeper()

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._threads import start_daemon
+from .. import _fork
+from .._threads import SpareThreads
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout
 from ..message.url import is_ip_address
@@ -28,6 +29,10 @@ MAX_USER_TIMEOUT_MS = 2**31 - 1
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
 
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
+
+_resolvers = SpareThreads("holdfast-dns")
+_fork.before(_resolvers.end)
+_fork.after_in_child(_resolvers.forget)
 
 SocketOption = tuple[int, int, Any]
 Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
@@ -80,7 +85,8 @@ def connect_tcp(
     addresses = resolve(host, port, until, clock)
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
     try:
-        return race.run()
+        sock = race.run()
+        return sock  # noqa: RET504 - a Ctrl-C while the losers are closed finds it in this frame, see dialer
     except HoldfastConnectionError:
         raise
     except OSError as error:  # poll or getsockopt failed: no memory, no buffers
@@ -101,7 +107,7 @@ def resolve(
 ) -> list[Address]:
     """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work).
 
-    getaddrinfo takes no time limit: where there is one, it runs in a thread of its own, in the caller's context (contextvars), and
+    getaddrinfo takes no time limit: where there is one, it runs in another thread, in the caller's context (contextvars), and
     is left behind when late. Where no thread can be had it runs in the caller's, and takes the time it takes.
 
     Raises:
@@ -131,7 +137,7 @@ def _look_up_aside(host: str, port: int, seconds: float) -> list[Address] | Base
     # Not a class bound at import: gevent replaces it when a program patches itself.
     answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
     context = contextvars.copy_context()
-    if not start_daemon(f"holdfast-dns-{host}", lambda: answer.put(context.run(_look_up, host, port))):
+    if not _resolvers.run(lambda: answer.put(context.run(_look_up, host, port))):
         return _look_up(host, port)
     try:
         return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))

@@ -1,0 +1,115 @@
+"""Threads that are kept for the next piece of work: none is lost, none is done twice, none is left."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from holdfast import _threads
+from holdfast._threads import SpareThreads
+
+LONG = 10.0  # seconds after which a test gives up on a thread
+
+
+@pytest.fixture
+def threads() -> Iterator[SpareThreads]:
+    threads = SpareThreads("spare")
+    yield threads
+    threads.end()
+
+
+def ident_of_worker(threads: SpareThreads) -> int:
+    """The thread in which ``threads`` did a piece of work, which is spare when this returns."""
+    done: queue.SimpleQueue[int] = queue.SimpleQueue()
+    assert threads.run(lambda: done.put(threading.get_ident()))
+    ident = done.get(timeout=LONG)
+    until_spare(threads)
+    return ident
+
+
+def until_spare(threads: SpareThreads) -> None:
+    while not threads._spare:
+        os.sched_yield()
+
+
+def test_a_thread_does_one_piece_of_work_after_the_other(threads: SpareThreads) -> None:
+    idents = {ident_of_worker(threads) for _ in range(20)}
+    assert len(idents) == 1
+    assert threading.get_ident() not in idents
+
+
+def test_work_that_takes_long_holds_up_no_other(threads: SpareThreads) -> None:
+    go_on, over = threading.Event(), threading.Event()
+    assert threads.run(lambda: go_on.wait(LONG) and over.set())  # type: ignore[func-returns-value]  # it only has to run
+    first = ident_of_worker(threads)
+    assert ident_of_worker(threads) == first
+    go_on.set()
+    assert over.wait(LONG)
+
+
+def test_a_thread_that_waited_in_vain_ends(threads: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_threads, "SPARE_SECONDS", 0.001)
+    done: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+    assert threads.run(lambda: done.put(threading.current_thread()))
+    thread = done.get(timeout=LONG)
+    thread.join(LONG)
+    assert not thread.is_alive()
+    assert threads._spare == []
+
+
+def test_work_that_comes_as_the_time_is_up_is_done(threads: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1. The thread's time is up. 2. A caller takes it out of the list. 3. It finds that, and waits for the work."""
+    late: queue.SimpleQueue[int] = queue.SimpleQueue()
+    times_up = [True]
+
+    class Late(queue.Queue):  # type: ignore[type-arg]
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            if timeout is not None and times_up:
+                times_up.pop()
+                assert threads.run(lambda: late.put(1)), "a caller takes it"
+                raise queue.Empty
+            return super().get(timeout=timeout or LONG)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Late)
+    assert threads.run(lambda: None)
+    assert late.get(timeout=LONG) == 1
+    monkeypatch.undo()
+
+
+def test_a_thread_whose_queue_is_another_librarys_now_is_not_used(threads: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ident_of_worker(threads)
+    [(_, thread)] = threads._spare
+    assert thread.ident == first
+    monkeypatch.setattr(queue, "SimpleQueue", queue.Queue)
+    done = threading.Event()
+    assert threads.run(done.set)
+    assert done.wait(LONG)
+    thread.join(LONG)
+    assert not thread.is_alive()
+
+
+def test_before_a_fork_the_spare_threads_end(threads: SpareThreads) -> None:
+    ident_of_worker(threads)
+    [(_, thread)] = threads._spare
+    threads.end()
+    assert not thread.is_alive()
+    assert threads._spare == []
+
+
+def test_a_forked_child_has_none(threads: SpareThreads) -> None:
+    ident_of_worker(threads)
+    kept = list(threads._spare)
+    threads.forget()
+    assert threads._spare == []
+    threads._spare.extend(kept)
+
+
+def test_a_program_that_is_ending_gets_none(threads: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    ident_of_worker(threads)
+    monkeypatch.setattr("sys.is_finalizing", lambda: True)
+    assert not threads.run(lambda: None)
