@@ -563,15 +563,11 @@ class Pool(Generic[K, R]):
 
     def __del__(self) -> None:
         # Otherwise the garbage collector would close the idle connections, with a warning each.
-        state = getattr(self, "_state", None)
-        for connection in () if state is None else state.idle:
+        for connection in getattr(getattr(self, "_state", None), "idle", ()):
             self._close(connection.resource, Discard.CLIENT_CLOSED)
 
     def forget_inherited(self) -> None:
-        """In a forked child: forget the parent's connections without a byte on them.
-
-        The parent's lock may be held by a thread that does not exist here.
-        """
+        """In a forked child, whose lock a missing thread may hold: forget the parent's connections, without a byte on them."""
         state = self._state
         # list(): a finalizer may append to it at any moment.
         doomed = [action.resource for action in list(state.deferred) if isinstance(action, deferred.Close)]

@@ -6,8 +6,10 @@ import h11
 
 from ..exceptions import (
     ChunkedEncodingError,
+    ConnectionLost,
     HeadersTooLarge,
     IncompleteBody,
+    ReadTimeout,
     RemoteProtocolError,
     RequestException,
     SSLError,
@@ -34,6 +36,26 @@ def too_large(message: str) -> ExchangeFailed:
 def progress(received: int, expected: int | None) -> str:
     """How much of a body has come."""
     return f"{received} bytes" if expected is None else f"{received} of {expected} bytes"
+
+
+def lost(cause: Exception, write_error: OSError | None, delivery: Delivery) -> RequestException:
+    """The connection broke before the response head was complete."""
+    if is_tls_error(cause):
+        return SSLError(f"TLS failed while the response was awaited: {text(cause)}")
+    if delivery is Delivery.ANSWERED:
+        return ConnectionLost(f"the connection broke in the middle of the response head: {text(cause)}")
+    return ConnectionLost(
+        f"the server closed the connection without a response: {text(write_error or cause)}",
+        may_have_executed=delivery is Delivery.UNKNOWN,
+    )
+
+
+def no_head(write_error: OSError | None, read_timeout: float | None, fed: int) -> RequestException:
+    """The time for the head of the response is over; ``fed`` bytes of it came."""
+    if write_error is not None:
+        return ConnectionLost(f"the server stopped taking the request and did not answer: {text(write_error)}")
+    came = f" ({fed} bytes of it came)" if fed else ""
+    return ReadTimeout(f"no complete response head within timeouts.read={read_timeout} s{came}")
 
 
 def cut_short(message: str, received: int, expected: int | None) -> IncompleteBody:

@@ -15,7 +15,7 @@ After EPIPE or ECONNRESET while sending, the response is still read: it may be t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -23,7 +23,6 @@ import h11
 from ..exceptions import (
     BodyReadTimeout,
     ConnectionLost,
-    ReadTimeout,
     RemoteProtocolError,
     RequestException,
     SSLError,
@@ -32,7 +31,7 @@ from ..exceptions import (
 )
 from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
-from .failures import broken_body, cut_short, is_tls_error, not_http, progress, quote, text, too_large
+from .failures import broken_body, cut_short, is_tls_error, lost, no_head, not_http, progress, quote, text, too_large
 from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
 from .limits import (
     MAX_HEAD_BYTES,
@@ -42,7 +41,7 @@ from .limits import (
     check_head,
     check_trailers,
 )
-from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody
+from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody, pieces_of
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
 from .telling import Told
 
@@ -56,8 +55,7 @@ ANSWER_WAIT_SECONDS = 2.0  # for a response after the server stopped taking the 
 OnInformational = Callable[[int, RawHeaders], object]
 
 
-_ENDING = (h11.MUST_CLOSE, h11.CLOSED)
-_, _NEW_PARSER, _NEVER = Reuse  # globals cost a fraction of an enum's attributes
+_ENDING, (_, _NEW_PARSER, _NEVER) = (h11.MUST_CLOSE, h11.CLOSED), Reuse  # globals cost a fraction of an enum's attributes
 
 
 class Http1Connection:
@@ -218,7 +216,7 @@ class Http1Connection:
         """A body in pieces; the first goes out in one write with the head. Stops when the server has answered."""
         conn = self._conn
         waiting = head
-        for piece in _pieces(body):
+        for piece in pieces_of(body, WRITE_PIECE_BYTES):
             # Asked before a piece and not after: behind the last one, an answer is no early answer.
             if waiting:
                 self._check_fit()
@@ -327,7 +325,8 @@ class Http1Connection:
         try:
             data = self.stream.read(self._deadline.within(seconds))
         except TimeoutError as error:
-            raise self._timed_out(self._no_head(), "waiting for the response head") from error
+            late = no_head(self._write_error, self._timeouts.read, self._fed)
+            raise self._timed_out(late, "waiting for the response head") from error
         except OSError as error:
             raise self._failed(error) from error
         self._feed(data)
@@ -579,18 +578,9 @@ class Http1Connection:
     def _failed(self, cause: Exception) -> ExchangeFailed:
         """The connection broke before the response head was complete."""
         delivery = self._delivery()
-        error: Exception
         if is_tls_error(cause):
-            # An alert is what the server says to this request, and a damaged record is no reason to say it again.
-            delivery = Delivery.ANSWERED
-            error = SSLError(f"TLS failed while the response was awaited: {text(cause)}")
-        elif delivery is Delivery.ANSWERED:
-            error = ConnectionLost(f"the connection broke in the middle of the response head: {text(cause)}")
-        else:
-            error = ConnectionLost(
-                f"the server closed the connection without a response: {text(self._write_error or cause)}",
-                may_have_executed=delivery is Delivery.UNKNOWN,
-            )
+            delivery = Delivery.ANSWERED  # an alert is what the server says, a damaged record no reason to ask again
+        error = lost(cause, self._write_error, delivery)
         error.__cause__ = cause
         return ExchangeFailed(error, delivery)
 
@@ -631,15 +621,6 @@ class Http1Connection:
             return error
         return TotalTimeout(f"the call's total of {self._deadline.total} s was used up while {phase}")
 
-    def _no_head(self) -> RequestException:
-        if self._write_error is not None:
-            reason = text(self._write_error)
-            return ConnectionLost(f"the server stopped taking the request and did not answer: {reason}")
-        return ReadTimeout(
-            f"no complete response head within timeouts.read={self._timeouts.read} s"
-            + (f" ({self._fed} bytes of it came)" if self._fed else "")
-        )
-
     def _body_timed_out(self) -> RequestException:
         came = progress(self._payload, self._head.expected)
         error = BodyReadTimeout(f"no more of the body within timeouts.read={self._timeouts.read} s ({came} came before)")
@@ -657,13 +638,3 @@ _EXPECTS = b"\r\nexpect: 100-continue\r\n"  # of a head in lower case, as h11 wr
 
 def _new_h11() -> h11.Connection:
     return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE_EVENT_BYTES)
-
-
-def _pieces(body: RequestBody) -> Iterator[bytes | memoryview]:
-    data = body.data
-    if data is None:
-        yield from body.chunks()
-        return
-    view = memoryview(data)
-    for at in range(0, len(view), WRITE_PIECE_BYTES):
-        yield view[at : at + WRITE_PIECE_BYTES]

@@ -62,3 +62,14 @@ class Phase(Enum):
 
 
 HEAD, BODY, OVER = Phase  # globals cost a fraction of an enum's attributes
+
+
+def pieces_of(body: RequestBody, size: int) -> Iterator[bytes | memoryview]:
+    """A request's body as it goes out: in pieces of ``size`` bytes if it is in memory, else as its chunks come."""
+    data = body.data
+    if data is None:
+        yield from body.chunks()
+        return
+    view = memoryview(data)
+    for at in range(0, len(view), size):
+        yield view[at : at + size]

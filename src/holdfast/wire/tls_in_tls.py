@@ -171,6 +171,10 @@ class TlsInTls:
         """Of the inner layer."""
         return self._inner.version()
 
+    def gettimeout(self) -> float:
+        """0: it never blocks."""
+        return 0.0
+
     def setblocking(self, flag: bool) -> None:
         """There is no waiting here, only on the carrier's descriptor."""
         if flag:
