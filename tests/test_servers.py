@@ -267,6 +267,17 @@ def test_a_challenge_that_is_read_after_its_call_closes_the_connection(client: C
         assert (client.stats().active, closed(client, Discard.REFUSED)) == (0, 1)
 
 
+def test_a_challenge_that_no_hook_can_answer_closes_the_connection(client: Client) -> None:
+    def challenge(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(response(401, b"go on", "WWW-Authenticate: NTLM"))
+        conn.wait_closed()
+
+    with Server([challenge]) as server:
+        assert client.post(server.url(), data=b"body").text == "go on"
+        assert closed(client, Discard.REFUSED) == 1
+
+
 def test_a_leg_finds_another_connection_when_its_own_has_ended(client: Client) -> None:
     def challenge(conn: Conn) -> None:
         conn.expect_request()

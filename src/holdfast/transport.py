@@ -106,7 +106,7 @@ class Transport:
     ) -> None:
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
-            connect or partial(dialer.open_connection, clock, self._habits_of),
+            connect or partial(dialer.open_connection, clock, partial(_habits_of, {})),
             Http1Connection.probe,
             dialer.close_connection,
             interrupt=dialer.interrupt,
@@ -121,7 +121,6 @@ class Transport:
             words=dialer.WORDS,
         )
         self._heads: dict[tuple[Any, ...], h11.Request] = {}
-        self._habits: dict[Route, Habits] = {}
 
     def send(
         self,
@@ -221,15 +220,6 @@ class Transport:
         self._heads[key] = event
         return event
 
-    def _habits_of(self, route: Route) -> Habits:
-        """What the origin of a route was seen doing. Of more than MAX_HABITS origins all is forgotten, to be learned again."""
-        found = self._habits.get(route)
-        if found is None:
-            if len(self._habits) >= MAX_HABITS:
-                self._habits.clear()
-            found = self._habits.setdefault(route, Habits())
-        return found
-
     # -- the response --------------------------------------------------------------------------------------------------
 
     def _respond(
@@ -324,6 +314,19 @@ class Transport:
     def close(self) -> None:
         """Close every connection; idempotent."""
         self.pool.close()
+
+
+def _habits_of(known: dict[Route, Habits], route: Route) -> Habits:
+    """What the origin of a route was seen doing. Of more than MAX_HABITS origins all is forgotten, to be learned again.
+
+    No method: the pool, which asks, would keep its transport alive in a circle, and a dropped client's connections open.
+    """
+    found = known.get(route)
+    if found is None:
+        if len(known) >= MAX_HABITS:
+            known.clear()
+        found = known.setdefault(route, Habits())
+    return found
 
 
 def _expects(event: h11.Request) -> bool:
