@@ -53,7 +53,7 @@ daemon off;
 worker_processes 1;
 pid {root}/pid;
 error_log {root}/errors warn;
-events {{ worker_connections 256; }}
+events {{ worker_connections 2000; }}
 http {{
     access_log off;
     keepalive_timeout {keepalive};
