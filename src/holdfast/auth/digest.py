@@ -16,7 +16,6 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
 from ..exceptions import InvalidRequest, RequestException
 from ..message.request import PreparedRequest
@@ -230,6 +229,8 @@ class HTTPDigestAuth(AuthBase):
 
     def _user_field(self, challenge: Challenge) -> str:
         if challenge.is_utf8 and not self.username.isascii():
+            from urllib.parse import quote  # 2 ms of import
+
             return "username*=UTF-8''" + quote(self.username, safe="")  # RFC 7616 section 3.4, RFC 5987
         return f"username={_quoted(_encoded(self.username, challenge).decode('latin-1'))}"
 
