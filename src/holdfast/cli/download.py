@@ -1,0 +1,459 @@
+"""``holdfast download URL... -o DIR``: files in parallel; what was cut short is resumed.
+
+A file grows as ``NAME.part``; beside it ``NAME.part.json`` says of which URL and version it is. The next attempt, or the next run,
+asks for the rest with Range and If-Range (RFC 9110, sections 13.1.5 and 14.2), so the server itself decides whether the rest
+belongs to what is here: 206 is appended, 200 begins anew. Only a strong validator is used (a strong ETag, or Last-Modified a minute older
+than the answer); without one the file begins anew. A whole file gets its name by one rename, after its checksum was compared.
+
+Several workers take from one queue. Ctrl-C closes the client, which ends their reads; the parts stay for the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from ..client import Client
+from ..exceptions import ClientClosed, RequestException, StreamConsumedError
+from ..message.response import Response
+from ..message.url import Url
+from . import codes
+from .options import add_request_fields, add_tls, client_settings
+from .terminal import Terminal, harmless, terminal
+
+HELP = "fetch files in parallel, and resume what was cut short"
+PIECE = 1 << 18
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before another attempt
+TICK = 0.2  # seconds between two looks at the progress
+STRONG_AFTER = 60  # seconds by which Last-Modified must precede Date to be a strong validator (RFC 9110, section 8.8.2.2)
+TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
+_UNFIT = re.compile(r"[\x00-\x1f\x7f/\\:]")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("urls", nargs="+", metavar="URL")
+    parser.add_argument("-o", "--output", default=".", metavar="DIR", help="directory to write to (default: this one)")
+    parser.add_argument("-j", "--jobs", type=_count, default=8, metavar="N", help="files at a time (default 8)")
+    parser.add_argument("--sha256", action="append", default=[], type=_digest, metavar="HEX", help="of each URL, in their order")
+    parser.add_argument("--attempts", type=_count, default=5, metavar="N", help="in a row without a byte, per file (default 5)")
+    parser.add_argument("--overwrite", action="store_true", help="fetch files that are there already")
+    add_request_fields(parser)
+    add_tls(parser)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError("expected 1 to 256")
+    return value
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError("a SHA-256 has 64 hexadecimal digits")
+    return text.lower()
+
+
+# -- one file ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class File:
+    """One file to fetch, and how far it is.
+
+    Attributes:
+        path: where it will be.
+        sha256: what its content must have; None if that was not said.
+        size: bytes in all; None while that is not known.
+        done: bytes that are here.
+        resumed: bytes that were here already when this run began.
+        state: "waiting", "fetching", "done", "there" (it was there before), "failed".
+        error: why it failed.
+    """
+
+    url: str
+    path: Path
+    sha256: str | None = None
+    size: int | None = None
+    done: int = 0
+    resumed: int = 0
+    state: str = "waiting"
+    error: BaseException | None = None
+
+    @property
+    def part(self) -> Path:
+        """What grows."""
+        return self.path.with_name(self.path.name + ".part")
+
+    @property
+    def note(self) -> Path:
+        """Of which version the part is."""
+        return self.path.with_name(self.path.name + ".part.json")
+
+
+@dataclass(frozen=True)
+class Note:
+    """Of what a part is a part: the URL, and the validator for If-Range."""
+
+    url: str
+    validator: str
+    size: int | None
+
+
+class Refused(Exception):
+    """This file cannot be had; another attempt would not help. ``code`` is the exit code that says why."""
+
+    def __init__(self, text: str, code: int = codes.UNEXPECTED) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def files_of(urls: list[str], directory: Path, sums: list[str]) -> list[File]:
+    """One File per URL, named after the last part of its path; a second one of the same name gets a number.
+
+    Raises:
+        ValueError: checksums for some of the URLs only.
+        InvalidURL, MissingSchema, InvalidSchema: of a URL.
+    """
+    if sums and len(sums) != len(urls):
+        raise ValueError(f"--sha256 was given {len(sums)} times for {len(urls)} URLs: one for each, in their order")
+    taken: set[str] = set()
+    files = []
+    for number, url in enumerate(urls):
+        name = _free(name_of(Url.parse(url)), taken)
+        files.append(File(url, directory / name, sums[number] if sums else None))
+    return files
+
+
+def name_of(url: Url) -> str:
+    """A file name that stays in its directory: what the server sends has no say in it."""
+    name = _UNFIT.sub("_", unquote(url.path.rpartition("/")[2])).strip(". ")
+    return name[:200] or "index.html"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    stem, suffix = os.path.splitext(name)
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{stem}-{number}{suffix}"
+    taken |= {free, f"{free}.part", f"{free}.part.json"}
+    return free
+
+
+class Fetch:
+    """Fetches one file: attempts, each of which goes on where the last one stopped."""
+
+    def __init__(
+        self, client: Client, file: File, attempts: int, pause: Callable[[float], object], stopped: Callable[[], bool]
+    ) -> None:
+        self.client = client
+        self.file = file
+        self.attempts = attempts
+        self.pause = pause
+        self.stopped = stopped
+
+    def run(self) -> None:
+        """Fetch it, or note why not in ``file.error``; a stop leaves it as it is."""
+        file = self.file
+        file.state = "fetching"
+        try:
+            self._attempts()
+            self._finish()
+            file.state = "done"
+        except (ClientClosed, StreamConsumedError):  # Ctrl-C closed the client
+            file.state = "waiting"
+        except (RequestException, Refused, OSError) as error:
+            file.state = "waiting" if self.stopped() else "failed"
+            file.error = error
+
+    def _attempts(self) -> None:
+        vain = 0
+        while True:
+            before = self.file.done
+            try:
+                self._attempt()
+                return
+            except (ClientClosed, StreamConsumedError):
+                raise
+            except RequestException as error:
+                if isinstance(error, ValueError) or self.stopped():
+                    raise
+                vain = 1 if self.file.done > before else vain + 1  # bytes came: the count begins again
+                if vain >= self.attempts:
+                    raise
+                asked = retry_after(error)
+            self.pause(min(LONGEST_PAUSE, max(asked, FIRST_PAUSE * 2 ** (vain - 1))))
+
+    def _attempt(self) -> None:
+        file = self.file
+        note = read_note(file)
+        start = file.part.stat().st_size if note is not None else 0
+        headers = {"Accept-Encoding": "identity"}  # a range counts bytes of the content as it is coded
+        if note is not None and start:
+            headers |= {"Range": f"bytes={start}-", "If-Range": note.validator}
+        with self.client.get(file.url, headers=headers, stream=True) as response:
+            if response.status_code == 416:
+                self._start_over_or_done(response, start)
+                return
+            response.raise_for_status() if response.status_code in TRANSIENT else self._check(response)
+            begin = start if response.status_code == 206 else 0
+            file.size = total_of(response, begin)
+            self._receive(response, begin)
+
+    def _check(self, response: Response) -> None:
+        status = response.status_code
+        if status not in (200, 206):
+            raise Refused(f"the server answered {status} {response.reason}".rstrip(), codes.of_status(status) or codes.UNEXPECTED)
+        if status == 206:
+            asked = response.request.headers.get("Range", "")
+            found = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", response.headers.get("Content-Range", ""))
+            if found is None or asked != f"bytes={found[1]}-":
+                forget(self.file)
+                raise Refused(f"asked for {asked or 'all'}, the server sent {response.headers.get('Content-Range')!r}")
+
+    def _start_over_or_done(self, response: Response, start: int) -> None:
+        """416: nothing lies beyond what is here. It is all, or the file has become shorter."""
+        whole = response.headers.get("Content-Range", "").removeprefix("bytes */")
+        if start and whole == str(start):
+            self.file.size = self.file.done = start
+            return
+        forget(self.file)
+        raise RequestException(f"the server has not the rest of this file (416), {start:,} bytes were here: beginning anew")
+
+    def _receive(self, response: Response, begin: int) -> None:
+        file = self.file
+        if begin == 0:
+            write_note(file, response)
+        file.done = begin
+        file.resumed = file.resumed or begin
+        with open(file.part, "r+b" if begin else "wb") as out:
+            out.seek(begin)
+            out.truncate()
+            for piece in response.iter_content(PIECE):
+                out.write(piece)
+                file.done += len(piece)
+
+    def _finish(self) -> None:
+        file = self.file
+        if file.sha256 is not None:
+            found = sha256_of(file.part)
+            if found != file.sha256:
+                forget(file)
+                raise Refused(f"its SHA-256 is {found}, expected was {file.sha256}; it was not kept")
+        os.replace(file.part, file.path)
+        file.note.unlink(missing_ok=True)
+
+
+def retry_after(error: RequestException) -> float:
+    """Seconds that the server asks to wait; 0 if it does not."""
+    response = error.response
+    text = "" if response is None else response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0
+
+
+def read_note(file: File) -> Note | None:
+    """What the part is a part of; None if there is no part that can be gone on with."""
+    try:
+        if not file.part.exists():
+            return None
+        note = Note(**json.loads(file.note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return note if note.url == file.url and note.validator else None
+
+
+def write_note(file: File, response: Response) -> None:
+    """Say what is about to be written, before its first byte is."""
+    # Of a body that was coded nevertheless only its decoded bytes are here, and no range counts those.
+    validator = "" if "Content-Encoding" in response.headers else validator_of(response)
+    note = Note(file.url, validator, total_of(response, 0))
+    file.note.write_text(json.dumps(asdict(note)), encoding="utf-8")
+
+
+def forget(file: File) -> None:
+    """The part is of no use."""
+    file.part.unlink(missing_ok=True)
+    file.note.unlink(missing_ok=True)
+    file.done = 0
+
+
+def validator_of(response: Response) -> str:
+    """A strong validator for If-Range; "" where there is none (RFC 9110, section 13.1.5)."""
+    etag = response.headers.get("ETag", "")
+    if etag.startswith('"'):
+        return etag
+    modified, date = response.headers.get("Last-Modified", ""), response.headers.get("Date", "")
+    try:
+        strong = (parsedate_to_datetime(date) - parsedate_to_datetime(modified)).total_seconds() >= STRONG_AFTER
+    except (ValueError, TypeError):
+        return ""
+    return modified if strong else ""
+
+
+def total_of(response: Response, begin: int) -> int | None:
+    """Bytes of the whole file, as far as the answer says."""
+    if "Content-Encoding" in response.headers:
+        return None  # what is counted here is decoded
+    length = response.headers.get("Content-Length", "")
+    return begin + int(length) if length.isdecimal() else None
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+# -- all of them -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Crew:
+    """The workers, and the files that they take.
+
+    Attributes:
+        stop: set when no further file, and no further attempt, is to be begun.
+    """
+
+    client: Client
+    files: list[File]
+    attempts: int
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._queue: Iterator[File] = iter(self.files)
+        self._lock = threading.Lock()  # guards the queue
+        self._threads: list[threading.Thread] = []
+
+    def start(self, jobs: int) -> None:
+        """Begin."""
+        for number in range(min(jobs, len(self.files))):
+            thread = threading.Thread(target=self._work, name=f"holdfast-download-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while not self.stop.is_set():
+            with self._lock:
+                file = next(self._queue, None)
+            if file is None:
+                return
+            Fetch(self.client, file, self.attempts, self.stop.wait, self.stop.is_set).run()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` for a worker to end; whether all have."""
+        alive = [thread for thread in self._threads if thread.is_alive()]
+        if alive:
+            alive[0].join(seconds)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def abandon(self) -> None:
+        """Begin nothing more, end the reads that are under way, and wait for the workers to leave."""
+        self.stop.set()
+        self.client.close()
+        for thread in self._threads:
+            thread.join(LONGEST_PAUSE)
+
+
+def run(arguments: argparse.Namespace, clock: Callable[[], float] = time.monotonic) -> int:
+    """The command."""
+    directory = Path(arguments.output)
+    files = files_of(arguments.urls, directory, arguments.sha256)
+    directory.mkdir(parents=True, exist_ok=True)
+    out, err = terminal(sys.stdout), terminal(sys.stderr)
+    for file in files:
+        if not arguments.overwrite and is_there(file):
+            file.state = "there"
+    wanted = [file for file in files if file.state == "waiting"]
+    with Client(**client_settings(arguments)) as client:
+        crew = Crew(client, wanted, arguments.attempts)
+        code = work(crew, arguments.jobs, err, clock)
+    for file in files:
+        out.line(*line_of(file))
+    if code != codes.OK:
+        out.line("interrupted: the same command goes on where this one stopped")
+        return code
+    return max((code_of(file) for file in files), default=codes.OK)
+
+
+def is_there(file: File) -> bool:
+    """Whether it was fetched before, and is what it should be."""
+    return file.path.exists() and (file.sha256 is None or sha256_of(file.path) == file.sha256)
+
+
+def work(crew: Crew, jobs: int, err: Terminal, clock: Callable[[], float]) -> int:
+    """Let the crew fetch, and show how far it is; INTERRUPTED after a Ctrl-C."""
+    started = clock()
+    try:
+        crew.start(jobs)
+        with err.progress() as progress:
+            while not crew.wait(TICK):
+                progress.show(progress_of(crew.files, clock() - started))
+    except KeyboardInterrupt:
+        crew.abandon()
+        return codes.INTERRUPTED
+    return codes.OK
+
+
+def progress_of(files: list[File], seconds: float) -> str:
+    """``[######......] 3 of 8 files, 12.3 of 80.0 MB, 5.1 MB/s``."""
+    ended = sum(file.state in ("done", "failed") for file in files)
+    done = sum(file.done for file in files)
+    fresh = done - sum(file.resumed for file in files)
+    known = [file.size for file in files if file.size is not None]
+    whole = sum(known) if len(known) == len(files) else None
+    share = done / whole if whole else ended / len(files)
+    bar = "#" * round(share * 20)
+    total = f"{size_of(done)} of {size_of(whole)}" if whole else size_of(done)
+    rate = f", {size_of(fresh / seconds)}/s" if seconds > 0 else ""
+    return f"[{bar:.<20}] {ended} of {len(files)} files, {total}{rate}"
+
+
+def size_of(count: float) -> str:
+    """``812 B``, ``1.2 kB``, ``80.0 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def line_of(file: File) -> tuple[Any, ...]:
+    """What became of it."""
+    name = harmless(str(file.path))
+    if file.state == "done":
+        resumed = f" ({size_of(file.resumed)} of it resumed)" if file.resumed else ""
+        return ("done    ", "good"), f"{name}  {size_of(file.done)}{resumed}"
+    if file.state == "there":
+        return ("there   ", "good"), f"{name}"
+    if file.state == "failed":
+        return ("failed  ", "bad"), f"{name}  {harmless(str(file.error))}"
+    return ("not done", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
+
+
+def code_of(file: File) -> int:
+    """The exit code for one file."""
+    if file.state in ("done", "there"):
+        return codes.OK
+    if isinstance(file.error, RequestException):
+        from .main import code_of as code_of_error
+
+        return code_of_error(file.error)
+    return file.error.code if isinstance(file.error, Refused) else codes.LOCAL
