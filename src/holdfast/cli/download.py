@@ -2,8 +2,9 @@
 
 A file grows as ``NAME.part``; beside it ``NAME.part.json`` says of which URL and version it is. The next attempt, or the next run,
 asks for the rest with Range and If-Range (RFC 9110, sections 13.1.5 and 14.2), so the server itself decides whether the rest
-belongs to what is here: 206 is appended, 200 begins anew. Only a strong validator is used (a strong ETag, or Last-Modified a minute older
-than the answer); without one the file begins anew. A whole file gets its name by one rename, after its checksum was compared.
+belongs to what is here: 206 is appended, 200 begins anew. Only a strong validator is used (a strong ETag, or Last-Modified a
+minute older than the answer); without one the file begins anew. A whole file gets its name by one rename, after its checksum was
+compared.
 
 Several workers take from one queue. Ctrl-C closes the client, which ends their reads; the parts stay for the next run.
 """

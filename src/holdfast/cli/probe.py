@@ -16,7 +16,7 @@ import ssl
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -70,6 +70,17 @@ def kernel_of(sock: socket.socket) -> Kernel | None:
         return None  # Platform-specific: before Linux 4.6
     state, rtt, acked, least = _INFO.unpack_from(info)
     return Kernel(state, rtt / 1e6, least / 1e6, acked) if acked else None
+
+
+def readable(descriptors: Iterable[int], seconds: float) -> list[int]:
+    """Those on which something has happened, bytes or an end, waiting at most ``seconds`` for the first."""
+    wanted = list(descriptors)
+    if not hasattr(select, "poll"):  # pragma: no cover - Platform-specific: Windows has no poll
+        return select.select(wanted, [], [], seconds)[0] if wanted else []
+    poll = select.poll()
+    for descriptor in wanted:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
 
 
 @dataclass(frozen=True)
@@ -258,22 +269,20 @@ class Connection:
 
     def _acknowledged(self, before: Kernel, sent: float, until: float) -> float | None:
         """Seconds until the peer's kernel had the request, if that is seen before the answer; else None."""
-        poll = select.poll()
-        poll.register(self.sock.fileno(), select.POLLIN)
         while self.clock() < until:
             now = kernel_of(self.sock)
-            if now is None or poll.poll(0):
+            if now is None or readable([self.fileno()], 0):
                 return None  # the acknowledgement came with the answer, or is not to be known
             if now.acked > before.acked:
                 return self.clock() - sent
-            poll.poll(ACK_TICK * 1000)
+            readable([self.fileno()], ACK_TICK)
         return None
 
-    def delivered(self, data_method: str, seconds: float) -> str:
+    def delivered(self, method: str, seconds: float) -> str:
         """Use the connection after a long silence: "answered", "reset", "closed", or "silence" if no acknowledgement came."""
         before = kernel_of(self.sock)
         try:
-            self.ask(data_method, seconds)
+            self.ask(method, seconds)
             return "answered"
         except ReadTimeout:
             now = kernel_of(self.sock)
@@ -287,8 +296,8 @@ class Connection:
 
     def look(self) -> Ending | None:
         """How the server has ended this connection; None while it has not. Never waits, except for a FIN on its way."""
-        while True:
-            reset = self.target.context is not None and self._was_reset()
+        while readable([self.fileno()], 0) or self._pending():
+            reset = self.target.context is not None and self._was_reset()  # after the event: it is the end that is read now
             try:
                 self.sock.settimeout(0)
                 data = self.sock.recv(PIECE)
@@ -301,6 +310,11 @@ class Connection:
             if not data:
                 return self._clean_end(reset)
             self.said = (self.said + data)[:MOST_SAID]
+        return None
+
+    def _pending(self) -> bool:
+        """Whether ``ssl`` has bytes already that the kernel has not any more."""
+        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
 
     def _was_reset(self) -> bool:
         """Asked before ``ssl`` reads: OpenSSL takes the socket's error with it, and an RST then looks like a FIN."""
@@ -310,6 +324,8 @@ class Connection:
     def _clean_end(self, reset: bool) -> Ending:
         if self.target.context is None:
             return Ending("FIN", said=self.said)
+        if not _RDHUP:
+            return Ending("close_notify", said=self.said)  # Platform-specific: only Linux tells of the FIN alone
         poll = select.poll()
         poll.register(self.sock.fileno(), _RDHUP)
         return Ending("close_notify", bool(reset or poll.poll(LINGER * 1000)), self.said)
@@ -317,10 +333,8 @@ class Connection:
     def wait_for_end(self, seconds: float) -> Ending | None:
         """How the server ends this connection within ``seconds``; None if it does not."""
         until = self.clock() + seconds
-        poll = select.poll()
-        poll.register(self.sock.fileno(), select.POLLIN)
         while (ending := self.look()) is None and (left := until - self.clock()) > 0:
-            poll.poll(left * 1000)
+            readable([self.fileno()], left)
         return ending
 
     @property

@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import ssl
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..client import Client
 from ..exceptions import ConnectionError as HoldfastConnectionError
@@ -28,6 +27,9 @@ from . import codes
 from .options import add_tls, positive, verify_of
 from .probe import Clock, Connection, Target, dial
 from .terminal import Terminal, milliseconds, terminal
+
+if TYPE_CHECKING:
+    import ssl
 
 HELP = "what each phase of a call takes, and what keep-alive saves"
 COLD, RESUMED, KEPT = "cold", "resumed", "kept"

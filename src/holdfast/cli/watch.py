@@ -16,11 +16,10 @@ Time comes from the clock that is given; ``step`` waits in the kernel for at mos
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .probe import Clock, Connection, Ending
+from .probe import Clock, Connection, Ending, readable
 
 IDLE, AGED, SILENT = "idle", "aged", "silent"
 TICK = 0.25  # seconds between two reports of progress
@@ -92,11 +91,8 @@ class Watch:
 
     def step(self, seconds: float) -> None:
         """Wait at most ``seconds`` for something to happen, and note it."""
-        poll = select.poll()
         by_descriptor = {each.connection.fileno(): each for each in self.waiting}
-        for descriptor in by_descriptor:
-            poll.register(descriptor, select.POLLIN)
-        for descriptor, _ in poll.poll(seconds * 1000):
+        for descriptor in readable(by_descriptor, seconds):
             self._ended(by_descriptor[descriptor])
         for each in self.waiting:
             if each.due is not None and self.clock() >= each.connection.used + each.due:
