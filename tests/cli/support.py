@@ -29,7 +29,9 @@ def invoke(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
 
 
 @contextmanager
-def dialled(server: Server, clock: Callable[[], float], *, host: str | None = None, verify: str | bool = True) -> Iterator[Connection]:
+def dialled(
+    server: Server, clock: Callable[[], float], *, host: str | None = None, verify: str | bool = True
+) -> Iterator[Connection]:
     """A connection to a server, closed at the end."""
     connection = dial(Target.of(server.url(host=host), verify), 5, clock=clock)
     try:
@@ -48,3 +50,13 @@ def answer_then(event: threading.Event, end: Callable[[Conn], object], answer: b
         end(conn)
 
     return script
+
+
+def hang_up(conn: Conn) -> None:
+    """A script: reads a request, and ends without an answer."""
+    conn.expect_request()
+
+
+def mute(conn: Conn) -> None:
+    """A script: never says anything."""
+    conn.wait_closed()

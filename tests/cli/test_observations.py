@@ -27,6 +27,7 @@ from holdfast.cli.observations import (
     signs_of_a_proxy,
 )
 from holdfast.cli.probe import Clock, Target
+from tests.cli.support import hang_up
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Script, Server, head, ok, replies, response
 
@@ -137,7 +138,7 @@ def test_a_server_that_stops_answering_or_never_does_is_an_error(clock: FakeCloc
         it.patience = 0.1
         with pytest.raises(ReadTimeout):
             requests_per_connection(it, 5)
-    with Server(lambda conn: conn.expect_request()) as server, pytest.raises(HoldfastConnectionError):
+    with Server(hang_up) as server, pytest.raises(HoldfastConnectionError):
         requests_per_connection(bench(server, clock), 5)
 
 

@@ -11,11 +11,11 @@ from contextlib import closing
 
 import pytest
 
-from holdfast import ConnectTimeout, InvalidURL, ReadTimeout, RemoteProtocolError, SSLError
 from holdfast import ConnectionError as HoldfastConnectionError
+from holdfast import ConnectTimeout, InvalidURL, ReadTimeout, RemoteProtocolError, SSLError
 from holdfast.cli import probe
 from holdfast.cli.probe import Target, dial, kernel_of
-from tests.cli.support import answer_then, dialled
+from tests.cli.support import answer_then, dialled, hang_up, mute
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, chunked, head, ok, replies, response
 
@@ -32,8 +32,13 @@ def test_each_step_of_an_exchange_has_its_seconds(clock: FakeClock) -> None:
         clock.advance(3)
         conn.send(b"cd")
 
+    def looked_at() -> float:
+        if server.requests:
+            first_half.set()
+        return clock()
+
     first_half = threading.Event()
-    with Server(slow) as server, dialled(server, lambda: (server.requests and first_half.set()) or clock()) as connection:
+    with Server(slow) as server, dialled(server, looked_at) as connection:
         answer = connection.ask("GET", 60)
 
     assert answer.send + answer.wait + answer.download == answer.seconds == 5
@@ -80,7 +85,7 @@ def test_the_request_asks_to_be_kept_and_names_the_version_it_was_told(clock: Fa
 @pytest.mark.parametrize(
     ("script", "error", "says"),
     [
-        (lambda conn: conn.expect_request(), HoldfastConnectionError, "without an answer"),
+        (hang_up, HoldfastConnectionError, "without an answer"),
         (lambda conn: (conn.expect_request(), conn.rst()), HoldfastConnectionError, "ended the connection"),
         (lambda conn: (conn.expect_request(), conn.send(b"SSH-2.0\r\n\r\n")), RemoteProtocolError, "is not HTTP"),
         (lambda conn: (conn.expect_request(), conn.send(head(200, "Content-Length: 9"))), RemoteProtocolError, "is not HTTP"),
@@ -95,9 +100,8 @@ def test_what_is_no_answer_is_an_error_that_says_so(
 
 
 def test_an_answer_that_does_not_come_is_a_timeout(clock: FakeClock) -> None:
-    with Server(replies()) as server, dialled(server, clock) as connection:
-        with pytest.raises(ReadTimeout, match="within 0.1 s"):
-            connection.ask("GET", 0.1)
+    with Server(replies()) as server, dialled(server, clock) as connection, pytest.raises(ReadTimeout, match=r"within 0\.1 s"):
+        connection.ask("GET", 0.1)
 
 
 def test_a_deadline_that_has_passed_while_the_answer_came_is_a_timeout(clock: FakeClock) -> None:
@@ -334,7 +338,7 @@ def test_a_handshake_that_fails_or_hangs_closes_the_socket(clock: FakeClock, tls
         target = Target.of(server.url(host="localhost").replace("http:", "https:"), tls.ca_path)
         with pytest.raises(SSLError, match="TLS handshake"):
             dial(target, 5, clock=clock)
-    with Server(lambda conn: conn.wait_closed()) as server:
+    with Server(mute) as server:
         target = Target.of(server.url(host="localhost").replace("http:", "https:"), tls.ca_path)
         with pytest.raises(ConnectTimeout, match="TLS handshake"):
             dial(target, 0.1, clock=clock)
@@ -345,7 +349,7 @@ def test_ctrl_c_in_the_handshake_closes_the_socket(clock: FakeClock, tls: Tls) -
         def wrap_socket(self, *_: object, **__: object) -> ssl.SSLSocket:
             raise KeyboardInterrupt
 
-    with Server(lambda conn: conn.wait_closed()) as server:
+    with Server(mute) as server:
         target = Target(Target.of(server.url()).url, Interrupting(ssl.PROTOCOL_TLS_CLIENT))
         with pytest.raises(KeyboardInterrupt):
             dial(target, 5, clock=clock)

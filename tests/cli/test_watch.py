@@ -42,14 +42,18 @@ def test_an_idle_connection_ends_at_its_age_since_its_last_use(clock: FakeClock)
 
 def test_bytes_alone_are_not_the_end(clock: FakeClock) -> None:
     end = threading.Event()
-    with Server(answer_then(end, lambda conn: (conn.send(b"x"), conn.wait_closed()), ok())) as server:
-        with watching(server, clock, IDLE) as watch:
-            end.set()
-            watch.step(WAIT_SECONDS)
 
-            assert not watch.over
-            clock.advance(7)
-            assert idle_of(watch.watched, IDLE, clock()) == Idle(open_after=7)
+    def speak(conn: Conn) -> None:
+        conn.send(b"x")
+        conn.wait_closed()
+
+    with Server(answer_then(end, speak, ok())) as server, watching(server, clock, IDLE) as watch:
+        end.set()
+        watch.step(WAIT_SECONDS)
+
+        assert not watch.over
+        clock.advance(7)
+        assert idle_of(watch.watched, IDLE, clock()) == Idle(open_after=7)
 
 
 def test_an_aged_connection_is_used_at_its_age_and_not_before(clock: FakeClock) -> None:

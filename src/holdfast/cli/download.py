@@ -244,8 +244,9 @@ class Fetch:
         with open(file.part, "r+b" if begin else "wb") as out:
             out.seek(begin)
             out.truncate()
-            for piece in response.iter_content(PIECE):
+            for piece in response.iter_content(None):  # as they come: of a piece of a fixed size, a cut would lose the beginning
                 out.write(piece)
+                out.flush()
                 file.done += len(piece)
 
     def _finish(self) -> None:

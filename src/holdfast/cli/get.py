@@ -26,7 +26,6 @@ from .terminal import LANGUAGES, Terminal, harmless, terminal
 
 HELP = "send a request and show the answer"
 MOST_PRETTY = 4 << 20  # bytes of a body that is gathered to be laid out; a longer one is shown as it comes
-PIECE = 65536
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -203,14 +202,14 @@ def deliver(response: Response, arguments: argparse.Namespace, out: Terminal, er
     elif out.interactive and not arguments.raw:
         present(response, out)
     else:
-        pump(response.iter_content(PIECE), _bytes_out(out))
+        pump(response.iter_content(None), _bytes_out(out))
 
 
 def save(response: Response, path: str) -> int:
     """Write the body to a file, which gets its name when it is whole; the number of bytes."""
     part = f"{path}.part"
     with open(part, "wb") as file:
-        size = pump(response.iter_content(PIECE), file.write)
+        size = pump(response.iter_content(None), file.write)
     os.replace(part, path)
     return size
 
@@ -241,7 +240,7 @@ def present(response: Response, out: Terminal) -> None:
     """The body for a person."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     language = language_of(kind)
-    pieces: Iterator[bytes] = iter(response.iter_content(PIECE))
+    pieces: Iterator[bytes] = iter(response.iter_content(None))
     if language is None:
         stream_text(pieces, out, response.encoding)
         return

@@ -334,7 +334,8 @@ class Connection:
         """How the server ends this connection within ``seconds``; None if it does not."""
         until = self.clock() + seconds
         while (ending := self.look()) is None and (left := until - self.clock()) > 0:
-            readable([self.fileno()], left)
+            if not readable([self.fileno()], left):  # the kernel has waited all the time that was left
+                return None
         return ending
 
     @property

@@ -1,0 +1,473 @@
+"""``holdfast download``: parallel, resumed where it was cut, checked, and left resumable by Ctrl-C."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.cli import codes, download
+from holdfast.cli.download import Crew, Fetch, File, Refused, files_of, line_of, name_of, progress_of, size_of, validator_of
+from holdfast.cli.terminal import Terminal
+from tests.cli.support import Tty, invoke
+from tests.server import Conn, Server, head, ok, replies, response
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+CONTENT = b"".join(b"%07d\n" % number for number in range(4096))  # 32 KiB
+SUM = hashlib.sha256(CONTENT).hexdigest()
+ETAG = 'ETag: "v1"'
+
+
+def cut(at: int, *headers: str) -> Callable[[Conn], None]:
+    """Sends ``at`` bytes of the content and ends the connection."""
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, f"Content-Length: {len(CONTENT)}", *headers) + CONTENT[:at])
+
+    return script
+
+
+def rest(start: int, *headers: str) -> bytes:
+    """The answer to a request for the rest."""
+    fields = [f"Content-Range: bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}", *headers]
+    return response(206, CONTENT[start:], *fields, reason="Partial Content")
+
+
+def fetch(
+    server: Server,
+    directory: Path,
+    *,
+    attempts: int = 3,
+    sha256: str | None = None,
+    pause: Callable[[float], object] = lambda _: None,
+) -> File:
+    """One file, fetched."""
+    (file,) = files_of([server.url("/file.bin")], directory, [sha256] if sha256 else [])
+    with holdfast.Client() as client:
+        Fetch(client, file, attempts, pause, lambda: False).run()
+    return file
+
+
+def left(directory: Path) -> list[str]:
+    """The names in a directory."""
+    return sorted(path.name for path in directory.iterdir())
+
+
+# -- one file ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_has_its_name_and_nothing_else_is_left(tmp_path: Path) -> None:
+    with Server(replies(ok(CONTENT, ETAG))) as server:
+        file = fetch(server, tmp_path, sha256=SUM)
+
+        assert server.requests[0].get("Accept-Encoding") == "identity"
+        assert server.requests[0].get("Range") == ""
+    assert (file.state, file.size, file.done, file.resumed) == ("done", len(CONTENT), len(CONTENT), 0)
+    assert left(tmp_path) == ["file.bin"]
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_what_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
+    with Server([cut(10_000, ETAG), replies(rest(10_000, ETAG))]) as server:
+        file = fetch(server, tmp_path)
+
+        assert [(each.get("Range"), each.get("If-Range")) for each in server.requests] == [("", ""), ("bytes=10000-", '"v1"')]
+    assert file.path.read_bytes() == CONTENT
+    assert (file.done, file.resumed) == (len(CONTENT), 10_000)
+
+
+def test_a_file_that_has_changed_meanwhile_begins_anew(tmp_path: Path) -> None:
+    other = b"other" * 100
+    with Server([cut(10_000, ETAG), replies(ok(other, 'ETag: "v2"'))]) as server:
+        file = fetch(server, tmp_path)
+
+    assert file.path.read_bytes() == other
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ['ETag: W/"weak"'],
+        ["Last-Modified: Sat, 28 Nov 2026 10:00:00 GMT", "Date: Sat, 28 Nov 2026 10:00:30 GMT"],
+        [ETAG, "Content-Encoding: gzip"],
+    ],
+)
+def test_without_a_strong_validator_it_begins_anew(tmp_path: Path, headers: list[str]) -> None:
+    coded = "Content-Encoding: gzip" in headers
+    body = gzip.compress(CONTENT) if coded else CONTENT
+
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, f"Content-Length: {len(body)}", *headers) + body[: len(body) // 2])
+
+    with Server([script, replies(ok(body, *headers))]) as server:
+        file = fetch(server, tmp_path)
+
+        assert [each.get("Range") for each in server.requests] == ["", ""]
+    assert file.path.read_bytes() == CONTENT
+    assert file.size == (None if coded else len(CONTENT))
+
+
+def test_an_old_last_modified_is_a_strong_validator(tmp_path: Path) -> None:
+    modified = "Sat, 28 Nov 2026 10:00:00 GMT"
+    with Server([cut(9, f"Last-Modified: {modified}", "Date: Sat, 28 Nov 2026 10:01:00 GMT"), replies(rest(9))]) as server:
+        fetch(server, tmp_path)
+
+        assert server.requests[1].get("If-Range") == modified
+
+
+def test_a_date_that_is_none_is_no_validator() -> None:
+    assert validator_of(holdfast.Response(200, raw_headers=[(b"Last-Modified", b"yesterday"), (b"Date", b"today")])) == ""
+
+
+def test_bytes_that_came_begin_the_count_of_attempts_again(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    scripts = [cut(10, ETAG)]
+    for start in range(10, 50, 10):
+
+        def some(conn: Conn, start: int = start) -> None:
+            conn.expect_request()
+            conn.send(rest(start)[: -len(CONTENT) + start + 10])
+
+        scripts.append(some)
+    with Server([*scripts, replies(rest(50))]) as server:
+        file = fetch(server, tmp_path, attempts=2, pause=pauses.append)
+
+    assert file.path.read_bytes() == CONTENT
+    assert pauses == [0.5] * 5
+
+
+def test_attempts_in_vain_have_an_end_and_pauses_grow(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    busy = response(503, b"", "Retry-After: 3")
+    with Server(replies(response(500), busy, response(502), response(503, b"", "Retry-After: soon"))) as server:
+        file = fetch(server, tmp_path, attempts=4, pause=pauses.append)
+
+    assert (file.state, pauses) == ("failed", [0.5, 3, 2])
+    assert isinstance(file.error, holdfast.HTTPError)
+    assert download.code_of(file) == codes.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "code"),
+    [
+        (response(404, b"", reason="Not Found"), "the server answered 404 Not Found", codes.CLIENT_ERROR),
+        (response(204, reason="No Content"), "the server answered 204 No Content", codes.UNEXPECTED),
+        (response(206, b"x", "Content-Range: bytes 5-5/9"), "asked for all", codes.UNEXPECTED),
+    ],
+)
+def test_what_no_other_attempt_would_mend_is_refused_at_once(tmp_path: Path, answer: bytes, says: str, code: int) -> None:
+    with Server(replies(answer)) as server:
+        file = fetch(server, tmp_path)
+
+        assert len(server.requests) == 1
+    assert file.state == "failed"
+    assert says in str(file.error)
+    assert download.code_of(file) == code
+
+
+def test_a_part_of_another_place_than_asked_for_is_not_written(tmp_path: Path) -> None:
+    with Server([cut(10, ETAG), replies(rest(20))]) as server:
+        file = fetch(server, tmp_path)
+
+    assert file.state == "failed"
+    assert "asked for bytes=10-" in str(file.error)
+    assert left(tmp_path) == []
+
+
+def test_a_whole_part_is_known_by_416(tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(CONTENT)
+    with Server(replies(response(416, b"", f"Content-Range: bytes */{len(CONTENT)}"))) as server:
+        note(tmp_path, server)
+        file = fetch(server, tmp_path)
+
+    assert (file.state, file.done) == ("done", len(CONTENT))
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_a_part_that_is_longer_than_the_file_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(CONTENT + b"more")
+    with Server(replies(response(416, b"", f"Content-Range: bytes */{len(CONTENT)}"), ok(CONTENT))) as server:
+        note(tmp_path, server)
+        file = fetch(server, tmp_path)
+
+        assert [each.get("Range") for each in server.requests] == [f"bytes={len(CONTENT) + 4}-", ""]
+    assert file.path.read_bytes() == CONTENT
+
+
+def note(directory: Path, server: Server, **changes: object) -> None:
+    """The note beside a part."""
+    said = {"url": server.url("/file.bin"), "validator": '"v1"', "size": None, **changes}
+    (directory / "file.bin.part.json").write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize("odd", ["{", "[]", '{"url": 1}', ""])
+def test_a_note_that_cannot_be_read_or_is_of_another_url_is_none(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "file.bin.part").write_bytes(b"part")
+    with Server(replies(ok(CONTENT))) as server:
+        if odd:
+            (tmp_path / "file.bin.part.json").write_text(odd)
+        else:
+            note(tmp_path, server, url="http://elsewhere/")
+        fetch(server, tmp_path)
+
+        assert server.requests[0].get("Range") == ""
+
+
+def test_a_wrong_checksum_is_not_kept(tmp_path: Path) -> None:
+    with Server(replies(ok(b"forged"))) as server:
+        file = fetch(server, tmp_path, sha256=SUM)
+
+    assert file.state == "failed"
+    assert f"expected was {SUM}" in str(file.error)
+    assert left(tmp_path) == []
+
+
+def test_a_url_that_cannot_be_sent_is_not_tried_again(tmp_path: Path) -> None:
+    file = File("http://exa mple/", tmp_path / "x")
+    with holdfast.Client() as client:
+        Fetch(client, file, 5, lambda _: None, lambda: False).run()
+
+    assert (file.state, download.code_of(file)) == ("failed", codes.USAGE)
+
+
+def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Path) -> None:
+    with Server(replies(ok(CONTENT))) as server:
+        file = fetch(server, tmp_path / "missing")
+
+    assert (file.state, download.code_of(file)) == ("failed", codes.LOCAL)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://a/dir/file.tar.gz?x=1#y", "file.tar.gz"),
+        ("http://a/", "index.html"),
+        ("http://a/dir/", "index.html"),
+        ("http://a/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "_.._etc_passwd"),
+        ("http://a/%2e%2e", "index.html"),
+        ("http://a/.hidden", "hidden"),
+        ("http://a/a%00b%5cc%3ad", "a_b_c_d"),
+        ("http://a/%C3%BC.txt", "ü.txt"),
+        ("http://a/" + "x" * 300, "x" * 200),
+    ],
+)
+def test_a_name_stays_in_its_directory(url: str, name: str) -> None:
+    assert name_of(holdfast.Url.parse(url)) == name
+
+
+def test_files_of_one_name_have_numbers(tmp_path: Path) -> None:
+    urls = ["http://a/x.zip", "http://b/x.zip", "http://c/x.zip", "http://a/x.zip.part"]
+
+    assert [file.path.name for file in files_of(urls, tmp_path, [])] == ["x.zip", "x-2.zip", "x-3.zip", "x.zip-2.part"]
+
+
+def test_checksums_are_for_all_or_for_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="given 1 times for 2 URLs"):
+        files_of(["http://a/x", "http://a/y"], tmp_path, [SUM])
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def shelf(conn: Conn) -> None:
+    """Has every file but one."""
+    for request in conn.read_requests():
+        conn.send(response(404, reason="Not Found") if request.target == "/none" else ok(request.target.encode()))
+
+
+def test_the_command_fetches_in_parallel_and_says_what_became_of_each(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Server(shelf) as server:
+        urls = [server.url(f"/{number}") for number in range(9)]
+        code, out, _ = invoke(capsys, "download", *urls, server.url("/none"), "-o", str(tmp_path / "new"), "-j", "3")
+
+        assert server.connections <= 3
+    assert code == codes.CLIENT_ERROR
+    assert out.count("done    ") == 9
+    assert "failed  " in out
+    assert "the server answered 404 Not Found" in out
+    assert [(tmp_path / "new" / str(number)).read_text() for number in range(9)] == [f"/{number}" for number in range(9)]
+
+
+def test_what_is_there_is_not_fetched_again_unless_it_is_wrong_or_wanted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    good, wrong = hashlib.sha256(b"/x").hexdigest(), hashlib.sha256(b"").hexdigest()
+    with Server(shelf) as server:
+        url, to = server.url("/x"), str(tmp_path)
+        for options, state, requests in [
+            ([], "done", 1),
+            ([], "there", 1),
+            (["--sha256", good.upper()], "there", 1),
+            (["--overwrite"], "done", 2),
+        ]:
+            code, out, _ = invoke(capsys, "download", url, "-o", to, *options)
+            assert (code, out.split()[0], len(server.requests)) == (codes.OK, state, requests)
+        code, out, _ = invoke(capsys, "download", url, "-o", to, "--sha256", wrong)
+        assert (code, out.split()[0]) == (codes.UNEXPECTED, "failed")
+    assert (tmp_path / "x").read_bytes() == b"/x"
+
+
+@pytest.mark.parametrize("wrong", [["-j", "0"], ["-j", "300"], ["--attempts", "x"], ["--sha256", "123"], ["--sha256", SUM, "http://b/"]])
+def test_arguments_that_make_no_sense_send_nothing(capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+    assert invoke(capsys, "download", "http://127.0.0.1:1/x", *wrong)[0] == codes.USAGE
+
+
+def test_ctrl_c_leaves_what_the_next_run_goes_on_with(tmp_path: Path) -> None:
+    """A real process, and a real SIGINT, while a file is half here."""
+    half = len(CONTENT) // 2
+
+    def stuck(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, f"Content-Length: {len(CONTENT)}", ETAG) + CONTENT[:half])
+        conn.wait_closed()
+
+    with Server([stuck, replies(rest(half))]) as server:
+        command = [sys.executable, "-m", "holdfast", "download", server.url("/file.bin"), "-o", str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            server.wait_for_requests(1)
+            wait_for_size(tmp_path / "file.bin.part", half)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (codes.INTERRUPTED, "")
+        assert "the same command goes on where this one stopped" in out
+        assert left(tmp_path) == ["file.bin.part", "file.bin.part.json"]
+
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == codes.OK
+        assert server.requests[1].get("Range") == f"bytes={half}-"
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def wait_for_size(path: Path, size: int) -> None:
+    """Return when a file of another process has that size: there is no event to wait for."""
+    tick = threading.Event()
+    for _ in range(1000):
+        if path.exists() and path.stat().st_size >= size:
+            return
+        tick.wait(0.01)
+    raise AssertionError(f"{path} has not {size} bytes")
+
+
+def test_ctrl_c_ends_the_reads_of_all_workers(tmp_path: Path) -> None:
+    def stuck(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, "Content-Length: 10", ETAG) + b"half")
+        conn.wait_closed()
+
+    class Interrupted(io.StringIO):
+        """The progress is shown while the workers are at work; that is when Ctrl-C comes."""
+
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            if text.startswith("\r["):
+                server.wait_for_requests(2)
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    with Server(stuck) as server, holdfast.Client() as client:
+        files = files_of([server.url(f"/{number}") for number in range(3)], tmp_path, [])
+        crew = Crew(client, files, 5)
+        code = download.work(crew, 2, Terminal(Interrupted()), lambda: 0.0)
+
+        assert code == codes.INTERRUPTED
+        assert crew.wait(0)
+        assert [file.state for file in files] == ["waiting"] * 3
+        assert len(server.requests) == 2
+
+
+def test_a_stop_between_two_attempts_leaves_the_file_waiting(tmp_path: Path) -> None:
+    with Server(cut(10, ETAG)) as server, holdfast.Client() as client:
+        (file,) = files_of([server.url("/x")], tmp_path, [])
+        Fetch(client, file, 5, lambda _: None, lambda: True).run()
+
+    assert file.state == "waiting"
+    assert left(tmp_path) == ["x.part", "x.part.json"]
+
+
+def test_no_file_is_begun_after_a_stop(tmp_path: Path) -> None:
+    with Server(shelf) as server, holdfast.Client() as client:
+        crew = Crew(client, files_of([server.url("/x")], tmp_path, []), 5)
+        crew.stop.set()
+        crew.start(1)
+        while not crew.wait(1):
+            pass
+
+        assert server.requests == []
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def test_the_progress_counts_bytes_where_all_sizes_are_known_and_files_where_not() -> None:
+    path = Path("x")
+    half = File("", path, None, 8_000_000, 6_000_000, 1_000_000, "fetching")
+    known = [half, File("", path, None, 2_000_000, 2_000_000, 0, "done")]
+
+    assert progress_of(known, 2) == "[################....] 1 of 2 files, 8.0 MB of 10.0 MB, 3.5 MB/s"
+    assert progress_of([*known, File("", path)], 0) == "[#######.............] 1 of 3 files, 8.0 MB"
+
+
+def test_progress_is_shown_while_files_come(tmp_path: Path) -> None:
+    ready = threading.Event()
+
+    def slow(conn: Conn) -> None:
+        conn.expect_request()
+        conn.wait(ready)
+        conn.send(ok(b"x"))
+        conn.wait_closed()
+
+    screen = Tty()
+
+    def clock() -> float:
+        if screen.getvalue():
+            ready.set()
+        return 0.0
+
+    with Server(slow) as server, holdfast.Client() as client:
+        crew = Crew(client, files_of([server.url("/x")], tmp_path, []), 5)
+        assert download.work(crew, 1, Terminal(screen), clock) == codes.OK
+
+    assert screen.getvalue().startswith("\r[....................] 0 of 1 files, 0 B")
+
+
+@pytest.mark.parametrize(("count", "text"), [(812, "812 B"), (1234, "1.2 kB"), (8e7, "80.0 MB"), (3e12, "3000.0 GB")])
+def test_sizes_are_read_in_their_own_unit(count: float, text: str) -> None:
+    assert size_of(count) == text
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (File("", Path("a"), None, 9, 9, 4, "done"), "done    a  9 B (4 B of it resumed)"),
+        (File("", Path("a"), None, None, 7, 0, "waiting"), "not donea  7 B so far"),
+        (File("", Path("a\x1b"), None, None, 0, 0, "waiting"), "not donea\\x1b"),
+        (File("", Path("a"), None, None, 0, 0, "failed", Refused("\x07no")), "failed  a  \\x07no"),
+    ],
+)
+def test_a_line_says_what_became_of_a_file(file: File, text: str) -> None:
+    stream = io.StringIO()
+    Terminal(stream).line(*line_of(file), end="")
+
+    assert stream.getvalue() == text
+
