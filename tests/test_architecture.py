@@ -163,7 +163,7 @@ def test_no_module_needs_itself() -> None:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("h11", {"dialer", "transport", "wire"}),
+        ("h11", {"dialer", "transport", "wire", "cli"}),
         ("select", {"wire", "contrib", "cli"}),
         ("ssl", {"routes", "wire", "contrib", "requests", "cli"}),
         ("socket", {"wire", "dialer", "message", *FROM_OUTSIDE}),  # message: inet_pton says whether a host is an address

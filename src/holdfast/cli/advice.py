@@ -102,7 +102,7 @@ def _bounds(findings: Findings) -> list[tuple[float, str]]:
         seconds = idle.least - margin(idle.least) - (idle.most - idle.least)
         found.append((max(0.0, seconds), f"the server ends idle connections after {span(idle)}"))
     elif idle.open_after < DEFAULT_IDLE:
-        found.append((idle.open_after, f"no longer was looked at: after {idle.open_after:.0f} s connections were still open"))
+        found.append((idle.open_after, f"the wait ended: after {idle.open_after:.0f} s connections were still open"))
     if hint is not None:
         found.append((hint - margin(hint), f"the server's Keep-Alive field promises {hint} s"))
     if drop is not None and drop.lost_after is not None:
@@ -139,7 +139,7 @@ def _with_keeping(plan: Plan) -> dict[str, str]:
         "aiohttp": f"aiohttp.TCPConnector(keepalive_timeout={seconds})",
         "Go": f"&http.Transport{{IdleConnTimeout: {milliseconds} * time.Millisecond}}",
         "nginx upstream": f"keepalive 16; keepalive_timeout {milliseconds}ms;{requests}",
-        "HAProxy backend": f"http-reuse safe; default-server pool-purge-delay {max(1, milliseconds // 2)}ms (half of them a time)",
+        "HAProxy backend": f"http-reuse safe; default-server pool-purge-delay {max(1, milliseconds // 2)}ms",
     }
 
 

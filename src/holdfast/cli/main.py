@@ -120,7 +120,7 @@ def _say(text: str) -> None:
     try:
         print(f"holdfast: {harmless(text)}", file=sys.stderr)
     except (OSError, ValueError):
-        pass  # nobody listens: the exit code says it too
+        pass  # stderr is closed: the exit code says it too
 
 
 def _forget_stdout() -> None:

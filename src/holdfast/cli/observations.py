@@ -208,7 +208,7 @@ class Acknowledged:
 
     Attributes:
         ack: the TCP peer's (the kernel's least round-trip time); None where the kernel does not say.
-        handshake: of TLS: a round trip to whoever speaks it, and its computing; None for http.
+        handshake: of TLS: a round trip to its other end, and the computing; None for http.
         answer: from the request to the answer's first byte.
         early: the time after which a request was acknowledged before its answer came; None if each came with its answer.
     """

@@ -27,7 +27,7 @@ from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout, ReadTimeout, RemoteProtocolError, SSLError
 from ..message.url import Url
 from ..wire.connect import resolve
-from ..wire.tls import Cert, Verify, context_for
+from ..wire.tls import Cert, Verify, context_for, without_zone
 
 Clock = Callable[[], float]
 Address = tuple[Any, ...]
@@ -355,7 +355,7 @@ class Connection:
         return (self.sock.version() or "") if isinstance(self.sock, ssl.SSLSocket) else ""
 
     def close(self) -> None:
-        """Close it. Over TLS with a close_notify that nobody waits for."""
+        """Close it; over TLS with a close_notify, without waiting for an answer to it."""
         if isinstance(self.sock, ssl.SSLSocket):
             try:
                 self.sock.settimeout(0)
@@ -488,7 +488,7 @@ def _secure(
     where = f"{target.url.host}:{target.url.port}"
     try:
         sock.settimeout(max(0.001, until - clock()))
-        return context.wrap_socket(sock, server_hostname=target.url.host, suppress_ragged_eofs=False, session=session)
+        return context.wrap_socket(sock, server_hostname=without_zone(target.url.host), suppress_ragged_eofs=False, session=session)
     except TimeoutError as error:
         sock.close()
         raise ConnectTimeout(f"the TLS handshake with {where} was not done in time") from error

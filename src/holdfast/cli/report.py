@@ -62,7 +62,7 @@ def _hint(findings: Findings) -> tuple[str, str]:
         return said, ""
     spare = idle.least - first.hint_timeout
     if spare < 0.2:
-        return f"{said}: a client that uses it to the full is too late ({spare:+.2f} s)", "bad"
+        return f"{said}: kept for {idle.least:.2f} s, so a client that uses it to the full is too late", "bad"
     return f"{said}: kept {spare:.1f} s longer", "good"
 
 
@@ -87,8 +87,10 @@ def _drop(findings: Findings) -> tuple[str, str]:
     drop = findings.drop
     assert drop is not None
     if drop.lost_after is not None:
-        how = "is reset" if drop.how == "reset" else "is acknowledged by nobody"
+        how = "is reset" if drop.how == "reset" else "is not acknowledged any more"
         return f"a request after {drop.lost_after:.0f} s of silence {how}: something on the way forgets connections", "bad"
+    if drop.alive_after is None and findings.idle.least is None:
+        return "not known: no connection was silent for long enough to be tried", ""
     if drop.alive_after is None:
         return "the server ended every connection before it could be used again", ""
     return f"a request still arrives after {drop.alive_after:.0f} s of silence", "good"

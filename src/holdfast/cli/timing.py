@@ -26,7 +26,7 @@ from ..exceptions import ReadTimeout
 from . import codes
 from .options import add_tls, positive, verify_of
 from .probe import Clock, Connection, Target, dial
-from .terminal import Terminal, milliseconds, terminal
+from .terminal import Terminal, milliseconds, terminal, wrapped
 
 if TYPE_CHECKING:
     import ssl
@@ -286,7 +286,8 @@ def write(out: Terminal, timings: Timings, compared: dict[str, dict[str, float]]
         else:
             out.line("  ", phase[0].ljust(9), figure[0], "  ", drawn)
     out.line()
-    out.line(saved(timings))
+    for part in wrapped(saved(timings), out.columns):
+        out.line(part)
     if timings.closed:
         out.line((f"The server ended {timings.closed} connections that calls were to be kept on: see holdfast doctor.", "warn"))
     if compared is not None:
