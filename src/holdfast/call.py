@@ -178,6 +178,7 @@ class Call:
         clock, settings = self.services.clock, self.settings
         started = clock()
         response = self._once(request) if settings.retries is NO_RETRIES else self._attempt(request)
+        response.started_at = started
         response.elapsed_seconds = clock() - started
         if settings.max_decoded is not None:
             response.max_decoded = settings.max_decoded

@@ -18,6 +18,7 @@ from .wire import proxy as proxies
 from .wire import tls
 from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
+from .wire.opening import Opening
 from .wire.proxy import Proxy
 from .wire.readiness import readable_fds
 from .wire.reuse import Habits
@@ -53,56 +54,89 @@ def _open(
     clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
 ) -> Http1Connection:
     sock: Any
+    opening = Opening()
     if route.unix_socket is not None:
         sock = connect_unix(route.unix_socket, until, clock)
     elif route.proxy is not None:
-        sock = _connect_by(route.proxy, route, until, clock)
+        sock = _connect_by(route.proxy, route, until, clock, opening)
     else:
-        sock = connect_tcp(
-            route.host, route.port, until, source_address=route.source_address, options=route.socket_options, clock=clock
-        )
+        sock = _tcp(route.host, route.port, route, until, clock, opening)
     if route.context is not None and route.proxy is None:
+        begun = clock()
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
+        opening.tls = clock() - begun
     try:
-        return Http1Connection(SocketStream(sock, clock), habits_of(route))
+        connection = Http1Connection(SocketStream(sock, clock), habits_of(route))
+        _describe(sock, route, opening)
     except BaseException:
         sock.close()
         raise
+    connection.opening = opening
+    return connection
+
+
+def _tcp(
+    host: str, port: int, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
+) -> socket.socket:
+    return connect_tcp(
+        host,
+        port,
+        until,
+        source_address=route.source_address,
+        options=route.socket_options,
+        clock=clock,
+        opening=opening,
+    )
+
+
+def _describe(sock: Any, route: Route, opening: Opening) -> None:
+    """What can be seen of an open connection from outside."""
+    if route.context is not None:
+        opening.note_tls(sock)
+    opening.peer = next((address for address, error in reversed(opening.tried) if not error), "")
 
 
 # -- by way of a proxy ---------------------------------------------------------------------------------------------------
 
 
-def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> Any:
+def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening) -> Any:
     """A socket on which the next byte is the origin's, inside TLS if it is https; or the proxy's, for http origins it serves."""
+    begun = clock()
     if proxy.is_socks:
-        sock = _ask_socks(proxy, route, until, clock)
+        sock = _ask_socks(proxy, route, until, clock, opening)
     elif route.context is None:
-        return _reach(proxy, route, until, clock)
+        sock = _reach(proxy, route, until, clock, opening)
     else:
-        sock = _ask_for_tunnel(proxy, route, until, clock)
-    return sock if route.context is None else _secure(sock, proxy, route, until, clock)
+        sock = _ask_for_tunnel(proxy, route, until, clock, opening)
+    reached = clock()
+    opening.proxy = reached - begun - opening.dns - opening.tcp
+    if route.context is not None:
+        sock = _secure(sock, proxy, route, until, clock)
+        opening.tls = clock() - reached
+    return sock
 
 
-def _reach(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
+def _reach(
+    proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
+) -> socket.socket:
     """A socket on which the proxy listens, inside TLS if it is spoken to so."""
     try:
-        sock = connect_tcp(
-            proxy.host, proxy.port, until, source_address=route.source_address, options=route.socket_options, clock=clock
-        )
+        sock = _tcp(proxy.host, proxy.port, route, until, clock, opening)
         return sock if proxy.context is None else tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, until, clock)
     except HoldfastConnectionError as error:
         raise proxies.unreachable(proxy, error) from error
 
 
-def _ask_socks(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
+def _ask_socks(
+    proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
+) -> socket.socket:
     """A connection through a SOCKS proxy. It can be asked once only: each address of a name takes a connection of its own."""
     from .wire import socks  # few have such a proxy
 
     hosts = socks.addresses(proxy, route.host, route.port, until, clock)
     while True:
         host = hosts.pop(0)
-        sock = _reach(proxy, route, until, clock)
+        sock = _reach(proxy, route, until, clock, opening)
         try:
             socks.open_tunnel(SocketStream(sock, clock), proxy, host, route.port, until, clock)
             return sock
@@ -115,12 +149,14 @@ def _ask_socks(proxy: Proxy, route: Route, until: float | None, clock: Callable[
             raise
 
 
-def _ask_for_tunnel(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> socket.socket:
+def _ask_for_tunnel(
+    proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
+) -> socket.socket:
     """A tunnel by CONNECT. A Digest challenge is answered on a new connection: not every proxy keeps the one it refused on."""
     target = proxies.authority(route.host, route.port)
     answers = 0
     while True:
-        sock = _reach(proxy, route, until, clock)
+        sock = _reach(proxy, route, until, clock, opening)
         try:
             asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
             proxies.open_tunnel(Http1Connection(SocketStream(sock, clock)), asked, target, proxy, until, clock)

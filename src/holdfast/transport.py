@@ -24,11 +24,12 @@ from .exceptions import (
     TotalTimeout,
 )
 from .message.response import Response
+from .message.timings import Attempt, CallRecord
 from .pool.keeper import keeper as the_keeper
 from .pool.pool import Lease, Limits, Pool
 from .proxied import BodyByProxy, name_the_way
 from .reasons import Delivery, Discard, ExchangeFailed
-from .resend import IDEMPOTENT, is_idempotent, may_resend
+from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire.framing import ResponseHead
@@ -142,6 +143,7 @@ class Transport:
         event = self._event(request, route)
         body = request.payload
         resends = lost_fresh = 0
+        attempts: list[Attempt] | None = None
         while True:
             lease = None if next_leg is None or resends else next_leg.take(route)
             lease = lease or self._acquire(request, route, timeouts, deadline, resends > 0)
@@ -149,12 +151,16 @@ class Transport:
             try:
                 head = connection.exchange(event, body, timeouts, deadline, on_informational)
                 status = head.status_code
-                if (status != 408 and status != 417) or not self._resend_after(head, event, request, route, lease, resends):
-                    return self._respond(request, route, lease, head, resends, next_leg)
+                refused = status == 408 or status == 417
+                reason = self._resend_after(head, event, request, route, lease, resends) if refused else None
+                if reason is None:
+                    return self._respond(request, route, lease, head, resends, next_leg, attempts)
+                attempts = [*(attempts or ()), Attempt(reason.value, f"the server answered {status}", lease.reused)]
                 if status == 417:
                     event = _without_expect(event)
             except ExchangeFailed as failure:
-                self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
+                reason = self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
+                attempts = [*(attempts or ()), Attempt(reason.value, str(failure.error), lease.reused)]
                 lost_fresh += not lease.reused and failure.delivery is Delivery.UNKNOWN
             except h11.LocalProtocolError as error:
                 lease.discard(Discard.BROKEN)
@@ -230,9 +236,11 @@ class Transport:
         head: ResponseHead,
         resends: int,
         next_leg: NextLeg | None,
+        attempts: list[Attempt] | None = None,
     ) -> Response:
-        if route.context is not None and not lease.resource.session_kept:
-            dialer.remember_session(lease.resource, route)
+        connection, held = lease.resource, lease.held
+        if route.context is not None and not connection.session_kept:
+            dialer.remember_session(connection, route)
         leg = None if next_leg is None else partial(next_leg.offer, route)
         if route.proxy is None:
             body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)
@@ -245,6 +253,10 @@ class Transport:
             response.request_incomplete = True
         if resends:
             response.attempts = resends + 1
+        if held is not None:
+            response.record = CallRecord(
+                lease, held.opened_at, held.lent_at, connection.sent_at, held.uses, lease.idle, connection.opening, attempts
+            )
         if head.expected == 0:
             # Nothing will come: the connection need not wait for the caller to find out. From here on it may be another's.
             body.read()
@@ -260,7 +272,7 @@ class Transport:
         lease: Lease[Route, Http1Connection],
         resends: int,
         lost_fresh: int,
-    ) -> None:
+    ) -> Resend:
         ended_by_server = lease.reused and not failure.timed_out and failure.delivery is not Delivery.ANSWERED
         lease.discard(Discard.STALE if ended_by_server else Discard.BROKEN)
         if self.pool.closed:
@@ -281,6 +293,7 @@ class Transport:
                 name_the_way(error, request, route)
             raise error from (failure.error.__cause__ or failure.__cause__)
         self.pool.count_repeat(route, reason)
+        return reason
 
     def _resend_after(
         self,
@@ -290,14 +303,14 @@ class Transport:
         route: Route,
         lease: Lease[Route, Http1Connection],
         resends: int,
-    ) -> bool:
-        """Whether this answer is not the user's.
+    ) -> Resend | None:
+        """The reason to send again if this answer is not the user's.
 
         A 408 on a kept connection: the server had grown tired of waiting as the request set out. A 417: it will not have the
         request with its Expect field.
         """
         if head.status_code == 417 and not _expects(event):
-            return False
+            return None
         reason = may_resend(
             reused=lease.reused,
             delivery=Delivery.WAITED_FOR if head.status_code == 408 else Delivery.EXPECTATION_FAILED,
@@ -305,11 +318,10 @@ class Transport:
             replayable=request.can_be_sent,
             resends=resends,
         )
-        if reason is None:
-            return False
-        lease.discard(Discard.SERVER_CLOSE if head.status_code == 408 else Discard.REFUSED)
-        self.pool.count_repeat(route, reason)
-        return True
+        if reason is not None:
+            lease.discard(Discard.SERVER_CLOSE if head.status_code == 408 else Discard.REFUSED)
+            self.pool.count_repeat(route, reason)
+        return reason
 
     def close(self) -> None:
         """Close every connection; idempotent."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import socket
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+import holdfast
 from holdfast.cli import codes, get
 from holdfast.cli.main import main
 from holdfast.pool.events import PoolEvent
@@ -290,7 +292,8 @@ def test_verbose_shows_the_exchange_without_secrets_and_the_connections_life(cap
     assert "> GET /next HTTP/1.1" in err
     assert "< Set-Cookie: [secret]" in err
     assert "< X-Odd: \\x9b2J" in err
-    assert "* answered after" in err
+    assert "* connected to 127.0.0.1: DNS " in err
+    assert "* answered on request 2 of a connection" in err
     assert "(client_closed)" in err
 
 
@@ -306,7 +309,25 @@ def test_a_request_that_was_sent_again_is_told(capsys: pytest.CaptureFixture[str
     assert code == codes.OK
     assert json.loads(out)["target"] == "/b"
     assert "* sent again to" in err
+    assert "* sent in vain (" in err
     assert "sent 2 times" in err
+
+
+def test_tls_and_the_addresses_that_did_not_answer_are_told(
+    capsys: pytest.CaptureFixture[str], tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    dead = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 1))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, *more: [dead, *look_up("127.0.0.1", port, *more)])
+    with Server(tls=tls.server_context()) as server:
+        _, _, err = invoke(capsys, server.url(host="localhost"), "-v", "--cacert", tls.ca_path)
+
+    assert "* tried 127.0.0.2: Connection refused" in err
+    assert "(TLSv1.3, TLS_" in err
+
+
+def test_a_response_built_by_hand_has_no_story() -> None:
+    assert get.story_of(holdfast.Response(200)) == []
 
 
 @pytest.mark.parametrize(

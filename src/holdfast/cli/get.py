@@ -19,10 +19,11 @@ from ..message.fields import is_secret
 from ..message.headers import Headers
 from ..message.request import PreparedRequest
 from ..message.response import Response
+from ..message.timings import ConnectionInfo
 from ..pool.events import PoolEvent
 from . import codes
 from .options import add_request_fields, add_tls, client_settings
-from .terminal import LANGUAGES, Terminal, harmless, terminal
+from .terminal import LANGUAGES, Terminal, harmless, milliseconds, terminal
 
 HELP = "send a request and show the answer"
 MOST_PRETTY = 4 << 20  # bytes of a body that is gathered to be laid out; a longer one is shown as it comes
@@ -169,8 +170,27 @@ def show_exchange(err: Terminal, response: Response) -> None:
     show_fields(err, request.headers, "> ")
     err.line((">", "name"))
     show_head(err, response, "< ")
+    for sentence in story_of(response):
+        err.line((f"* {harmless(sentence)}", "dim"))
+
+
+def story_of(response: Response) -> list[str]:
+    """What became of the exchange: how its connection came to be, which attempts came to nothing, what it took."""
+    info, timings = response.connection_info, response.timings
+    if info is None or timings is None:
+        return []  # built by hand
+    steps = {"DNS": timings.dns, "TCP": timings.tcp, "proxy": timings.proxy, "TLS": timings.tls}
+    took = ", ".join(f"{name} {milliseconds(seconds)}" for name, seconds in steps.items() if seconds is not None)
+    told = [f"tried {address}: {outcome}" for address, outcome in info.tried if outcome and not info.reused]
+    told += [f"connected to {info.peer}: {took}{_tls_of(info)}"] if took else []
+    told += [f"sent in vain ({attempt.reason}): {attempt.error}" for attempt in info.attempts]
     again = f", sent {response.attempts} times" if response.attempts > 1 else ""
-    err.line((f"* answered after {response.elapsed_seconds * 1e3:.1f} ms{again}", "dim"))
+    phases = f"queued {milliseconds(timings.queued)}, send {milliseconds(timings.send)}, wait {milliseconds(timings.wait)}"
+    return [*told, f"answered on request {info.requests} of a connection {info.age:.3f} s old: {phases}{again}"]
+
+
+def _tls_of(info: ConnectionInfo) -> str:
+    return f" ({info.tls_version}, {'resumed' if info.tls_resumed else info.tls_cipher})" if info.tls_version else ""
 
 
 def show_head(out: Terminal, response: Response, mark: str = "") -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from .cookies import CookieJar
+    from .timings import CallRecord, ConnectionInfo, Timings
 
 REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 """The statuses whose Location is followed (RFC 9110 section 15.4)."""
@@ -65,6 +66,7 @@ class Response:
         request_incomplete: whether the server answered without waiting for the whole request body.
         attempts: how often the request was sent until this response came.
         max_decoded: bytes the body may decode to; None for any number. Counts for what is read from then on.
+        record, started_at: the few numbers of which ``timings`` and ``connection_info`` are made; set by a Client alone.
         connection: what the response came from; it has a ``send(PreparedRequest, **kw)``.
     """
 
@@ -89,13 +91,17 @@ class Response:
         "history",
         "max_decoded",
         "raw_headers",
+        "record",
         "request",
         "request_incomplete",
         "sets_cookies",
+        "started_at",
         "status_code",
     )
 
     _raw_type = RawBody
+    record: CallRecord
+    started_at: float
 
     def __init__(
         self,
@@ -194,6 +200,26 @@ class Response:
     @elapsed.setter
     def elapsed(self, value: timedelta) -> None:
         self.elapsed_seconds = value.total_seconds()
+
+    @property
+    def timings(self) -> Timings | None:
+        """Seconds of each phase, from waiting for a connection to the end of the body; None of a response built by hand."""
+        from .timings import timings_of
+
+        try:
+            return timings_of(self.record, self.started_at, self.started_at + self.elapsed_seconds)
+        except AttributeError:  # no call has written anything down
+            return None
+
+    @property
+    def connection_info(self) -> ConnectionInfo | None:
+        """The connection it came over: reused, age, idle time, peer, TLS, attempts; None of a response built by hand."""
+        from .timings import connection_of
+
+        try:
+            return connection_of(self.record)
+        except AttributeError:  # no call has written anything down
+            return None
 
     @property
     def resent(self) -> int:

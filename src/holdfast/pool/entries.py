@@ -405,10 +405,11 @@ class Lease(Generic[K, R]):
         reused: it had been used before, or kept idle: the other end may have had a reason to close it.
         idle: seconds it had been idle before this use; None when it is fresh.
         borrower: the thread for which it was taken, by its ident.
+        returned_at: the moment at which it went back; None until then.
         held, waiter: the pool's: what this lease holds, and who waits for it to hold something.
     """
 
-    __slots__ = ("__weakref__", "_owner", "borrower", "held", "idle", "resource", "reused", "waiter")
+    __slots__ = ("__weakref__", "_owner", "borrower", "held", "idle", "resource", "returned_at", "reused", "waiter")
 
     resource: R
 
@@ -419,6 +420,7 @@ class Lease(Generic[K, R]):
         self.waiter: Waiter[K, R] | None = None
         self.reused = False
         self.idle: float | None = None
+        self.returned_at: float | None = None
 
     def release(self, *, keep_for: float | None = None, uses_left: int | None = None) -> None:
         """Give the connection back for others to use.

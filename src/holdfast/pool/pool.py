@@ -356,7 +356,7 @@ class Pool(Generic[K, R]):
             try:
                 lease.held = None
                 connection.purpose = connection.where = None
-                now = state.clock()
+                lease.returned_at = now = state.clock()
                 origin = connection.origin
                 origin.tally.count_lease(now - connection.lent_at, now, uses)
                 if origin.learned is not None:
@@ -389,6 +389,7 @@ class Pool(Generic[K, R]):
                 return
             try:
                 lease.held = None
+                lease.returned_at = state.clock()
                 state.end_lease(connection, reason, lease.idle)
             except BaseException:
                 state.repair(connection)

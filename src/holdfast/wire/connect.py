@@ -23,6 +23,7 @@ from .._threads import SpareThreads
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout
 from ..message.url import is_ip_address
+from .opening import Opening
 from .readiness import wait_writable
 
 MAX_USER_TIMEOUT_MS = 2**31 - 1
@@ -72,18 +73,23 @@ def connect_tcp(
     source_address: tuple[str, int] | None = None,
     options: Iterable[SocketOption] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    opening: Opening | None = None,
 ) -> socket.socket:
     """A connected, non-blocking TCP socket: the first of the name's addresses to answer (RFC 8305).
 
     Args:
         until: the moment on ``clock`` by which it must be connected; None waits for ever.
+        opening: where to write down what it took, and what became of each address.
 
     Raises:
         ConnectTimeout: no address answered in time.
         ConnectionError: the name has no address, or every address refused; the cause is the last refusal.
     """
+    opening = opening or Opening()
+    asked = clock()
     addresses = resolve(host, port, until, clock)
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
+    opening.dns += race.started - asked
     try:
         sock = race.run()
         return sock  # noqa: RET504 - a Ctrl-C while the losers are closed finds it in this frame, see dialer
@@ -92,6 +98,8 @@ def connect_tcp(
     except OSError as error:  # poll or getsockopt failed: no memory, no buffers
         raise _never_connected(f"cannot connect to {host}:{port}: {_reason(error)}") from error
     finally:
+        opening.tcp += clock() - race.started
+        opening.tried += race.outcomes.items()
         race.close_losers()
 
 
@@ -180,6 +188,8 @@ class _Race:
         self.started = self.now = clock()
         self.running: dict[int, socket.socket] = {}
         self.errors: list[OSError] = []
+        self.outcomes: dict[str, str] = {}  # by address; of those that lost the race: "did not answer first"
+        self.addresses: dict[int, str] = {}
 
     def run(self) -> socket.socket:
         next_start = self.started
@@ -198,6 +208,8 @@ class _Race:
     def _start(self, address: Address) -> None:
         family, kind, protocol, _, sockaddr = address
         self.tried += 1
+        name = str(sockaddr[0])
+        self.outcomes[name] = "did not answer first"
         sock = None
         try:
             sock = socket.socket(family, kind, protocol)
@@ -211,6 +223,7 @@ class _Race:
                 raise OSError(code, os.strerror(code))
         except OSError as error:
             self.errors.append(error)
+            self.outcomes[name] = _reason(error)
             if sock is not None:
                 sock.close()
         except BaseException:
@@ -219,6 +232,7 @@ class _Race:
             raise
         else:
             self.running[sock.fileno()] = sock
+            self.addresses[sock.fileno()] = name
 
     def _wait(self, next_start: float | None) -> socket.socket | None:
         if not self.running:
@@ -234,6 +248,7 @@ class _Race:
             if code == 0 and _met_itself(sock, self.port):
                 code = errno.ECONNREFUSED
             del self.running[fd]  # until here close_losers has it, whatever was raised
+            self.outcomes[self.addresses[fd]] = os.strerror(code) if code else ""
             if code == 0:
                 return sock
             sock.close()

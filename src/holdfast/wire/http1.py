@@ -47,6 +47,7 @@ from .telling import Told
 
 if TYPE_CHECKING:
     from .mending import Mended
+    from .opening import Opening
 
 WRITE_PIECE_BYTES = 64 * 1024
 FIN_WAIT_SECONDS = 0.25  # for the end of file behind bytes that are no answer
@@ -67,7 +68,9 @@ class Http1Connection:
 
     Attributes:
         stream: the byte stream; closing it is the pool's work.
+        opening: what opening it took; None of one that the dialer did not open.
         phase: where the last exchange stands.
+        sent_at: the moment on the deadline's clock at which the last request was written, as far as it was.
         once: ``recycle`` made it ready for the next request of the same call, and for no other.
         session_kept: whether its user has put its TLS session away, for handshakes to come.
         trailers: the fields after the chunks of the last body.
@@ -98,7 +101,9 @@ class Http1Connection:
         "_told",
         "_write_error",
         "once",
+        "opening",
         "phase",
+        "sent_at",
         "session_kept",
         "stream",
         "trailers",
@@ -107,6 +112,8 @@ class Http1Connection:
     def __init__(self, stream: ByteStream, habits: Habits | None = None) -> None:
         self.stream = stream
         self._habits = habits or Habits()
+        self.opening: Opening | None = None
+        self.sent_at = 0.0
         self._conn = _new_h11()
         self.trailers: RawHeaders = []
         self.phase = OVER
@@ -145,6 +152,7 @@ class Http1Connection:
         self._on_informational = on_informational
         try:
             self._send(request, body)
+            self.sent_at = deadline.clock()
             if self.phase is HEAD:
                 self._receive_head()
             return self._head._replace(request_incomplete=True) if self._incomplete_request else self._head
