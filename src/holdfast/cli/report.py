@@ -100,7 +100,7 @@ def _stalls(findings: Findings) -> tuple[str, str]:
     stalls = findings.stalls
     assert stalls is not None
     if not stalls.stalls:
-        return f"no stall: {milliseconds(stalls.plain)} per kept request", "good"
+        return f"none on this side: {milliseconds(stalls.plain)} per kept request", "good"
     return (
         f"a kept request takes {milliseconds(stalls.plain)}, {milliseconds(stalls.quick)} with immediate acknowledgements: {NAGLE}",
         "bad",
