@@ -124,7 +124,8 @@ def test_stalls_acknowledgements_versions_addresses_and_troubles_have_rows() -> 
     rows = report.rows_of(found)
 
     assert row(found, "delayed ACKs")[1] == "bad"
-    assert row(replace(found, stalls=Stalls(0.001, 0.001)), "delayed ACKs") == ("none on this side: 1.00 ms per kept request", "good")
+    quick = replace(found, stalls=Stalls(0.001, 0.001))
+    assert row(quick, "delayed ACKs") == ("none on this side: 1.00 ms per kept request", "good")
     assert row(found, "who acknowledges")[1] == "good"
     assert row(found, "HTTP/1.0") == ("200; not kept, says close", "")
     assert ("address", "::1: 204, TCP 1.00 ms, TLS 2.00 ms, answer 3.00 ms", "") in rows

@@ -34,6 +34,8 @@ EPILOG = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (default: the process's) mean; the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] == "run":
+        return _run_program(given[1:])  # what the program raises, and what becomes of its output, is between the two
     try:
         code = _dispatch(given)
         sys.stdout.flush()
@@ -71,8 +73,6 @@ def code_of(error: RequestException) -> int:
 
 
 def _dispatch(given: list[str]) -> int:
-    if given and given[0] == "run":
-        return _run_program(given[1:])
     if not given or given[0] in ("-h", "--help", "--version"):
         _parser().parse_args(given or ["--help"])
     name = given.pop(0) if given[0] in COMMANDS else "get"

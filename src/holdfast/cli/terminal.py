@@ -149,7 +149,9 @@ class RichTerminal(Terminal):
     def code(self, text: str, language: str) -> None:
         """See Terminal."""
         syntax = self._rich["syntax"].Syntax(text, language, theme="ansi_dark", background_color="default", word_wrap=False)
-        self._console.print(syntax.highlight(text.rstrip("\n")))
+        shown = syntax.highlight(text)
+        shown.rstrip()
+        self._console.print(shown)
 
 
 def indented(text: str) -> str:
