@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -23,27 +24,36 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what was acknowledged")
 
 
+class Spied:
+    """A socket that says when it is asked for the second piece: the moment of the first byte has been noted by then."""
+
+    def __init__(self, sock: socket.socket, asked_again: threading.Event) -> None:
+        self._sock = sock
+        self._asked_again = asked_again
+        self._asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv(self, size: int) -> bytes:
+        self._asked += 1
+        if self._asked == 2:
+            self._asked_again.set()
+        return self._sock.recv(size)
+
+
 def test_each_step_of_an_exchange_has_its_seconds(clock: FakeClock) -> None:
     def slow(conn: Conn) -> None:
         conn.expect_request()
         clock.advance(2)
         conn.send(head(200, "Content-Length: 4", "Keep-Alive: timeout=5", "X-Two: a", "X-Two: b") + b"ab")
-        sent.set()
-        conn.wait(read)
+        conn.wait(asked_again)
         clock.advance(3)
         conn.send(b"cd")
 
-    def looked_at() -> float:
-        """The second look after the head was sent is behind the moment of the first byte, or is that moment."""
-        now = clock()
-        looks.append(sent.is_set())
-        if sum(looks) >= 2:
-            read.set()
-        return now
-
-    sent, read = threading.Event(), threading.Event()
-    looks: list[bool] = []
-    with Server(slow) as server, dialled(server, looked_at) as connection:
+    asked_again = threading.Event()
+    with Server(slow) as server, dialled(server, clock) as connection:
+        connection.sock = Spied(connection.sock, asked_again)  # type: ignore[assignment]
         answer = connection.ask("GET", 60)
 
     assert answer.send + answer.wait + answer.download == answer.seconds == 5
