@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import socket
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import holdfast
-from holdfast.message.timings import Attempt, CallRecord, timings_of
+from holdfast.message.timings import Attempt, CallRecord, connection_of, timings_of
 from holdfast.wire.opening import Opening
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, connect_proxy, echo, head, ok, redirect, replies, response
@@ -224,11 +225,21 @@ def test_a_connection_that_was_opened_before_the_call_began_cost_it_no_more_than
     opening = Opening()
     opening.dns, opening.tcp, opening.tls = 1.0, 2.0, 4.0
 
-    class Lease:
-        returned_at = None
-        reused = False
-
-    record = CallRecord(Lease(), 100.0, 100.5, 101.0, 1, None, opening, [Attempt("stale", "lost", True)])
+    record = record_of(opening)
 
     assert timings_of(record, 100.0, 102.0).queued == 0
     assert timings_of(record, 90.0, 102.0).queued == 3.5
+
+
+def test_a_connection_that_the_dialer_did_not_open_says_what_is_known() -> None:
+    info = connection_of(record_of(None))
+
+    assert (info.reused, info.age, info.requests, info.peer, info.tried) == (False, 1.0, 1, "", ())
+    assert info.attempts == (Attempt("stale", "lost", True),)
+    assert timings_of(record_of(None), 100.0, 102.0).dns is None
+
+
+def record_of(opening: Opening | None) -> CallRecord:
+    """A call that had its connection at 100.5 and sent its request at 101."""
+    lease = SimpleNamespace(resource=SimpleNamespace(opening=opening))
+    return CallRecord(lease, SimpleNamespace(opened_at=100.0), None, 100.5, 1, 101.0, [Attempt("stale", "lost", True)])

@@ -24,7 +24,7 @@ from .exceptions import (
     TotalTimeout,
 )
 from .message.response import Response
-from .message.timings import Attempt, CallRecord
+from .message.timings import Attempt
 from .pool.keeper import keeper as the_keeper
 from .pool.pool import Lease, Limits, Pool
 from .proxied import BodyByProxy, name_the_way
@@ -151,9 +151,9 @@ class Transport:
             try:
                 head = connection.exchange(event, body, timeouts, deadline, on_informational)
                 status = head.status_code
-                refused = status == 408 or status == 417
-                reason = self._resend_after(head, event, request, route, lease, resends) if refused else None
-                if reason is None:
+                if (status != 408 and status != 417) or (
+                    reason := self._resend_after(head, event, request, route, lease, resends)
+                ) is None:
                     return self._respond(request, route, lease, head, resends, next_leg, attempts)
                 attempts = [*(attempts or ()), Attempt(reason.value, f"the server answered {status}", lease.reused)]
                 if status == 417:
@@ -238,9 +238,8 @@ class Transport:
         next_leg: NextLeg | None,
         attempts: list[Attempt] | None = None,
     ) -> Response:
-        connection, held = lease.resource, lease.held
-        if route.context is not None and not connection.session_kept:
-            dialer.remember_session(connection, route)
+        if route.context is not None and not lease.resource.session_kept:
+            dialer.remember_session(lease.resource, route)
         leg = None if next_leg is None else partial(next_leg.offer, route)
         if route.proxy is None:
             body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)
@@ -253,10 +252,10 @@ class Transport:
             response.request_incomplete = True
         if resends:
             response.attempts = resends + 1
+        held = lease.held
         if held is not None:
-            response.record = CallRecord(
-                lease, held.opened_at, held.lent_at, connection.sent_at, held.uses, lease.idle, connection.opening, attempts
-            )
+            # A CallRecord once it is looked at: to make one costs as much as the numbers in it.
+            response.record = (lease, held, lease.idle, held.lent_at, held.uses, lease.resource.sent_at, attempts)
         if head.expected == 0:
             # Nothing will come: the connection need not wait for the caller to find out. From here on it may be another's.
             body.read()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from .cookies import CookieJar
-    from .timings import CallRecord, ConnectionInfo, Timings
+    from .timings import ConnectionInfo, Timings
 
 REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 """The statuses whose Location is followed (RFC 9110 section 15.4)."""
@@ -100,7 +100,7 @@ class Response:
     )
 
     _raw_type = RawBody
-    record: CallRecord
+    record: tuple[Any, ...]
     started_at: float
 
     def __init__(

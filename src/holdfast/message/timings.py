@@ -95,32 +95,44 @@ class ConnectionInfo:
 
 
 class CallRecord(NamedTuple):
-    """What a call writes down.
+    """What a call writes down, as a plain tuple.
 
     Attributes:
-        lease: whose ``returned_at`` is the end of the body.
-        opened_at, lent_at, sent_at: moments: the connection was opened, it was had for this request, the request was written.
-        uses, idle: of the connection, as in ConnectionInfo.
-        opening: what its opening took.
+        lease: its ``returned_at`` is the end of the body; its ``resource`` knows its ``opening``.
+        connection: its ``opened_at`` does not change; what does stands here beside it.
+        idle: seconds the connection had been idle; None for a new one.
+        lent_at, sent_at: moments: it was had for this request, the request was written.
+        uses: of the connection, this one included.
         attempts: the sendings before; None for none.
     """
 
     lease: Any
-    opened_at: float
-    lent_at: float
-    sent_at: float
-    uses: int
+    connection: Any
     idle: float | None
-    opening: Any
+    lent_at: float
+    uses: int
+    sent_at: float
     attempts: list[Attempt] | None
 
 
-def timings_of(record: CallRecord, started: float, head_at: float) -> Timings:
+class NotTold:
+    """The opening of a connection that another than the dialer has opened."""
+
+    peer = tls_version = tls_cipher = tls_group = alpn = ""
+    tried: tuple[tuple[str, str], ...] = ()
+    tls_resumed = False
+
+
+NOT_TOLD = NotTold()
+
+
+def timings_of(facts: tuple[Any, ...], started: float, head_at: float) -> Timings:
     """The phases between ``started``, the call's begin, and the end of the body."""
-    opening = record.opening
+    record = CallRecord(*facts)
+    opening = record.lease.resource.opening
     fresh = record.idle is None and opening is not None
     dialled = opening.dns + opening.tcp + (opening.proxy or 0.0) + (opening.tls or 0.0) if fresh else 0.0
-    ended = record.lease.returned_at
+    ended = getattr(record.lease, "returned_at", None)
     return Timings(
         queued=max(0.0, record.lent_at - started - dialled),  # a connection that the keeper opened was there before the call
         dns=opening.dns if fresh else None,
@@ -133,12 +145,13 @@ def timings_of(record: CallRecord, started: float, head_at: float) -> Timings:
     )
 
 
-def connection_of(record: CallRecord) -> ConnectionInfo:
+def connection_of(facts: tuple[Any, ...]) -> ConnectionInfo:
     """The connection as it was when the request was sent."""
-    opening = record.opening
+    record = CallRecord(*facts)
+    opening = record.lease.resource.opening or NOT_TOLD
     return ConnectionInfo(
-        reused=record.lease.reused,
-        age=max(0.0, record.sent_at - record.opened_at),
+        reused=record.idle is not None,
+        age=max(0.0, record.sent_at - record.connection.opened_at),
         idle=record.idle,
         requests=record.uses,
         peer=opening.peer,

@@ -405,13 +405,14 @@ class Lease(Generic[K, R]):
         reused: it had been used before, or kept idle: the other end may have had a reason to close it.
         idle: seconds it had been idle before this use; None when it is fresh.
         borrower: the thread for which it was taken, by its ident.
-        returned_at: the moment at which it went back; None until then.
+        returned_at: the moment at which it went back; not there before.
         held, waiter: the pool's: what this lease holds, and who waits for it to hold something.
     """
 
     __slots__ = ("__weakref__", "_owner", "borrower", "held", "idle", "resource", "returned_at", "reused", "waiter")
 
     resource: R
+    returned_at: float
 
     def __init__(self, owner: LeaseOwner[K, R], borrower: int) -> None:
         self._owner = owner
@@ -420,7 +421,6 @@ class Lease(Generic[K, R]):
         self.waiter: Waiter[K, R] | None = None
         self.reused = False
         self.idle: float | None = None
-        self.returned_at: float | None = None
 
     def release(self, *, keep_for: float | None = None, uses_left: int | None = None) -> None:
         """Give the connection back for others to use.
