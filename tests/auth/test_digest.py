@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import re
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests.auth
 
 from holdfast.auth import HTTPDigestAuth
 from holdfast.auth.digest import MAX_ORIGINS, Challenge, find_challenge, parse_challenges
@@ -94,6 +96,18 @@ def test_rfc_2617_section_3_5() -> None:
     auth = HTTPDigestAuth("Mufasa", "Circle Of Life")
     header = auth.build_header(asked(url="http://www.nowhere.org/dir/index.html"), asking, 1, "0a4f113b")
     assert 'response="6629fae49393a05397450978507c4ef1"' in header
+
+
+@pytest.mark.parametrize(("user", "password"), [("Jäs", "pässwörd"), ("jas", "Пароль"), ("user", "ß€")])
+def test_credentials_outside_ascii_are_hashed_as_in_requests(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
+    theirs: Any = requests.auth.HTTPDigestAuth(user, password)
+    theirs.init_per_thread_state()
+    theirs._thread_local.chal = {"realm": "r", "nonce": "n", "algorithm": "MD5"}
+    expected = theirs.build_digest_header("GET", "http://a.example/x")
+
+    asking = Challenge("r", "n", "MD5", None, None, False, False, False)
+    found = HTTPDigestAuth(user, password).build_header(asked(url="http://a.example/x"), asking, 1)
+    assert re.search('response="(.*?)"', found)[1] == re.search('response="(.*?)"', expected)[1]  # type: ignore[index]
 
 
 def test_a_name_outside_ascii_is_sent_so_that_the_server_can_read_it() -> None:

@@ -196,7 +196,7 @@ class HTTPDigestAuth(AuthBase):
         def hashed(*pieces: bytes) -> str:
             return _hashed(algorithm, pieces)
 
-        user, secret = (_encoded(text, challenge) for text in (self.username, self.password))
+        user, secret = (text.encode() for text in (self.username, self.password))  # UTF-8, whatever the server says: as in requests
         realm = challenge.realm.encode("latin-1")
         ha1 = hashed(user, b":", realm, b":", secret)
         is_session = algorithm.upper().endswith("-SESS")
@@ -321,7 +321,7 @@ def _quoted(value: str) -> str:
 
 
 def _encoded(text: str, challenge: Challenge) -> bytes:
-    """Text as it is hashed: in UTF-8 if the server says so, else as requests does."""
+    """A user name as it is shown: in UTF-8 if the server says so, else as requests writes it."""
     if not challenge.is_utf8:
         try:
             return text.encode("latin-1")
