@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "threads": "requests per second of 1, 8 and 64 threads on one client, and the slowest (needs nginx)",
+    "bodies": "CPU and peak memory of 256 MiB received and sent, plain and TLS, beside other clients",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
     "chaos": "a soak against servers that fail in every way, then every failing call and an interrupt at every line",
     "servers": "eighteen real servers from PyPI: requests back to back, and what follows a refused upload (installs them)",
