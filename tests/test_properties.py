@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.exceptions import ChunkedEncodingError, ConnectionLost, RemoteProtocolError, RequestException
+from holdfast.message.span import FilePart
 from holdfast.reasons import Discard, ExchangeFailed
 from holdfast.timeouts import NO_TIMEOUTS, Deadline
 from holdfast.wire.http1 import Http1Connection
@@ -116,6 +117,23 @@ class Script:
 
     def read(self, seconds: float | None) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
+
+    def read_up_to(self, size: int, seconds: float | None) -> bytes:
+        """Never more than was asked for: the rest stays in the stream."""
+        data = self.read(seconds)
+        if len(data) > size:
+            self.pieces.insert(0, data[size:])
+        return data[:size]
+
+    def read_into(self, view: memoryview, seconds: float | None) -> int:
+        data = self.read_up_to(len(view), seconds)
+        view[: len(data)] = data
+        return len(data)
+
+    sends_files = False
+
+    def write_file(self, part: FilePart) -> int:
+        raise AssertionError("no file is sent here")
 
     def write_some(self, data: bytes | memoryview) -> int:
         self.written += len(data)

@@ -28,6 +28,7 @@ from holdfast.auth import netrc
 from holdfast.environment import watch
 from holdfast.message.cookies import extract_cookies
 from holdfast.message.headers import Headers
+from holdfast.message.pieces import PIECE
 from holdfast.message.raw import LocalBody, RawBody
 from holdfast.message.url import Url
 from holdfast.pool import pool
@@ -153,7 +154,7 @@ class Pieces(LocalBody):
         super().__init__()
         self._pieces = iter(pieces)
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         return next(self._pieces, b"")
 
     def close(self) -> None:
@@ -248,15 +249,15 @@ class Reader:
         self._pieces = pieces
         read_body = Http1Connection.read_body
 
-        def stop(connection: Http1Connection) -> bytes:
+        def stop(connection: Http1Connection, size: int = PIECE) -> bytes:
             if threading.current_thread() is not self._thread:
-                return read_body(connection)
+                return read_body(connection, size)
             if after:
-                data = read_body(connection)
+                data = read_body(connection, size)
             self._inside.set()
             if after:
                 assert self.go_on.wait(10)
-            return data if after else read_body(connection)
+            return data if after else read_body(connection, size)
 
         monkeypatch.setattr(Http1Connection, "read_body", stop)
         self._thread = threading.Thread(target=self._run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import RequestException
+from .message.pieces import PIECE
 from .response_body import BodyStream
 from .routes import Route
 
@@ -36,10 +37,18 @@ class BodyByProxy(BodyStream):
         self._request = request
         self._route = route
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         """As in ``BodyStream``."""
         try:
-            return super().read()
+            return super().read(size)
+        except RequestException as error:
+            name_the_way(error, self._request, self._route)
+            raise
+
+    def read_into(self, view: memoryview) -> int | None:
+        """As in ``BodyStream``."""
+        try:
+            return super().read_into(view)
         except RequestException as error:
             name_the_way(error, self._request, self._route)
             raise

@@ -8,6 +8,7 @@ from enum import Enum
 
 from .dialer import interrupt
 from .exceptions import ClientClosed, RequestException, StreamConsumedError
+from .message.pieces import PIECE
 from .pool.learning import keep_for
 from .pool.pool import Lease, Pool
 from .reasons import Discard
@@ -98,8 +99,17 @@ class BodyStream:
         """Whether the reader has had all of it; the connection is no longer this body's."""
         return self.state is _ENDED
 
-    def read(self) -> bytes:
+    @property
+    def remaining(self) -> int | None:
+        """Bytes that will still come, by the framing; None if it does not say, or nothing will."""
+        lease = self._lease.get("lease")
+        return None if lease is None else lease.resource.remaining
+
+    def read(self, size: int = PIECE) -> bytes:
         """The next piece of payload, ``b""`` at its end and ever after. With the last piece it may have ``ended`` already.
+
+        Args:
+            size: bytes that the reader wants; what came with the head may be more.
 
         Raises:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed;
@@ -110,17 +120,40 @@ class BodyStream:
             return self._nothing_left()
         connection = lease.resource
         try:
-            data = connection.read_body()
+            data = connection.read_body(size)
         except BaseException as error:
             self._give_up(lease, error)
             raise
         if connection.phase is OVER:
             self._finish(lease, _ENDED)
             return data
+        self._put_back(lease)
+        return data
+
+    def read_into(self, view: memoryview) -> int | None:
+        """Like ``read``, without a copy, into ``view``, which is not empty; how many bytes. None: ``read`` has to be asked now."""
+        lease = self._lease.pop("lease", None)
+        if lease is None:
+            return None
+        connection = lease.resource
+        if connection.phase is OVER or not connection.reads_past:
+            self._put_back(lease)
+            return None
+        try:
+            size = connection.read_body_into(view)
+        except BaseException as error:
+            self._give_up(lease, error)
+            raise
+        if connection.phase is OVER:
+            self._finish(lease, _ENDED)
+            return size
+        self._put_back(lease)
+        return size
+
+    def _put_back(self, lease: Lease[Route, Http1Connection]) -> None:
         self._lease["lease"] = lease
         if not self._verdict:
             self.close()  # race 4
-        return data
 
     def _nothing_left(self) -> bytes:
         if self.ended:

@@ -145,7 +145,7 @@ class Bytes(LocalBody):
         super().__init__()
         self.pieces = list(pieces)
 
-    def read(self) -> bytes:
+    def read(self, size: int = 65536) -> bytes:
         if self.pieces and isinstance(self.pieces[0], BaseException):
             raise self.pieces.pop(0)  # type: ignore[misc]
         return self.pieces.pop(0) if self.pieces else b""  # type: ignore[return-value]

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from holdfast.message.pieces import PIECE
 from holdfast.message.raw import LocalBody
 from holdfast.message.request import PreparedRequest, Request
 from holdfast.message.response import Response
@@ -25,7 +26,7 @@ class Script(LocalBody):
         self.closed = 0
         self.ended = False
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         self.ended = not self.acts
         if self.acts and isinstance(self.acts[0], BaseException):
             raise self.acts.pop(0)  # type: ignore[misc]  # a local name would be a cycle through the traceback

@@ -15,6 +15,7 @@ from holdfast.exceptions import (
     StreamConsumedError,
 )
 from holdfast.message.fields import RawHeaders
+from holdfast.message.pieces import PIECE
 from holdfast.message.raw import BodySource, BodyState, Drained, GivenBody, LocalBody, RawBody
 from holdfast.message.response import Response
 from tests.message.responses import GZIP, answer, asked
@@ -30,7 +31,7 @@ class Pieces(LocalBody):
         self.pieces = list(pieces)
         self.closings = 0
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         self.ended = not self.pieces
         return self.pieces.pop(0) if self.pieces else b""
 
@@ -107,8 +108,8 @@ def test_a_body_without_a_source_has_ended() -> None:
 
 def test_closing_in_another_thread_while_the_last_piece_is_read_leaves_it_closed_and_whole() -> None:
     class Slow(Pieces):
-        def read(self) -> bytes:
-            piece = super().read()
+        def read(self, size: int = PIECE) -> bytes:
+            piece = super().read(size)
             if not piece:
                 closer = threading.Thread(target=raw.close)
                 closer.start()

@@ -24,6 +24,7 @@ from holdfast.exceptions import (
     TotalTimeout,
     WriteTimeout,
 )
+from holdfast.message.span import FilePart, FileSpan
 from holdfast.reasons import Delivery, Discard, ExchangeFailed
 from holdfast.timeouts import Deadline, Timeouts
 from holdfast.wire.framing import ResponseHead, parse_keep_alive
@@ -76,6 +77,23 @@ class Stream:
         if isinstance(item, Exception):
             raise item
         return item
+
+    def read_up_to(self, size: int, seconds: float | None) -> bytes:
+        """Never more than was asked for: the rest of what the script has there stays."""
+        item = self.read(seconds)
+        if len(item) > size:
+            self.reads.insert(0, item[size:])
+        return item[:size]
+
+    def read_into(self, view: memoryview, seconds: float | None) -> int:
+        data = self.read_up_to(len(view), seconds)
+        view[: len(data)] = data
+        return len(data)
+
+    sends_files = False
+
+    def write_file(self, part: FilePart) -> int:
+        raise AssertionError("no socket is known here")
 
     def write_some(self, data: bytes | memoryview) -> int:
         take = self.takes.pop(0) if self.takes else len(data)
@@ -131,6 +149,9 @@ class Body:
         self.pieces = pieces
         self.data = data
         self.given = 0
+
+    def span(self) -> FileSpan | None:
+        return None
 
     def chunks(self) -> Iterator[bytes]:
         for piece in self.pieces:

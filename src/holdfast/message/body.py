@@ -22,6 +22,9 @@ from typing import Any
 
 from ..exceptions import InvalidRequest, UnrewindableBodyError, WrongType
 from .pieces import PIECE, as_bytes, counted
+from .span import FileSpan
+
+_OPENED = (io.BufferedReader, io.BufferedRandom, io.FileIO)
 
 
 class Body(ABC):
@@ -62,6 +65,14 @@ class Body(ABC):
         self.rewind()
         self.consumed = True
         yield from counted(self._pieces(), self.length)
+
+    def span(self) -> FileSpan | None:
+        """The regular file that ``chunks()`` would read, taken instead of them; None if it is none, or small.
+
+        Raises:
+            UnrewindableBodyError: the file is closed.
+        """
+        return None
 
     @property
     def travels(self) -> bool:
@@ -197,6 +208,17 @@ class FileBody(Body):
             if left is not None:
                 left -= len(piece)
             yield piece
+
+    def span(self) -> FileSpan | None:
+        """The file, if it is one of those that ``open`` gives, and more than 64 KiB are left of it."""
+        file, start, length = self._file, self._start, self.length
+        if start is None or length is None or length <= PIECE or not _is_readable_on_disk(file):
+            return None
+        self.rewind()
+        self.consumed = True
+        self._go_back()
+        file.flush()  # what was written through this very object is sent too
+        return FileSpan(file, start, length)
 
     def _go_back(self) -> None:
         if self._start is None:
@@ -438,6 +460,13 @@ def _decodes(file: Any) -> bool:
     return isinstance(getattr(file, "encoding", None), str) or isinstance(
         file, (codecs.StreamReader, codecs.StreamReaderWriter)
     )
+
+
+def _is_readable_on_disk(file: Any) -> bool:
+    """Whether its descriptor has the very bytes that ``read`` gives. Subclasses may read otherwise, or count."""
+    if type(file) not in _OPENED or type(getattr(file, "raw", file)) is not io.FileIO or not hasattr(os, "preadv"):
+        return False
+    return not file.closed and file.readable() and stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def _read(file: Any, size: int) -> Any:

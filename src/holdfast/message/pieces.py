@@ -60,7 +60,12 @@ def counted(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
             for start in range(0, len(piece), PIECE):
                 yield piece[start : start + PIECE]
     if length is not None and sent < length:
-        raise InvalidRequest(f"the body is shorter than its length: it ended after {sent} of {length} announced bytes")
+        raise too_short(sent, length)
+
+
+def too_short(sent: int, length: int) -> InvalidRequest:
+    """The error of a body that ended before its length."""
+    return InvalidRequest(f"the body is shorter than its length: it ended after {sent} of {length} announced bytes")
 
 
 # -- of a response's body: what the user asked for

@@ -17,6 +17,15 @@ from .fields import RawHeaders, field_of
 from .headers import Headers
 from .pieces import PIECE
 
+WHOLE_BYTES = 16 * 1024
+"""A reader who asks for so many at once is given them without a buffer in between."""
+
+AHEAD = 256 * 1024
+"""Bytes read at once for a reader who takes fewer: the kernel and TLS are asked seldom, and each byte is copied once more."""
+
+MIN_ROOM = 1 << 20
+MAX_ROOM = 16 << 20
+
 NO_FIELDS: RawHeaders = []
 """The fields of a response that did not come from a server; never changed."""
 
@@ -69,8 +78,17 @@ class BodySource(Protocol):
         """Whether ``read`` has given all there is; it may be known with the last piece."""
         ...
 
-    def read(self) -> bytes:
-        """The next bytes of the body, of any number; b"" at its end. Raises holdfast's exceptions."""
+    @property
+    def remaining(self) -> int | None:
+        """Bytes that will still come, if that is known; a server may have lied."""
+        ...
+
+    def read(self, size: int = PIECE) -> bytes:
+        """The next bytes of the body, of any number, best of all ``size``; b"" at its end. Raises holdfast's exceptions."""
+        ...
+
+    def read_into(self, view: memoryview) -> int | None:
+        """The next bytes, into ``view``, which is not empty; their number. None: nothing was taken, ``read`` has them now."""
         ...
 
     def drain(self) -> bytes | None:
@@ -97,6 +115,15 @@ class LocalBody:
     def __init__(self) -> None:
         self.ended = False
 
+    @property
+    def remaining(self) -> int | None:
+        """None."""
+        return None
+
+    def read_into(self, view: memoryview) -> int | None:
+        """None: it has its bytes in pieces."""
+        return None
+
     def drain(self) -> bytes | None:
         """None: nothing was taken, and the body is as it was."""
         return None
@@ -115,7 +142,7 @@ class Drained(LocalBody):
         self._data = data
         self.trailers = trailers
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         """All of it, then b""."""
         data, self._data = self._data, b""
         return data
@@ -135,7 +162,7 @@ class GivenBody(LocalBody):
         self.file = file
         self._pieces: Iterator[bytes] | None = None
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         """The next piece, b"" at the end."""
         if self._pieces is None:
             streams = hasattr(self.file, "stream")
@@ -187,6 +214,7 @@ class RawBody:
     """
 
     __slots__ = (
+        "_ahead",
         "_at",
         "_buffer",
         "_data",
@@ -222,7 +250,8 @@ class RawBody:
         self._fields: RawFields | None = None
         self._decoder: Decoder | None = None
         self._decoding: bool | None = None
-        self._buffer = b""
+        self._buffer: bytes | memoryview = b""
+        self._ahead: memoryview | None = None
         self._at = 0
         self._data: bytes | None = None
         self.status = status
@@ -281,7 +310,8 @@ class RawBody:
         if amt is not None and amt >= 0:
             data = self.take(amt, True, decode) if amt else b""
         else:
-            data = b"".join(self.stream(None, decode))
+            self._choose(decode)
+            data = self._rest()
         if cache_content:
             self._data = data
         return data
@@ -307,6 +337,8 @@ class RawBody:
     def readinto(self, buffer: Any) -> int:
         """Read into a writable buffer what arrives next; the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")
+        if len(view) >= WHOLE_BYTES and (size := self._directly(view)):
+            return size
         piece = self.take(len(view), False, self.decode_content) if view else b""
         view[: len(piece)] = piece
         return len(piece)
@@ -317,7 +349,7 @@ class RawBody:
         left = None if limit is None or limit < 0 else limit
         pieces: list[bytes] = []
         while left is None or left > 0:
-            pieces.append(piece := self._some(left, b"\n"))
+            pieces.append(piece := self._some(left, last=b"\n"))
             if not piece or piece.endswith(b"\n"):
                 break
             left = None if left is None else left - len(piece)
@@ -395,10 +427,34 @@ class RawBody:
         self._choose(decode)
         if not fill or limit is None:
             return self._some(limit)
-        pieces = [piece := self._some(limit)]
+        piece = self._some(limit)
+        if len(piece) == limit or not piece:
+            return piece
+        pieces = [piece]
         while piece and (limit := limit - len(piece)) > 0:
             pieces.append(piece := self._some(limit))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
+
+    def _directly(self, view: memoryview) -> int:
+        """What comes next, into ``view`` without a copy; 0 if that cannot be."""
+        self._choose(self.decode_content)
+        source = self._source
+        if self._decoder is not None or self._at < len(self._buffer) or self.state is not _OPEN or source is None:
+            return 0
+        size = source.read_into(view) or 0
+        self.taken += size
+        return size
+
+    def _rest(self) -> bytes:
+        """All that is left."""
+        first = self._some(None)
+        source = self._source
+        if self._decoder is not None or not first or source is None:
+            return b"".join((first, *iter(lambda: self._some(None), b"")))
+        data = gather(first, source)
+        self.taken += len(data) - len(first)
+        self.state = _PASSED if self.closed else _ENDED
+        return data
 
     def _choose(self, decode: bool) -> None:
         if self._decoding is decode:
@@ -414,27 +470,44 @@ class RawBody:
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            start, buffer = 0, self._next()
+            start, buffer = 0, self._next(limit)
             self._buffer = buffer
+        if last and type(buffer) is memoryview:
+            self._buffer = buffer = bytes(buffer)
         size = len(buffer)
         end = size if limit is None else min(size, start + limit)
-        if last and (found := buffer.find(last, start, end)) >= 0:
+        if last and (found := buffer.find(last, start, end)) >= 0:  # type: ignore[union-attr]  # bytes now
             end = found + 1
         self._at = end
         self.taken += end - start
+        if type(buffer) is memoryview:
+            return bytes(buffer[start:end])
         return buffer if end - start == size else buffer[start:end]
 
-    def _next(self) -> bytes:
-        """The next piece, decoded if that is wanted; b"" at the end."""
+    def _next(self, limit: int | None) -> bytes | memoryview:
+        """The next piece, decoded if that is wanted; b"" at the end. ``limit``: what the reader will take of it."""
         source = self._source
         if self.state is not _OPEN or source is None:
             return self._nothing_left()
         decoder = self._decoder
-        piece = source.read() if decoder is None else self._next_decoded(source, decoder)
+        if decoder is not None:
+            piece = self._next_decoded(source, decoder)
+        elif limit is None or limit >= AHEAD:
+            piece = source.read(limit or AHEAD)
+        elif (source.remaining or 0) > PIECE and (size := source.read_into(ahead := self._room())):
+            return ahead[:size]
+        else:
+            piece = source.read()
         if not piece:
             # Only now: coded data that was cut short has no end. Another thread may have closed it during this read.
             self.state = _PASSED if self.closed else _ENDED
         return piece
+
+    def _room(self) -> memoryview:
+        """Where to read ahead: made once."""
+        if self._ahead is None:
+            self._ahead = memoryview(bytearray(AHEAD))
+        return self._ahead
 
     def _nothing_left(self) -> bytes:
         if self.state is _CLOSED:
@@ -451,6 +524,42 @@ class RawBody:
                 decoder.finish()
                 return b""
             decoder.feed(data)
+
+
+def gather(first: bytes, source: BodySource) -> bytes:
+    """``first`` and all that ``source`` still gives, with one copy of it in memory.
+
+    The room for it is made as it comes, 1 MiB and then as much again as has come, 16 MiB at most: a length that lies costs nothing.
+    ``BytesIO`` gives its room away as bytes, without a copy.
+    """
+    second = b"" if source.ended else source.read()
+    if source.ended or not second:
+        return first + second if second else first
+    file = io.BytesIO()
+    have = file.write(first) + file.write(second)
+    while not source.ended:
+        room = min(source.remaining or 0, max(MIN_ROOM, min(have, MAX_ROOM)))
+        filled = _fill(file, have, room, source) if room else 0
+        if not filled:
+            filled = file.write(piece := source.read(AHEAD))
+            if not piece:
+                break
+        have += filled
+        file.seek(have)
+    file.truncate()
+    return file.getvalue()
+
+
+def _fill(file: io.BytesIO, start: int, room: int, source: BodySource) -> int:
+    """Up to ``room`` bytes straight from the wire into ``file`` behind ``start``; how many, 0 if the source has pieces only."""
+    file.seek(start + room - 1)
+    file.write(b"\0")
+    filled = 0
+    with file.getbuffer() as whole, whole[start : start + room] as view:
+        while filled < room and (size := source.read_into(view[filled:])):
+            filled += size
+    file.seek(start)
+    return filled
 
 
 io.IOBase.register(RawBody)  # it has what there is in one, and is no IOBase: those close themselves without a word

@@ -22,7 +22,7 @@ from .decoding import make_decoder
 from .fields import RawHeaders, declared_encoding, field_of, has_field, parse_links
 from .headers import Headers
 from .pieces import check_chunk_size, decoded, lines, slices, split_at, text_codec
-from .raw import NO_FIELDS, BodySource, BodyState, Drained, GivenBody, RawBody
+from .raw import NO_FIELDS, BodySource, BodyState, Drained, GivenBody, RawBody, gather
 from .request import PreparedRequest
 
 if TYPE_CHECKING:
@@ -575,12 +575,7 @@ _PICKLED = (
 
 def _read_all(source: BodySource) -> bytes:
     first = source.read()
-    if source.ended:
-        return first
-    pieces = [first]
-    while piece := source.read():
-        pieces.append(piece)
-    return b"".join(pieces)
+    return first if source.ended or not first else gather(first, source)
 
 
 def _again(error: RequestException) -> RequestException:

@@ -29,6 +29,7 @@ from ..message.body import BytesBody, form_pairs
 from ..message.content import make_body
 from ..message.cookies import CookieJar, cookiejar_from_dict
 from ..message.headers import Headers
+from ..message.pieces import PIECE
 from ..message.raw import GivenBody
 from ..message.response import REDIRECT_STATUSES
 from ..message.url import Url
@@ -305,10 +306,10 @@ class _OfUrllib3(GivenBody):
 
     __slots__ = ()
 
-    def read(self) -> bytes:
+    def read(self, size: int = PIECE) -> bytes:
         """The next piece."""
         try:
-            return super().read()
+            return super().read(size)
         except Exception as error:
             known = {each.__name__ for each in type(error).__mro__ if each.__module__.startswith("urllib3")}
             found = next((made for name, made in _INSTEAD_OF if name in known), None)

@@ -15,13 +15,12 @@ After EPIPE or ECONNRESET while sending, the response is still read: it may be t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import h11
 
 from ..exceptions import (
-    BodyReadTimeout,
     ConnectionLost,
     RemoteProtocolError,
     RequestException,
@@ -29,18 +28,18 @@ from ..exceptions import (
     TotalTimeout,
     WriteTimeout,
 )
+from ..message.span import FilePart
 from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
-from .failures import broken_body, cut_short, is_tls_error, lost, no_head, not_http, progress, quote, text, too_large
+from .failures import is_tls_error, lost, no_head, not_http, quote, text, too_large
 from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
 from .limits import (
     MAX_HEAD_BYTES,
     MAX_INCOMPLETE_EVENT_BYTES,
     MAX_INFORMATIONAL_RESPONSES,
-    check_chunks,
     check_head,
-    check_trailers,
 )
+from .payload import Payload
 from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody, pieces_of
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
 from .telling import Told
@@ -59,7 +58,7 @@ OnInformational = Callable[[int, RawHeaders], object]
 _ENDING, (_, _NEW_PARSER, _NEVER) = (h11.MUST_CLOSE, h11.CLOSED), Reuse  # globals cost a fraction of an enum's attributes
 
 
-class Http1Connection:
+class Http1Connection(Payload):
     """One connection's exchanges, one after the other. Not thread-safe: its leaseholder is its only user.
 
     Args:
@@ -80,33 +79,22 @@ class Http1Connection:
         "_answered",
         "_before",
         "_begun",
-        "_behind",
-        "_chunks",
-        "_conn",
         "_content",
         "_continued",
-        "_deadline",
-        "_fed",
         "_habits",
-        "_head",
         "_incomplete_request",
         "_informational",
         "_mended",
         "_on_informational",
-        "_payload",
         "_pieces_of_head",
         "_queued",
         "_request",
-        "_timeouts",
         "_told",
         "_write_error",
         "once",
         "opening",
-        "phase",
         "sent_at",
         "session_kept",
-        "stream",
-        "trailers",
     )
 
     def __init__(self, stream: ByteStream, habits: Habits | None = None) -> None:
@@ -120,7 +108,7 @@ class Http1Connection:
         self.once = self.session_kept = False
         self._head = NO_HEAD
         self._request = _NO_REQUEST
-        self._content = self._continued = self._queued = False
+        self._content = self._continued = self._queued = self._past = False
         self._told = Told()
         self._behind = b""  # what is read and not given yet of a body of known length; behind its last byte, what is too much
         self._pieces_of_head: list[bytes] = []  # all that came of it, until it is complete
@@ -172,7 +160,7 @@ class Http1Connection:
         self._fed = 0
         self._payload = 0
         self._chunks = 0
-        self._incomplete_request = self._content = False
+        self._incomplete_request = self._content = self._past = False
         if self.trailers:
             self.trailers = []
         self.stream.begin_exchange()
@@ -224,15 +212,19 @@ class Http1Connection:
         """A body in pieces; the first goes out in one write with the head. Stops when the server has answered."""
         conn = self._conn
         waiting = head
-        for piece in pieces_of(body, WRITE_PIECE_BYTES):
+        for piece in self._whole_file(body) or pieces_of(body, WRITE_PIECE_BYTES):
             # Asked before a piece and not after: behind the last one, an answer is no early answer.
             if waiting:
                 self._check_fit()
             elif self._answered_early():
                 self._incomplete_request = True
                 return
-            framed = conn.send(h11.Data(data=piece))  # type: ignore[arg-type]  # h11 takes any buffer
-            if not self._write(waiting + framed if waiting else framed):
+            # h11 counts and frames; it is given any buffer, and gives it back uncopied.
+            framed: list[Any] = conn.send_with_data_passthrough(h11.Data(data=piece)) or []  # type: ignore[arg-type]
+            if type(piece) is FilePart:
+                if not self._write_part(piece):
+                    return
+            elif not self._write(framed[0] if len(framed) == 1 and not waiting else b"".join((waiting, *framed))):
                 return
             waiting = b""
             self._check_total("sending the request body")
@@ -269,14 +261,37 @@ class Http1Connection:
 
     def _write_rest(self, rest: memoryview) -> bool:
         while rest:
-            sent = self._write_when_possible(rest)
+            sent = self._write_when_possible(rest, self.stream.write_some)
             if not sent:
                 self._incomplete_request = True
                 return False
             rest = rest[sent:]
         return True
 
-    def _write_when_possible(self, rest: memoryview) -> int:
+    def _whole_file(self, body: RequestBody) -> Iterator[bytes | memoryview | FilePart] | None:
+        if any(name == b"transfer-encoding" for name, _ in self._request.headers):
+            return None  # chunks have frames around them
+        span = body.span()
+        return None if span is None else span.parts(self.stream.sends_files)
+
+    def _write_part(self, part: FilePart) -> bool:
+        """As ``_write``."""
+        try:
+            while part:
+                sent = self.stream.write_file(part) or self._write_when_possible(part, self.stream.write_file)
+                if not sent:
+                    self._incomplete_request = True
+                    return False
+                part = part.after(sent)
+        except RequestException:
+            raise  # what is wrong with the file; it is an OSError too
+        except OSError as error:
+            self._write_error = error
+            self._incomplete_request = True
+            return False
+        return True
+
+    def _write_when_possible(self, rest: Any, write: Callable[[Any], int]) -> int:
         """Wait until the server takes more, and how many bytes it took; 0 if it has answered instead."""
         until = self._moment(self._timeouts.write)
         while True:
@@ -284,7 +299,7 @@ class Http1Connection:
             writable, readable = self.stream.wait_writable_or_readable(self._deadline.within(left))
             if readable and self._answered_early():
                 return 0
-            sent = self.stream.write_some(rest) if writable else 0
+            sent = write(rest) if writable else 0
             if sent and not self._deadline.expired():
                 return sent
             if not (writable or readable) or self._deadline.expired() or self._left(until) == 0.0:
@@ -421,94 +436,6 @@ class Http1Connection:
             self._queued = self.stream.queued()
         self.phase = BODY
 
-    # -- the body ------------------------------------------------------------------------------------------------------
-
-    @property
-    def remaining(self) -> int | None:
-        """Payload bytes still to come; None when the framing does not say."""
-        expected = self._head.expected
-        return None if expected is None else expected - self._payload
-
-    def read_body(self) -> bytes:
-        """The next piece of payload, ``b""`` at its end. The exchange may be OVER with the last piece already.
-
-        Raises:
-            RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError or SSLError.
-        """
-        if self.phase is OVER:
-            return b""
-        expected = self._head.expected
-        return self._read_framed() if expected is None else self._read_counted(expected)
-
-    def _read_counted(self, expected: int) -> bytes:
-        left = expected - self._payload
-        data = self._behind
-        if left and not data:
-            data = self._receive_body()
-            if not data:
-                raise cut_short("the connection ended before the body did", self._payload, expected) from EOFError("end of file")
-        self._behind = data[left:]
-        data = data[:left]
-        self._payload += len(data)
-        if self._payload == expected:
-            self.phase = OVER
-        return data
-
-    def _read_framed(self) -> bytes:
-        """In chunks, or until the connection ends: h11 finds the payload, and its end."""
-        while self.phase is not OVER:
-            try:
-                event = self._conn.next_event()
-            except h11.RemoteProtocolError as error:
-                raise self._broken_body(error) from error
-            if type(event) is h11.Data:
-                data = bytes(event.data)  # h11 gives a bytearray
-                self._payload += len(data)
-                self._chunks += event.chunk_start
-                return data
-            if type(event) is h11.EndOfMessage:
-                self._finish(event)
-            else:  # NEED_DATA
-                if self._head.chunked:
-                    # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
-                    check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
-                data = self._receive_body()
-                self._fed += len(data)
-                self._conn.receive_data(data)
-        return b""
-
-    def read_body_within(self, seconds: float) -> bytes:
-        """Like ``read_body``, waiting at most ``seconds`` for more; with 0 only for what is here."""
-        kept = self._timeouts
-        self._timeouts = Timeouts(read=seconds) if seconds > 0 else _AT_ONCE
-        try:
-            return self.read_body()
-        finally:
-            self._timeouts = kept
-
-    def _receive_body(self) -> bytes:
-        """What comes next from the server; ``b""`` at the connection's end."""
-        seconds = self._deadline.within(self._timeouts.read)
-        if seconds == 0.0 or (self._timeouts is _AT_ONCE and not self.stream.readable_now()):
-            raise self._body_timed_out()  # a server that sends without pause is never waited for
-        self.stream.hasten()
-        try:
-            data = self.stream.read(seconds)
-        except TimeoutError as error:
-            raise self._body_timed_out() from error
-        except OSError as error:
-            raise self._broken_body(error) from error
-        if not data and not self.stream.clean_eof and self._head.expected is None and not self._head.chunked:
-            # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
-            message = "the connection ended without TLS's closure alert: the body may be cut short"
-            raise cut_short(message, self._payload, self._head.expected)
-        return data
-
-    def _finish(self, event: Any) -> None:
-        if event.headers:
-            self.trailers = check_trailers(event.headers.raw_items())
-        self.phase = OVER
-
     # -- reuse ---------------------------------------------------------------------------------------------------------
 
     def recycle(self) -> Discard | None:
@@ -528,6 +455,8 @@ class Http1Connection:
         said_to_close = conn.our_state in _ENDING if counted else conn.their_state is not h11.DONE
         if ended or reuse is _NEVER or (said_to_close and reuse is not _NEW_PARSER):
             return Discard.SERVER_CLOSE
+        if self._past and (verdict := self.probe()) is not None:
+            return verdict  # what is left over was not read, it is in the stream
         if self._content or self._incomplete_request:
             fate = self._after_body()
             if fate is AfterBody.CLOSE:
@@ -624,21 +553,6 @@ class Http1Connection:
         delivery = Delivery.ANSWERED if self._answered else Delivery.UNKNOWN
         return ExchangeFailed(self._total_or(error, phase), delivery, timed_out=True)
 
-    def _total_or(self, error: RequestException, phase: str) -> RequestException:
-        if not self._deadline.expired():
-            return error
-        return TotalTimeout(f"the call's total of {self._deadline.total} s was used up while {phase}")
-
-    def _body_timed_out(self) -> RequestException:
-        came = progress(self._payload, self._head.expected)
-        error = BodyReadTimeout(f"no more of the body within timeouts.read={self._timeouts.read} s ({came} came before)")
-        return self._total_or(error, f"reading the body ({came} had come)")
-
-    def _broken_body(self, cause: Exception) -> RequestException:
-        return broken_body(cause, self._payload, self._head.expected, ended=self._conn.trailing_data[1])
-
-
-_AT_ONCE = Timeouts(read=0.001)
 _END = h11.EndOfMessage()
 _NO_REQUEST = h11.Request(method="GET", target="/", headers=[("Host", "")])
 _EXPECTS = b"\r\nexpect: 100-continue\r\n"  # of a head in lower case, as h11 writes it

@@ -36,11 +36,14 @@ from typing import Any
 if sys.platform == "linux":
     from fcntl import ioctl
 
+from ..message.span import FilePart
 from ..reasons import Discard
 from .readiness import GONE, readiness_of, wait_for
 
 READ_BYTES = 65536
+MAX_READ_BYTES = 1 << 20  # of a body at once: a reader who asks for more gets it in pieces, and memory follows what came
 ONE_SEGMENT_BYTES = 1200  # what any path carries in one TCP segment
+NOT_BY_KERNEL = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO, errno.EOVERFLOW)  # the file's fault, not the socket's
 MAX_TICKET_READS = 4  # readable-but-empty TLS sockets accepted per idle period (session tickets, KeyUpdate)
 FIN_WAIT_SECONDS = 0.05  # by which a FIN may trail the close_notify it belongs to
 
@@ -77,9 +80,11 @@ class SocketStream:
         "_eof",
         "_fin",
         "_goodbye",
+        "_later",
         "_plain_tcp",
         "_readiness",
         "_recv",
+        "_recv_into",
         "_tickets",
         "_writes",
         "clean_eof",
@@ -100,6 +105,8 @@ class SocketStream:
         self.strays = False
         self.written = self._writes = 0
         self._recv = sock.recv
+        self._recv_into = sock.recv_into
+        self._later: OSError | None = None  # what broke the connection behind bytes that were given out before it
         self._acked_before: int | None = None
         self._acked_last: int | None = None
         self._tickets = 0
@@ -128,13 +135,76 @@ class SocketStream:
             try:
                 data = self._recv(READ_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
-                return self._read_slowly(seconds)
+                slowly: bytes = self._receive_slowly(seconds, self._recv, READ_BYTES)
+                return slowly
             except OSError as error:
                 return self._end_of_file_or_raise(error)
             if not data:
                 self._note_end()
             return data
         raise TimeoutError(f"nothing to read for {seconds} s")
+
+    def read_up_to(self, size: int, seconds: float | None) -> bytes:
+        """At most ``size`` bytes (and 1 MiB) of what comes next; of TLS all the records that are there. ``b""`` at end of file.
+
+        Raises as ``read`` does.
+        """
+        left = min(size, MAX_READ_BYTES)
+        data: bytes = self._receive(seconds, self._recv, left)
+        if self.tls is None or not data:
+            return data
+        pieces = [data]
+        while (left := left - len(data)) and (data := self._receive_more(self._recv, left)):
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def read_into(self, view: memoryview, seconds: float | None) -> int:
+        """Like ``read_up_to``, into ``view``, which is not empty; the number of bytes, 0 at end of file."""
+        got: int = self._receive(seconds, self._recv_into, view, len(view)) or 0
+        if self.tls is not None:
+            while 0 < got < len(view) and (more := self._receive_more(self._recv_into, view[got:], len(view) - got)):
+                got += more
+        return got
+
+    def _receive(self, seconds: float | None, receive: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``receive`` gives, with a wait for it if need be; empty at end of file. A plain socket is not asked twice."""
+        if self._later is not None:
+            raise self._later
+        if self._eof:
+            return b""
+        # For TLS the kernel is asked first: see _note_fin.
+        if self.tls is not None and not self._pending():
+            self.hasten()
+            if not self._wait_readable(seconds):
+                raise TimeoutError(f"nothing to read for {seconds} s")
+        try:
+            received = receive(*arguments)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return self._receive_slowly(seconds, receive, *arguments)
+        except OSError as error:
+            return self._end_of_file_or_raise(error)
+        if not received:
+            self._note_end()
+        return received
+
+    def _receive_more(self, receive: Callable[..., Any], *arguments: Any) -> Any:
+        """What the next TLS record has, if it is there; what else may be there is told by the next read."""
+        events = self._readiness.events(0)
+        if not events or events & GONE:
+            return b""
+        try:
+            received = receive(*arguments)
+        except ssl.SSLWantReadError:
+            return b""
+        except OSError as error:
+            try:
+                return self._end_of_file_or_raise(error)
+            except OSError as failure:
+                self._later = failure
+                return b""
+        if not received:
+            self._note_end()
+        return received
 
     def _wait_readable(self, seconds: float | None) -> bool:
         events = self._readiness.events(seconds)
@@ -162,7 +232,7 @@ class SocketStream:
     def _pending(self) -> bool:
         return self.tls is not None and self.tls.pending() > 0
 
-    def _read_slowly(self, seconds: float | None) -> bytes:
+    def _receive_slowly(self, seconds: float | None, receive: Callable[..., Any], *arguments: Any) -> Any:
         """Readable, yet no byte for us: half a TLS record, or one of the TLS layer's own. Wait on, within the time."""
         until = None if seconds is None else self._clock() + seconds
         while True:
@@ -171,7 +241,7 @@ class SocketStream:
             if not self._pending() and not self._wait_readable(left):
                 raise TimeoutError(f"nothing to read for {seconds} s")
             try:
-                data = self._recv(READ_BYTES)
+                data = receive(*arguments)
             except (BlockingIOError, ssl.SSLWantReadError):
                 if left == 0.0:
                     raise TimeoutError(f"nothing to read for {seconds} s") from None
@@ -214,7 +284,8 @@ class SocketStream:
         try:
             if self.tls is not None:
                 self.written += len(data)
-                return self.sock.send(data)
+                sent = self.sock.send(data)
+                return sent if sent == len(data) else self._write_records(memoryview(data), sent)
             sent = self.sock.send(data)
             self.written += sent
             return sent
@@ -223,6 +294,40 @@ class SocketStream:
         except OSError as error:
             self._remember(error)
             raise
+
+    def _write_records(self, view: memoryview, sent: int) -> int:
+        """ssl writes one TLS record at a time; here all that the kernel takes."""
+        try:
+            while sent < len(view):
+                sent += self.sock.send(view[sent:])
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            pass
+        return sent
+
+    @property
+    def sends_files(self) -> bool:
+        """Whether the kernel can send a file over it: it is plain, and the system has ``sendfile``."""
+        return self.tls is None and hasattr(os, "sendfile")
+
+    def write_file(self, part: FilePart) -> int:
+        """Like ``write_some``, a part of a file, by the kernel if it can: some file systems have no ``sendfile``.
+
+        Raises:
+            OSError: the connection broke.
+            InvalidRequest: the file is shorter now, or cannot be read.
+        """
+        self._writes += 1
+        try:
+            sent = os.sendfile(self.sock.fileno(), part.fileno(), part.offset, len(part))
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno not in NOT_BY_KERNEL:
+                self._remember(error)
+                raise
+            sent = 0
+        self.written += sent
+        return sent or self.write_some(part.read())
 
     def wait_writable_or_readable(self, seconds: float | None) -> tuple[bool, bool]:
         """Wait until more can be written or read; (writable, readable), both False after ``seconds``."""

@@ -100,6 +100,12 @@ class TlsInTls:
             self._push_if_possible()
             return data
 
+    def recv_into(self, view: memoryview, size: int) -> int:
+        """Like ``recv``, into ``view``; the number of bytes."""
+        data = self.recv(size)
+        view[: len(data)] = data
+        return len(data)
+
     def pending(self) -> int:
         """Bytes that can be read without the kernel; an end or an error that waits in a buffer counts as one."""
         if not self._ready and self._failure is None and (self._incoming.pending or self.carrier.pending()):

@@ -1,0 +1,212 @@
+"""The payload of a response, and where its exchange stands: the reading half of an ``Http1Connection``.
+
+Laws:
+
+1. h11 frames, but a body of known length is counted here. If much of it is to come when all that came was given out, it is read
+   straight to its reader, and never a byte more than belongs to it.
+2. A body that has come to its end has had every byte; anything else is an error that says how many came, and of how many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h11
+
+from ..exceptions import BodyReadTimeout, RequestException, TotalTimeout
+from ..timeouts import Deadline, Timeouts
+from .failures import broken_body, cut_short, progress
+from .limits import check_chunks, check_trailers
+from .protocols import OVER, ByteStream, Phase
+
+if TYPE_CHECKING:
+    from .framing import RawHeaders, ResponseHead
+
+READ_PIECE_BYTES = 64 * 1024
+COUNTED_BYTES = 32 * 1024  # still to come: what is shorter comes in one read or two
+
+
+class Payload:
+    """What an ``Http1Connection`` knows of the body that it reads. Its attributes are the connection's."""
+
+    __slots__ = (
+        "_behind",
+        "_chunks",
+        "_conn",
+        "_deadline",
+        "_fed",
+        "_head",
+        "_past",
+        "_payload",
+        "_timeouts",
+        "phase",
+        "stream",
+        "trailers",
+    )
+
+    phase: Phase
+    stream: ByteStream
+    trailers: RawHeaders
+    _behind: bytes
+    _chunks: int
+    _conn: h11.Connection
+    _deadline: Deadline
+    _fed: int
+    _head: ResponseHead
+    _past: bool
+    _payload: int
+    _timeouts: Timeouts
+
+    @property
+    def remaining(self) -> int | None:
+        """Payload bytes still to come; None when the framing does not say."""
+        expected = self._head.expected
+        return None if expected is None else expected - self._payload
+
+    def read_body(self, size: int = READ_PIECE_BYTES) -> bytes:
+        """The next piece of payload, ``b""`` at its end. The exchange may be OVER with the last piece already.
+
+        Args:
+            size: bytes to ask the stream for. What has come already is given out as it is, however much.
+
+        Raises:
+            RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError or SSLError.
+        """
+        if self.phase is OVER:
+            return b""
+        expected = self._head.expected
+        return self._read_framed() if expected is None else self._read_counted(expected, size)
+
+    def _read_counted(self, expected: int, size: int) -> bytes:
+        left = expected - self._payload
+        data = self._behind
+        if left and not data:
+            if self.reads_past:
+                return self._read_past(min(size, left))
+            data = self._receive_body()
+            if not data:
+                raise cut_short("the connection ended before the body did", self._payload, expected) from EOFError("end of file")
+        self._behind = data[left:]
+        data = data[:left]
+        self._payload += len(data)
+        if self._payload == expected:
+            self.phase = OVER
+        return data
+
+    @property
+    def reads_past(self) -> bool:
+        """Whether what comes next goes to its reader as it is: all that came was given, and much is to come, or was so once."""
+        if not self._past and not self._behind and (self.remaining or 0) >= COUNTED_BYTES:
+            self._past = True
+        return self._past
+
+    def _read_past(self, size: int) -> bytes:
+        """Never more than belongs to the body: what follows stays in the stream."""
+        seconds = self._patience()
+        try:
+            data = self.stream.read_up_to(size, seconds)
+        except TimeoutError as error:
+            raise self._body_timed_out() from error
+        except OSError as error:
+            raise self._broken_body(error) from error
+        self._count(len(data))
+        return data
+
+    def read_body_into(self, view: memoryview) -> int:
+        """The next of a body that ``reads_past``, as much as is there, into ``view``, which is not empty; how many bytes.
+
+        Raises as ``read_body`` does.
+        """
+        seconds = self._patience()
+        try:
+            size = self.stream.read_into(view[: self.remaining], seconds)
+        except TimeoutError as error:
+            raise self._body_timed_out() from error
+        except OSError as error:
+            raise self._broken_body(error) from error
+        self._count(size)
+        return size
+
+    def _patience(self) -> float | None:
+        seconds = self._deadline.within(self._timeouts.read)
+        if seconds == 0.0 or (self._timeouts is _AT_ONCE and not self.stream.readable_now()):
+            raise self._body_timed_out()  # a server that sends without pause is never waited for
+        return seconds
+
+    def _count(self, size: int) -> None:
+        if not size:
+            raise cut_short("the connection ended before the body did", self._payload, self._head.expected)
+        self._payload += size
+        if self._payload == self._head.expected:
+            self.phase = OVER
+
+    def _read_framed(self) -> bytes:
+        """In chunks, or until the connection ends: h11 finds the payload, and its end."""
+        while self.phase is not OVER:
+            try:
+                event = self._conn.next_event()
+            except h11.RemoteProtocolError as error:
+                raise self._broken_body(error) from error
+            if type(event) is h11.Data:
+                data = bytes(event.data)  # h11 gives a bytearray
+                self._payload += len(data)
+                self._chunks += event.chunk_start
+                return data
+            if type(event) is h11.EndOfMessage:
+                self._finish(event)
+            else:  # NEED_DATA
+                if self._head.chunked:
+                    # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
+                    check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
+                data = self._receive_body()
+                self._fed += len(data)
+                self._conn.receive_data(data)
+        return b""
+
+    def read_body_within(self, seconds: float) -> bytes:
+        """Like ``read_body``, waiting at most ``seconds`` for more; with 0 only for what is here."""
+        kept = self._timeouts
+        self._timeouts = Timeouts(read=seconds) if seconds > 0 else _AT_ONCE
+        try:
+            return self.read_body()
+        finally:
+            self._timeouts = kept
+
+    def _receive_body(self) -> bytes:
+        """What comes next from the server; ``b""`` at the connection's end."""
+        seconds = self._patience()
+        self.stream.hasten()
+        try:
+            data = self.stream.read(seconds)
+        except TimeoutError as error:
+            raise self._body_timed_out() from error
+        except OSError as error:
+            raise self._broken_body(error) from error
+        if not data and not self.stream.clean_eof and self._head.expected is None and not self._head.chunked:
+            # RFC 9112, section 9.8: such a body is complete only with a valid closure alert.
+            message = "the connection ended without TLS's closure alert: the body may be cut short"
+            raise cut_short(message, self._payload, self._head.expected)
+        return data
+
+    def _finish(self, event: Any) -> None:
+        if event.headers:
+            self.trailers = check_trailers(event.headers.raw_items())
+        self.phase = OVER
+
+    # -- what went wrong ---------------------------------------------------------------------------------------------
+
+    def _total_or(self, error: RequestException, phase: str) -> RequestException:
+        if not self._deadline.expired():
+            return error
+        return TotalTimeout(f"the call's total of {self._deadline.total} s was used up while {phase}")
+
+    def _body_timed_out(self) -> RequestException:
+        came = progress(self._payload, self._head.expected)
+        error = BodyReadTimeout(f"no more of the body within timeouts.read={self._timeouts.read} s ({came} came before)")
+        return self._total_or(error, f"reading the body ({came} had come)")
+
+    def _broken_body(self, cause: Exception) -> RequestException:
+        return broken_body(cause, self._payload, self._head.expected, ended=self._conn.trailing_data[1])
+
+
+_AT_ONCE = Timeouts(read=0.001)
