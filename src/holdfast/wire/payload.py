@@ -81,7 +81,8 @@ class Payload:
         left = expected - self._payload
         data = self._behind
         if left and not data:
-            if self.reads_past:
+            if self._past or left >= COUNTED_BYTES:
+                self._past = True
                 return self._read_past(min(size, left))
             data = self._receive_body()
             if not data:
