@@ -354,8 +354,8 @@ class Conn:
 
     @property
     def closed(self) -> bool:
-        """Whether this end was closed."""
-        return self._closed
+        """Whether this end was closed: its FIN or RST has been sent."""
+        return self._closed and self._sock.fileno() < 0
 
     def _raw(self, method: str, *args: Any) -> None:
         """Call the plain socket's method; that the client is gone already is no matter."""

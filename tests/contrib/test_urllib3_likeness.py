@@ -184,7 +184,7 @@ PLAIN: list[tuple[str, Script | list[Script], Scene]] = [
     ("connection lost, counted", [one(then="close")], fetch("POST", body=b"x", retries=0)),
     ("reset", [one(then="rst")], fetch("POST", body=b"x", retries=False)),
     ("read timeout", [one(then="wait")], fetch("POST", timeout=0.05, retries=False)),
-    ("read timeout, counted", [one(then="wait")], fetch("POST", timeout=Timeout(5, 0.05), retries=0)),
+    ("read timeout, counted", [one(then="wait")], fetch("POST", timeout=Timeout(connect=5, read=0.05), retries=0)),
     (
         "read timeout in the body",
         [one(head(200, "Content-Length: 9"), b"x", then="wait")],

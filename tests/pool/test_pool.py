@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from holdfast.exceptions import ConnectTimeout, PoolTimeout
-from holdfast.pool import borrower, entries, pool, repairing, state, upkeep
+from holdfast.pool import borrower, entries, pool, repairing, state, threads, upkeep
 from holdfast.pool.entries import ConnectionState, DialState, WaiterState
 from holdfast.pool.limits import Limits
 from holdfast.pool.pool import Lease, Pool, PoolEvent
@@ -659,7 +659,7 @@ def test_a_grant_at_the_last_moment_is_not_lost(net: Net) -> None:
     lease = holder.result()
     slept: list[bool] = []
 
-    def sleep(self: pool.ThreadWaiter[str, int], seconds: float | None) -> bool:
+    def sleep(self: threads.ThreadWaiter[str, int], seconds: float | None) -> bool:
         if not slept:
             slept.append(True)
             lease.discard(Discard.BROKEN)  # grants the slot
@@ -670,12 +670,12 @@ def test_a_grant_at_the_last_moment_is_not_lost(net: Net) -> None:
         return self.event.acquire(timeout=LONG)
 
     waiter = types.SimpleNamespace(sleep=sleep)
-    original = pool.ThreadWaiter.sleep
-    pool.ThreadWaiter.sleep = waiter.sleep  # type: ignore[method-assign]
+    original = threads.ThreadWaiter.sleep
+    threads.ThreadWaiter.sleep = waiter.sleep  # type: ignore[method-assign]
     try:
         got = p.acquire("a", wait=0.001, connect=1)
     finally:
-        pool.ThreadWaiter.sleep = original  # type: ignore[method-assign]
+        threads.ThreadWaiter.sleep = original  # type: ignore[method-assign]
     assert got.resource == 2
     check(p)
 
@@ -716,7 +716,7 @@ def test_where_no_thread_can_be_had_the_dial_runs_in_the_callers(net: Net, monke
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    assert net.pool(spawn=pool.spawn_thread).acquire("a").resource == 1
+    assert net.pool(spawn=threads.spawn_thread).acquire("a").resource == 1
 
 
 def test_dials_run_in_threads_of_their_own(net: Net) -> None:
@@ -727,7 +727,7 @@ def test_dials_run_in_threads_of_their_own(net: Net) -> None:
         names.append(threading.current_thread().name)
         return connect(key, until)
 
-    p = net.pool(spawn=pool.spawn_thread)
+    p = net.pool(spawn=threads.spawn_thread)
     p._connect = noting
     p.acquire("a", connect=LONG).release()
     assert names == ["holdfast-dial"]
@@ -750,7 +750,7 @@ def dialling_threads(net: Net, p: Pool[str, int]) -> list[int]:
 
 
 def test_a_lone_dial_runs_in_its_callers_thread(net: Net) -> None:
-    p = net.pool(spawn=pool.spawn_thread, punctual=True)
+    p = net.pool(spawn=threads.spawn_thread, punctual=True)
     idents = dialling_threads(net, p)
     for _ in range(3):
         p.acquire("a", connect=LONG).discard(Discard.BROKEN)
@@ -1652,3 +1652,20 @@ def test_a_pool_whose_last_sweep_came_while_it_was_being_closed_is_not_watched_a
     p.close()
     assert net.watched == watched
     lease.release()
+
+
+def test_a_finalizer_inside_the_lock_has_its_connections_closed_after_it(net: Net) -> None:
+    """The owner of a key was collected in the middle of a move: closing there and then would wait for the very lock that is held."""
+    p = net.pool()
+    leases = [p.acquire("a"), p.acquire("a"), p.acquire("b")]
+    for lease in leases:
+        lease.release()
+
+    with p._state.lock:
+        p.trim_in_finalizer("a", 1)
+        assert net.closed == []
+    p.stats()
+    assert [number for number, _ in net.closed] == [1]
+
+    p.trim_in_finalizer("a", 0)
+    assert [number for number, _ in net.closed] == [1, 2], "where nobody has the lock, it is done at once"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast.exceptions import PoolTimeout
-from holdfast.pool import pool
+from holdfast.pool import threads
 from holdfast.pool.limits import Limits
 from holdfast.pool.pool import Lease, Pool
 from holdfast.pool.words import PoolClosed
@@ -47,23 +47,23 @@ class PoolMachine(RuleBasedStateMachine):
         self.asking: list[Asker] = []
         self.expired: set[Any] = set()
         self.asked = self.uses = self.leaks = self.timeouts = self.failed = 0
-        self.original_sleep = pool.ThreadWaiter.sleep
+        self.original_sleep = threads.ThreadWaiter.sleep
         expired = self.expired
 
-        def sleep(waiter: pool.ThreadWaiter[str, int], seconds: float | None) -> bool:
+        def sleep(waiter: threads.ThreadWaiter[str, int], seconds: float | None) -> bool:
             if seconds == 0:
                 return False
             assert waiter.event.acquire(timeout=LONG), "nobody woke this one"
             return waiter not in expired
 
-        pool.ThreadWaiter.sleep = sleep  # type: ignore[method-assign,assignment]
+        threads.ThreadWaiter.sleep = sleep  # type: ignore[method-assign,assignment]
 
     def teardown(self) -> None:
         if hasattr(self, "pool"):
             self.pool.close()
             for asker in self.asking:
                 asker.join(LONG)
-            pool.ThreadWaiter.sleep = self.original_sleep  # type: ignore[method-assign]
+            threads.ThreadWaiter.sleep = self.original_sleep  # type: ignore[method-assign]
             for _, lease, _ in self.held:
                 lease.release()
 

@@ -26,6 +26,13 @@ class Reap(NamedTuple):
     connection: PooledConnection[Any, Any]
 
 
+class Trim(NamedTuple):
+    """Close what is idle to ``key`` beyond ``keep`` connections: its owner was dropped."""
+
+    key: Any
+    keep: int
+
+
 class Announce(NamedTuple):
     """Tell of an event. ``key``: None for all origins together."""
 
@@ -57,7 +64,7 @@ class Watch(NamedTuple):
     """Ask the keeper to sweep the pool from now on."""
 
 
-Action: TypeAlias = Close | Reap | Announce | AnnounceWait | AnnounceLeak | Watch
+Action: TypeAlias = Close | Reap | Trim | Announce | AnnounceWait | AnnounceLeak | Watch
 
 # A finalizer may run while its thread holds any lock. These take the pool's, which is free then, and call nothing of the user's.
-DONE_IN_FINALIZERS = (Close, Reap)
+DONE_IN_FINALIZERS = (Close, Reap, Trim)

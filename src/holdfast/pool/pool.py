@@ -37,16 +37,17 @@ from typing import Any, Generic
 
 from .. import _fork
 from .._clock import system_clock
-from .._threads import start, start_daemon
+from .._threads import start
 from ..reasons import Discard
 from . import deferred, messages
 from .advice import OriginAdvice, advise
-from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, Need, Origin, PooledConnection, R, Waiter
+from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log
 from .figures import snapshot
 from .limits import Limits
 from .state import PoolState
 from .stats import PoolStats
+from .threads import ThreadWaiter, spawn_thread
 from .upkeep import SWEEP_SECONDS, Upkeep
 from .words import Words
 
@@ -56,38 +57,9 @@ MAX_MOVE_SECONDS = 1.0  # after so long, the lock is held by the very thread tha
 MAX_ERRORS_LOGGED = 3  # by one warm()
 
 
-def spawn_thread(work: Callable[[], object]) -> None:
-    """Run ``work`` in a daemon thread; here and now where no thread can be had (too many, or the interpreter is ending)."""
-    if not start_daemon("holdfast-dial", work):
-        work()
-
-
 def server_address(key: Any) -> Mapping[str, str | int]:
     """All that is known of a key that has only a name."""
     return {"server.address": str(key)}
-
-
-class ThreadWaiter(Waiter[K, R]):
-    """A thread that waits. Its event is a lock it holds: cheaper than threading.Event."""
-
-    __slots__ = ("event",)
-
-    def __init__(
-        self, origin: Origin[K, R], lease: Lease[K, R], need: Need, purpose: Any, ticket: int, asked_at: float
-    ) -> None:
-        super().__init__(origin, lease, need, purpose, ticket, asked_at)
-        self.event = threading.Lock()
-        self.event.acquire()
-
-    def wake(self) -> None:
-        if self.event.locked():
-            self.event.release()
-
-    def sleep(self, seconds: float | None) -> bool:
-        """Whether it was woken within ``seconds``."""
-        if seconds is None:
-            return self.event.acquire()
-        return self.event.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
 _pools: weakref.WeakSet[Pool[Any, Any]] = weakref.WeakSet()
@@ -397,9 +369,17 @@ class Pool(Generic[K, R]):
         self._run_deferred()
 
     def take_back_leaked(self, connection: PooledConnection[K, R]) -> None:
-        """For ``Lease.__del__``: perhaps inside a garbage collection in a thread that holds the lock."""
+        """For ``Lease.__del__``."""
+        self._do_in_finalizer(deferred.Reap(connection))
+
+    def trim_in_finalizer(self, key: K, keep: int) -> None:
+        """``close_idle`` for a finalizer of whatever owns ``key``, which may run where that would wait for itself."""
+        self._do_in_finalizer(deferred.Trim(key, keep))
+
+    def _do_in_finalizer(self, action: deferred.Action) -> None:
+        """Perhaps inside a garbage collection in a thread that holds the lock: then the thread does it after letting go."""
         state = self._state
-        state.deferred.append(deferred.Reap(connection))
+        state.deferred.append(action)
         if state.lock.locked():
             return  # by this thread or another, which does what is deferred after letting go
         others = []
@@ -446,6 +426,9 @@ class Pool(Generic[K, R]):
     def _run_reap(self, action: deferred.Reap) -> None:
         with self._state.lock:
             self._state.reap(action.connection)
+
+    def _run_trim(self, action: deferred.Trim) -> None:
+        self._drop_idle(action.key, action.keep)
 
     def _run_announce(self, action: deferred.Announce) -> None:
         self._announce(*action)
@@ -522,6 +505,11 @@ class Pool(Generic[K, R]):
             key: only connections to this one; None for all.
             keep: so many stay, the freshest.
         """
+        dropped = self._drop_idle(key, keep)
+        self._run_deferred()
+        return dropped
+
+    def _drop_idle(self, key: K | None, keep: int) -> int:
         state = self._state
         with state.lock, state.repairing():
             origin = None if key is None else state.origins.get(key)
@@ -529,7 +517,6 @@ class Pool(Generic[K, R]):
             idle = idle[: max(0, len(idle) - keep)]
             for connection in idle:
                 state.drop_idle(connection, Discard.CLIENT_CLOSED)
-        self._run_deferred()
         return len(idle)
 
     def keep_none(self) -> None:
@@ -609,6 +596,7 @@ class Pool(Generic[K, R]):
 RUN: dict[type[deferred.Action], Callable[[Pool[Any, Any], Any], None]] = {
     deferred.Close: Pool._run_close,
     deferred.Reap: Pool._run_reap,
+    deferred.Trim: Pool._run_trim,
     deferred.Announce: Pool._run_announce,
     deferred.AnnounceWait: Pool._run_announce_wait,
     deferred.AnnounceLeak: Pool._run_announce_leak,

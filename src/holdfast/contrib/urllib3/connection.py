@@ -19,6 +19,7 @@ import sys
 import threading
 import weakref
 from collections import Counter
+from dataclasses import replace
 from typing import Any, cast
 
 from urllib3._collections import HTTPHeaderDict
@@ -46,6 +47,7 @@ log = logging.getLogger("holdfast.urllib3")
 
 MAX_KNOWN = 256  # heads and timeouts that are remembered
 AWS_MODULE = "botocore.awsrequest"
+NO_PATIENCE = 0.001  # seconds: urllib3 itself sends the body at once
 AWS_PATIENCE = 1.0  # seconds that botocore waits for 100 Continue
 
 _RESPONSE = "_HTTPConnection__response"  # where http.client keeps the response that is not read to its end
@@ -386,12 +388,9 @@ class Exchange:
         return Answer(response, None if stream is None else stream.sock, self.kept, trim)
 
     def _send(self, timeouts: Timeouts, deadline: CallDeadline) -> Response:
-        patience = self.connection._patience
-        content: Any = self.request.payload
-        told = None
-        if patience is not None and content is not None and "Expect" in self.request.headers:
-            told = content.expect(patience, deadline)
-        return transport().send(self.request, cast(Any, self.kept), timeouts, deadline, told)
+        if "Expect" in self.request.headers:
+            timeouts = replace(timeouts, expect=self.connection._patience or NO_PATIENCE)
+        return transport().send(self.request, cast(Any, self.kept), timeouts, cast(Any, deadline))
 
     def _note_proxy(self, reached: bool) -> None:
         """urllib3 tells a proxy that could not be reached from a server that could not by this."""
@@ -403,13 +402,20 @@ def _table_of(owner: HTTPConnectionPool) -> dict[Any, Kept]:
     table: dict[Any, Kept] | None = owner.__dict__.get("_holdfast_kept")
     if table is None:
         table = owner.__dict__.setdefault("_holdfast_kept", {})
-        weakref.finalize(owner, _trim_all, table).atexit = False  # a pool that is dropped is not always closed
+        weakref.finalize(owner, _trim_in_finalizer, table).atexit = False  # a pool that is dropped is not always closed
     return table
 
 
 def pool_closed(owner: HTTPConnectionPool) -> None:
     """A urllib3 pool was closed. Its own closing reaches only connections that are in its queue, and permits get lost."""
     _trim_all(owner.__dict__.get("_holdfast_kept", {}))
+
+
+def _trim_in_finalizer(table: dict[Any, Kept]) -> None:
+    """A urllib3 pool was dropped, perhaps in a garbage collection in the middle of anything, with the pool's lock held."""
+    for kept in list(table.values()):
+        if _transport is not None:
+            _transport.pool.trim_in_finalizer(cast(Any, kept), kept.idle_allowed())
 
 
 def _trim_all(table: dict[Any, Kept]) -> None:
