@@ -1655,7 +1655,7 @@ def test_a_pool_whose_last_sweep_came_while_it_was_being_closed_is_not_watched_a
 
 
 def test_a_finalizer_inside_the_lock_has_its_connections_closed_after_it(net: Net) -> None:
-    """The owner of a key was collected in the middle of a move: closing there and then would wait for the very lock that is held."""
+    """The owner of a key was collected in the middle of a move: to close there and then would wait for the lock that is held."""
     p = net.pool()
     leases = [p.acquire("a"), p.acquire("a"), p.acquire("b")]
     for lease in leases:
