@@ -29,9 +29,7 @@ class Opening:
         self.tls_resumed = False
 
     def note_tls(self, sock: Any) -> None:
-        """What the handshake of ``sock``, an SSLSocket, has agreed on; TlsInTls does not tell."""
-        if not hasattr(sock, "version"):
-            return
+        """What the handshake of ``sock``, an SSLSocket or a TlsInTls, has agreed on."""
         self.tls_version = sock.version() or ""
         self.tls_cipher = (sock.cipher() or ("",))[0]
         self.tls_group = sock.group() or "" if hasattr(sock, "group") else ""  # from Python 3.15 on

@@ -177,6 +177,19 @@ class TlsInTls:
         """Of the inner layer."""
         return self._inner.version()
 
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Of the inner layer."""
+        return self._inner.cipher()
+
+    def selected_alpn_protocol(self) -> str | None:
+        """Of the inner layer."""
+        return self._inner.selected_alpn_protocol()
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether the inner layer's handshake resumed a session."""
+        return bool(self._inner.session_reused)
+
     def gettimeout(self) -> float:
         """0: it never blocks."""
         return 0.0
