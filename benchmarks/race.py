@@ -9,7 +9,7 @@ side can know. The wire counts how often that really happened ("crossed").
 
 *The dying worker.* The server reads a request on a reused connection, executes it, and dies before it answers: a FIN
 for one half, an RST for the other. A GET can be sent again. A POST must not be: it has been executed. The only right
-answer is to report it.
+answer is to report it. A client that takes a new connection meets no death, and is not counted.
 
 The server is the judge: it enters the nonce of every request it executes in a ledger. What the client says is compared
 with it afterwards: *failed* (an exception), *wrong* (another request's answer), *twice* (executed more than once),
@@ -63,6 +63,9 @@ SCENARIOS, METHODS, SCHEMES = ("race", "die"), ("GET", "POST"), ("http", "https"
 # -- the server --------------------------------------------------------------------------------------------------
 
 
+DIED = "died after "  # in the ledger, before the nonce of what was executed last
+
+
 class Ledger:
     """The nonces of all executed requests, in order; and how many connections were closed upon unread bytes."""
 
@@ -79,6 +82,11 @@ class Ledger:
             first = nonce not in self._known
             self._known.add(nonce)
             return first
+
+    def note_death(self, nonce: str) -> None:
+        """The worker dies now, after it has executed this one."""
+        with self._lock:
+            self._executed.append(DIED + nonce)
 
     def take(self) -> tuple[list[str], int]:
         """What was executed, and how many requests were closed upon, since the last time."""
@@ -189,6 +197,7 @@ class Served:
             target, nonce = request
             first = self.ledger.enter(nonce)
             if target.startswith("/die/") and first and self.reused:
+                self.ledger.note_death(nonce)
                 return self.stream.die(target.removeprefix("/die/"))
             body = nonce.encode()
             self.stream.send(
@@ -610,6 +619,14 @@ class Verdict:
         """Whether the server executed it more than once."""
         return self.executed[told.nonce] > 1
 
+    def died(self, told: Told) -> bool:
+        """Whether its worker died after executing it: not where the client took a new connection, which is served in peace."""
+        return self.executed[DIED + told.nonce] > 0
+
+    def reported(self, told: Told) -> bool:
+        """Whether the client was told of the death."""
+        return self.died(told) and told.failed
+
     def arrived(self, scheme: str) -> int:
         """Failed POSTs that may have arrived at the closing server, unread: to report such a one is right."""
         return min(self.unread[scheme], self.count("race", _failed, "POST", scheme))
@@ -631,7 +648,7 @@ class Verdict:
         """What holdfast must never do, each with its number."""
         if self.broken or not self.told:
             return [self.broken or "was not tried"]  # silence is no proof
-        posts = self.count("die", _anything, "POST")
+        posts = self.count("die", self.died, "POST")
         found = {
             "GETs failed at the idle close": self.count("race", _failed, "GET"),
             "POSTs failed at the idle close": sum(map(self.posts_failed, SCHEMES)) if self.seen else 0,
@@ -640,7 +657,7 @@ class Verdict:
             "POSTs executed twice": self.count("race", self.twice, "POST") + self.count("die", self.twice, "POST"),
             "lost": self.all_told(self.lost) + self.count("die", self.lost),
             "GETs failed after a death": self.count("die", _failed, "GET"),
-            "POSTs concealed after a death": posts - self.count("die", _failed, "POST"),
+            "POSTs concealed after a death": posts - self.count("die", self.reported, "POST"),
         }
         return [f"{number} {what}" for what, number in found.items() if number]
 
@@ -733,15 +750,17 @@ def row(verdict: Verdict) -> list[str]:
         str(verdict.count("race", verdict.twice, "POST")),
         str(verdict.all_told(verdict.lost) + verdict.count("die", verdict.lost)),
         _share(verdict, "die", _failed, "GET"),
-        _share(verdict, "die", _failed, "POST"),
+        _share(verdict, "die", verdict.reported, "POST", verdict.died),
         _share(verdict, "die", verdict.twice, "POST"),
         f"{verdict.seconds:.0f}",
     ]
 
 
-def _share(verdict: Verdict, scenario: str, question: Callable[[Told], bool], method: str) -> str:
+def _share(
+    verdict: Verdict, scenario: str, question: Callable[[Told], bool], method: str, among: Callable[[Told], bool] | None = None
+) -> str:
     counts = [verdict.count(scenario, question, method, scheme) for scheme in SCHEMES]
-    return _parts(counts, verdict.count(scenario, _anything, method))
+    return _parts(counts, verdict.count(scenario, among or _anything, method))
 
 
 def _parts(counts: Sequence[int], total: int) -> str:

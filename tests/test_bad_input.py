@@ -145,6 +145,7 @@ CASES: dict[str, Case] = {
     "timeout of NaN": (ValueError, "finite", lambda c, url: c.get(url, timeout=float("nan"))),
     "timeout of text": (ValueError, "seconds", lambda c, url: c.get(url, timeout="5")),
     "timeout of a bool": (ValueError, "number", lambda c, url: c.get(url, timeout=True)),
+    "limits of a number": (ValueError, "holdfast.Limits", lambda c, url: holdfast.Client(limits=5)),  # type: ignore[arg-type]
     "timeout of a list": (ValueError, "pair", lambda c, url: c.get(url, timeout=[1, 2])),
     "timeout of three": (ValueError, "pair", lambda c, url: c.get(url, timeout=(1, 2, 3))),
     "hook for no event": (ValueError, "event", lambda c, url: c.get(url, hooks={"request": print})),

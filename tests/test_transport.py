@@ -12,7 +12,7 @@ from holdfast import Client, Timeouts
 from holdfast.pool.learning import keep_for
 from tests.chaos import switching_every
 from tests.conftest import Tls
-from tests.server import Conn, Server, echo
+from tests.server import Conn, Server, echo, ok
 
 
 def stall(conn: Conn) -> None:
@@ -178,3 +178,23 @@ def test_a_body_of_known_length_gives_its_connection_back_with_its_last_byte(no_
 
         assert answer.raw.read(size)
         assert (client.stats().active, client.stats().idle) == (0, 1)
+
+
+def test_what_may_have_been_executed_before_the_server_was_gone_is_not_told_as_never_sent(no_leaks: None) -> None:
+    """A DELETE is executed, its connection is lost, and when it is to be sent again nobody listens any more."""
+
+    def first_then_lost(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(ok())
+        conn.expect_request()
+        server.stop_listening()
+        conn.rst()
+
+    with Server(first_then_lost) as server, Client() as client:
+        client.get(server.url("/"))
+        with pytest.raises(holdfast.ConnectionLost, match=r"cannot be sent again: .*may have executed it") as caught:
+            client.delete(server.url("/"))
+
+    assert caught.value.may_have_executed
+    assert not caught.value.never_connected
+    assert len(server.requests) == 2

@@ -21,8 +21,10 @@ from .exceptions import (
     InvalidRequest,
     PoolTimeout,
     RequestException,
+    Timeout,
     TotalTimeout,
 )
+from .exceptions import ConnectionError as HoldfastConnectionError
 from .message.response import Response
 from .message.timings import Attempt
 from .pool.keeper import keeper as the_keeper
@@ -105,6 +107,8 @@ class Transport:
         keeper: bool = True,
         connect: Callable[[Route, float | None], Http1Connection] | None = None,
     ) -> None:
+        if limits is not None and not isinstance(limits, Limits):
+            raise ValueError(f"limits={limits!r}: expected holdfast.Limits")
         self.clock = clock
         self.pool: Pool[Route, Http1Connection] = Pool(
             connect or partial(dialer.open_connection, clock, partial(_habits_of, {})),
@@ -146,7 +150,7 @@ class Transport:
         attempts: list[Attempt] | None = None
         while True:
             lease = None if next_leg is None or resends else next_leg.take(route)
-            lease = lease or self._acquire(request, route, timeouts, deadline, resends > 0)
+            lease = lease or self._acquire(request, route, timeouts, deadline, attempts)
             connection = lease.resource
             try:
                 head = connection.exchange(event, body, timeouts, deadline, on_informational)
@@ -174,7 +178,7 @@ class Transport:
             resends += 1
 
     def _acquire(
-        self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, fresh: bool
+        self, request: PreparedRequest, route: Route, timeouts: Timeouts, deadline: Deadline, attempts: list[Attempt] | None
     ) -> Lease[Route, Http1Connection]:
         repeatable = (request.payload is None and request.method in IDEMPOTENT) or _repeatable(request)
         try:
@@ -183,7 +187,7 @@ class Transport:
                 wait=timeouts.pool,
                 connect=timeouts.connect,
                 until=deadline.at,
-                fresh=fresh,
+                fresh=attempts is not None,
                 repeatable=repeatable,
                 purpose=request,
             )
@@ -191,6 +195,8 @@ class Transport:
             better = _no_connection(error, request, deadline)
             if route.proxy is not None:
                 name_the_way(better, request, route)
+            if attempts is not None and any(attempt.reason == Resend.IDEMPOTENT.value for attempt in attempts):
+                better = _after_a_loss(better, request)
             if better is error:
                 raise
             raise better from error
@@ -370,6 +376,18 @@ def _no_connection(error: RequestException, request: PreparedRequest, deadline: 
     return TotalTimeout(f"the call's total of {deadline.total} s was used up while {phase}", request=request)
 
 
+def _after_a_loss(error: RequestException, request: PreparedRequest) -> RequestException:
+    """No connection for sending again what was lost without proof: the first sending may have been executed."""
+    before = "it had been sent before, on a connection that was lost: the server may have executed it"
+    if isinstance(error, Timeout):
+        error.args = (f"{error} ({before})",)
+        if isinstance(error, HoldfastConnectionError):
+            error.never_connected = False
+        return error
+    message = f"{request.method} {request.parsed.safe_text}: cannot be sent again: {error}; {before}."
+    return ConnectionLost(message, may_have_executed=True, request=request)
+
+
 def _explained(
     failure: ExchangeFailed, request: PreparedRequest, lease: Lease[Route, Http1Connection]
 ) -> RequestException:
@@ -377,6 +395,9 @@ def _explained(
     assert isinstance(error, RequestException)
     error.request = request
     if not isinstance(error, ConnectionLost):
+        where = f"{request.method} {request.parsed.safe_text}"
+        if where not in str(error):
+            error.args = (f"{where}: {error}",)
         return error
     error.reused = lease.reused
     error.idle = lease.idle

@@ -37,7 +37,7 @@ def test_a_client_leaves_a_quarter_earlier_at_most_a_second_at_least_a_tenth(sec
         ({"idle": Idle(8.8, 12)}, "Limits(idle_timeout=4.6)"),
         ({"idle": Idle(0.3, 2)}, "Limits(idle_timeout=0)"),
         ({"idle": Idle(50, 50)}, "Limits(idle_timeout=45)"),
-        ({"idle": Idle(open_after=20)}, "Limits(idle_timeout=20)"),
+        ({"idle": Idle(open_after=20)}, "Limits(idle_timeout=55)"),
         ({"first": {"hint_timeout": 5}}, "Limits(idle_timeout=4)"),
         ({"first": {"hint_timeout": 20}, "idle": Idle(20.9, 20.9)}, "Limits(idle_timeout=18)"),
         ({"drop": Drop(30, 60, "silence")}, "Limits(idle_timeout=27)"),

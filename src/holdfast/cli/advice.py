@@ -102,7 +102,7 @@ def _bounds(findings: Findings) -> list[tuple[float, str]]:
         seconds = idle.least - margin(idle.least) - (idle.most - idle.least)
         found.append((max(0.0, seconds), f"the server ends idle connections after {span(idle)}"))
     elif idle.open_after < DEFAULT_IDLE:
-        found.append((idle.open_after, f"the wait ended: after {idle.open_after:.0f} s connections were still open"))
+        found.append((DEFAULT_IDLE, f"no idle connection was ended within {idle.open_after:.0f} s; a larger --max sees more"))
     if hint is not None:
         found.append((hint - margin(hint), f"the server's Keep-Alive field promises {hint} s"))
     if drop is not None and drop.lost_after is not None:
@@ -134,7 +134,7 @@ def _with_keeping(plan: Plan) -> dict[str, str]:
     return {
         "holdfast": f"holdfast.Client(limits=holdfast.{plan})",
         "requests, urllib3": f'no idle limit to set; after {seconds} s of silence a call may fail. For GET and its like: '
-        f'session.mount("https://", HTTPAdapter(max_retries=Retry(2))); a POST has no remedy but a new Session',
+        f'session.mount(url, HTTPAdapter(max_retries=Retry(2))); a POST has no remedy but a new Session',
         "httpx": f"httpx.Client(limits=httpx.Limits(keepalive_expiry={seconds}))",
         "aiohttp": f"aiohttp.TCPConnector(keepalive_timeout={seconds})",
         "Go": f"&http.Transport{{IdleConnTimeout: {milliseconds} * time.Millisecond}}",

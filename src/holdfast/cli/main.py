@@ -23,7 +23,7 @@ COMMANDS = {
     "timing": "what each phase of a call takes, and what keep-alive saves",
     "doctor": "how a server treats connections, and the limits to set",
     "download": "fetch files in parallel, and resume what was cut short",
-    "run": "run a program with holdfast in place of requests",
+    "run": "run a program whose requests, urllib3 and httpx use holdfast's connections",
 }
 EPILOG = (
     "exit codes: 0 done; 1 not as expected; 2 wrong arguments; 3 no connection; 4, 5 answered 4xx, 5xx; 6 broken; 7 timeout; "
