@@ -279,3 +279,118 @@ def test_one_that_was_opened_ahead_of_need_is_as_good_as_new_to_a_server_that_cl
     net.clock.advance(3)
 
     assert use(p) == 2
+
+
+# -- the first reuse ---------------------------------------------------------------------------------------------------
+
+
+class Looks:
+    """What a longer look finds, and at which resources there was one."""
+
+    def __init__(self) -> None:
+        self.at: list[int] = []
+        self.unfit: dict[int, Discard] = {}
+
+    def __call__(self, resource: int) -> Discard | None:
+        self.at.append(resource)
+        return self.unfit.get(resource)
+
+
+def test_the_first_reuse_that_cannot_be_repeated_looks_longer_once(net: Net) -> None:
+    looks = Looks()
+    p = net.pool(look=looks)
+
+    assert [use(p) for _ in range(4)] == [1, 1, 1, 1]
+    assert looks.at == [1]
+    p.close_idle()
+    assert [use(p) for _ in range(3)] == [2, 2, 2]
+    assert looks.at == [1], "once for the origin, not for each of its connections"
+
+
+def test_what_the_longer_look_finds_is_an_end_like_any_other_and_the_next_use_looks_again(net: Net) -> None:
+    looks = Looks()
+    p = net.pool(Limits(max_connections_per_origin=1), look=looks)
+    looks.unfit = dict.fromkeys(range(1, 10), Discard.STALE)
+
+    assert [use(p) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert looks.at == [1, 2], "by then it is known to close after each use"
+    row = p.stats().origins[0]
+    assert (row.closes_after_uses, row.avoided, row.created) == (1, 2, 5)
+    assert net.closed == [(1, Discard.STALE), (2, Discard.STALE), (3, Discard.SURPLUS), (4, Discard.SURPLUS)]
+    check(p)
+
+
+def test_a_connection_that_has_served_twice_or_rested_for_a_while_is_looked_at_no_longer(net: Net) -> None:
+    looks = Looks()
+    p = net.pool(look=looks)
+    use(p, repeatable=True)
+    use(p, repeatable=True)
+    assert use(p) == 1
+    other = net.pool(look=looks)
+    first = use(other)
+    net.clock.advance(0.06)
+
+    assert use(other) == first
+    assert looks.at == []
+
+
+def test_uses_that_can_be_repeated_and_connections_without_a_use_are_not_looked_at(net: Net) -> None:
+    looks = Looks()
+    p = net.pool(look=looks)
+    p.warm("a", 1)
+    use(p)
+    use(p, repeatable=True)
+
+    assert looks.at == []
+
+
+def test_an_end_at_once_takes_back_what_the_look_has_found(net: Net) -> None:
+    """The look was too short, or the server was exchanged for one that closes after each use."""
+    looks = Looks()
+    p = net.pool(look=looks)
+    use(p)
+    lose(p)
+    use(p)
+    use(p)
+    assert looks.at == [1, 2]
+    net.clock.advance(9)
+    lose(p)
+    use(p)
+    use(p)
+
+    assert looks.at == [1, 2], "an end after a time says nothing about uses"
+
+
+def test_without_learning_there_is_no_longer_look(net: Net) -> None:
+    looks = Looks()
+    p = net.pool(Limits(learn=False), look=looks)
+    use(p)
+    use(p)
+
+    assert looks.at == []
+
+
+def test_an_interrupted_look_leaves_the_connection_to_others(net: Net) -> None:
+    def interrupted(resource: int) -> None:
+        raise KeyboardInterrupt
+
+    p = net.pool(look=interrupted)
+    use(p)
+    with pytest.raises(KeyboardInterrupt):
+        use(p)
+
+    assert use(p, repeatable=True) == 1
+    check(p)
+
+
+def test_a_waiter_that_is_handed_a_connection_looks_as_well(net: Net) -> None:
+    looks = Looks()
+    p = net.pool(Limits(max_connections_per_origin=1), look=looks)
+    looks.unfit[1] = Discard.STALE
+    lease = p.acquire("a", repeatable=False)
+    asker = Asker(p, "a", repeatable=False)
+    until_waiting(p, 1)
+    lease.release()
+
+    assert asker.result().resource == 2
+    assert looks.at == [1]

@@ -306,6 +306,7 @@ class Origin(Generic[K, R]):
         "dials",
         "idle",
         "key",
+        "lasting",
         "learned",
         "leased",
         "queued",
@@ -328,6 +329,7 @@ class Origin(Generic[K, R]):
         self.refill_at = 0.0
         self.refill_delay = 0.0
         self.utilisation = Utilisation()
+        self.lasting = False  # a connection was seen to outlive a use: see look_longer
         self.learned: Learned | None = None  # None until a connection has ended by itself
 
     @property

@@ -12,7 +12,7 @@ from typing import Generic
 from .deferred import Action, Announce
 from .entries import IDLE, K, Mutex, Origin, PooledConnection, R, Waiter
 from .events import Announcer, Utilisation
-from .learning import Learned
+from .learning import AT_ONCE_SECONDS, Learned
 from .limits import Limits
 from .stats import Tally
 
@@ -98,6 +98,7 @@ class Holdings(Generic[K, R]):
         if uses > 0 and self.limits.learn:
             origin.learned = origin.learned or Learned()
             origin.learned.ended(idle, uses)
+            origin.lasting = origin.lasting and idle >= AT_ONCE_SECONDS
             self._tell_learned(origin, origin.learned)
 
     def saw_served(self, origin: Origin[K, R], learned: Learned, idle: float | None, uses: int) -> None:

@@ -44,6 +44,7 @@ from .advice import OriginAdvice, advise
 from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log
 from .figures import snapshot
+from .lasting import look_longer
 from .limits import Limits
 from .state import PoolState
 from .stats import PoolStats
@@ -74,6 +75,8 @@ class Pool(Generic[K, R]):
         probe: None if an idle connection is fit for use, else why not. Must not block.
         close: closes a connection for the reason given. Must not raise.
         interrupt: ends a leased connection's conversation from another thread, when the pool is closed. Optional.
+        look: as ``probe``, but may wait some milliseconds for a verdict; asked once per origin, before the second use of a
+            connection if that cannot be repeated. Optional; not asked without ``Limits.learn``.
         poll_idle: of many idle connections, those to which something seems to have happened; they are probed then. It consumes
             nothing, may be wrong, and may be given one that is in use or closed meanwhile. Optional.
         limits: see ``Limits``.
@@ -94,6 +97,7 @@ class Pool(Generic[K, R]):
         probe: Callable[[R], Discard | None],
         close: Callable[[R, Discard], None],
         *,
+        look: Callable[[R], Discard | None] | None = None,
         interrupt: Callable[[R], None] | None = None,
         poll_idle: Callable[[list[R]], list[R]] | None = None,
         limits: Limits | None = None,
@@ -128,6 +132,7 @@ class Pool(Generic[K, R]):
             dials_in_callers=punctual,
             closed_error=self._words.closed_error,
         )
+        self._look = look if self.limits.learn else None
         _pools.add(self)
 
     @property
@@ -183,7 +188,7 @@ class Pool(Generic[K, R]):
                     if lease.idle is None:
                         return lease
                 verdict = self._probe(lease.resource)
-                if verdict is None:
+                if verdict is None and (repeatable or (verdict := look_longer(lease, self._look)) is None):
                     if state.news.active:
                         self._announce("reused", key, seconds=lease.idle)
                     return lease
@@ -197,9 +202,7 @@ class Pool(Generic[K, R]):
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
-    def _await(
-        self, waiter: Waiter[K, R], wait: float | None, connect: float | None, until: float | None
-    ) -> None:
+    def _await(self, waiter: Waiter[K, R], wait: float | None, connect: float | None, until: float | None) -> None:
         """Wait for whichever comes first: a connection handed over, or the waiter's own dial."""
         assert isinstance(waiter, ThreadWaiter)
         if sys.is_finalizing():
