@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast import Client, Timeouts
+from holdfast import Client, Limits, Timeouts
 from holdfast.auth import HTTPDigestAuth
 from holdfast.reasons import Discard
+from holdfast.wire.reuse import FIN_PATIENCE_SECONDS
+from holdfast.wire.stream import SocketStream
 from tests.conftest import Tls
 from tests.server import Conn, Received, Server, chunks, echo, head, ok, response
 from tests.support import eventually, in_parallel
@@ -563,6 +565,70 @@ def test_an_idle_connection_that_ends_without_close_notify_is_an_end_like_any_ot
         server.wait_idle()
         assert client.post(server.url(), data=b"body").json()["connection"] == 1
         assert closed(client, Discard.STALE) == 1
+
+
+@pytest.fixture(name="looks")
+def _looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The patience of every look that had some."""
+    found: list[float] = []
+    probe = SocketStream.probe
+
+    def noting(stream: SocketStream, patience: float = 0) -> Discard | None:
+        if patience:
+            found.append(patience)
+        return probe(stream, patience)
+
+    monkeypatch.setattr(SocketStream, "probe", noting)
+    return found
+
+
+def one_answer(conn: Conn) -> None:
+    """uWSGI, tinyproxy: no word of a close, and the FIN a moment behind the answer. What comes after it is read, not answered."""
+    request = conn.expect_request()
+    conn.send(ok(request.body))
+    time.sleep(0.003)
+    conn.fin()
+    while conn.read_request() is not None:
+        pass
+
+
+@pytest.mark.parametrize("before", ["nothing", "GET", "two at a time"])
+def test_no_post_is_lost_to_a_server_that_gives_one_answer_and_says_nothing(client: Client, secure: Any, before: str) -> None:
+    with Server(one_answer, tls=secure) as server:
+        if before == "GET":
+            client.get(server.url())
+
+        def posts(numbers: range) -> None:
+            assert all(client.post(server.url(), data=str(number)).text == str(number) for number in numbers)
+
+        if before == "two at a time":
+            assert in_parallel(2, lambda thread: posts(range(thread, 20, 2))) == []
+        else:
+            posts(range(20))
+        bodies = sorted(int(request.body) for request in server.requests if request.method == "POST")
+    assert bodies == list(range(20)), "each was executed once"
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_the_first_connection_that_a_post_reuses_is_looked_at_for_longer(
+    tls: Tls, secure: Any, looks: list[float], learn: bool
+) -> None:
+    limits = Limits(learn=learn)
+    with Server(echo, tls=secure) as server, Client(verify=tls.ca_path, timeout=PATIENT, trust_env=False, limits=limits) as client:
+        for _ in range(5):
+            client.post(server.url(), data=b"x")
+        assert server.connections == 1
+    assert looks == [FIN_PATIENCE_SECONDS] * learn
+
+
+def test_what_can_be_sent_again_is_not_looked_at_for_longer(client: Client, secure: Any, looks: list[float]) -> None:
+    with Server(echo, tls=secure) as server:
+        for _ in range(2):
+            client.get(server.url())
+            client.post(server.url(), data=b"x", headers={"Idempotency-Key": "k"})
+        client.post(server.url(), data=b"x")
+        assert server.connections == 1
+    assert looks == [], "and after four answers on one connection, nor is a POST"
 
 
 # -- closing what goes on ----------------------------------------------------------------------------------------------

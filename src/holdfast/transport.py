@@ -37,7 +37,7 @@ from .routes import Route
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection, OnInformational
 from .wire.proxy import proxy_authorization
-from .wire.reuse import MAX_HABITS, Habits
+from .wire.reuse import FIN_PATIENCE_SECONDS, MAX_HABITS, Habits
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
@@ -114,6 +114,7 @@ class Transport:
             connect or partial(dialer.open_connection, clock, partial(_habits_of, {})),
             Http1Connection.probe,
             dialer.close_connection,
+            look=_look,
             interrupt=dialer.interrupt,
             poll_idle=dialer.poll_idle,
             limits=limits,
@@ -331,6 +332,11 @@ class Transport:
     def close(self) -> None:
         """Close every connection; idempotent."""
         self.pool.close()
+
+
+def _look(connection: Http1Connection) -> Discard | None:
+    """Probe a connection that may be one of a server that closes after each answer: its FIN may be on the way."""
+    return connection.probe(FIN_PATIENCE_SECONDS)
 
 
 def _habits_of(known: dict[Route, Habits], route: Route) -> Habits:

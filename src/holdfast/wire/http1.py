@@ -488,9 +488,9 @@ class Http1Connection(Payload):
             return False
         return not self._content or self._after_body() is not AfterBody.CLOSE
 
-    def probe(self) -> Discard | None:
-        """None when this idle connection is fit for another request, else why it is not."""
-        verdict = self.stream.probe()
+    def probe(self, patience: float = 0) -> Discard | None:
+        """None when this idle connection is fit for another request, else why it is not. See ``SocketStream.probe``."""
+        verdict = self.stream.probe(patience)
         if verdict is None and self._habits.strays_after_head is None and self._request.method == b"HEAD":
             verdict = self.stream.probe(HEAD_PATIENCE_SECONDS)
             self._habits.strays_after_head = False

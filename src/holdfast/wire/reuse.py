@@ -43,6 +43,7 @@ from enum import Enum
 
 MAX_HABITS = 512  # origins
 HEAD_PATIENCE_SECONDS = 0.002  # cups sends its second answer to a HEAD up to 0.24 ms after the first
+FIN_PATIENCE_SECONDS = 0.01  # uWSGI and tinyproxy, which close unannounced, send their FIN up to 0.08 ms after the answer
 
 
 class Habits:
