@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from holdfast.wire import connect
+from tests.platforms import WITHOUT, missing, take_away
+
+if os.environ.get(WITHOUT) == "linux":
+    take_away()
+
+from holdfast.wire import connect  # noqa: E402 - it asks for what was taken away
 
 SETTLE_SECONDS = 2.0
 
@@ -127,6 +132,13 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
         gc.collect()
         gc.freeze()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test marked ``needs`` is not selected where what it needs is missing; pytest says how many were not."""
+    gone = [item for item in items if any(missing(mark.args) for mark in item.iter_markers("needs"))]
+    config.hook.pytest_deselected(items=gone)
+    items[:] = [item for item in items if item not in gone]
 
 
 @pytest.fixture

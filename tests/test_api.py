@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -203,7 +202,7 @@ def test_a_request_from_an_atexit_handler_still_works(server: Server) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "200\n", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.needs("fork")
 def test_a_forked_child_opens_its_own_connections_and_the_parent_keeps_its(server: Server) -> None:
     program = """
         import os, sys, holdfast

@@ -494,6 +494,7 @@ def test_a_client_certificate_reaches_the_server_and_is_part_of_what_connections
             client.get(server.url("/"))
 
 
+@pytest.mark.needs("unix sockets")
 def test_a_unix_socket_can_stand_in_for_the_network(tmp_path: Any, no_leaks: None) -> None:
     path = str(tmp_path / "s")
     with Server(echo, unix_path=path) as server, Client(unix_socket=path) as client:
@@ -842,6 +843,7 @@ def option_of(client: Client, level: int, name: int) -> int:
     return int(stream.sock.getsockopt(level, name))
 
 
+@pytest.mark.needs("linux")
 def test_a_socket_option_of_the_clients_goes_over_the_usual_ones(server: Server, no_leaks: None) -> None:
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77)]
     with Client(socket_options=options) as client:
@@ -856,7 +858,7 @@ def test_a_socket_option_of_the_clients_goes_over_the_usual_ones(server: Server,
         assert option_of(copied, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has it")
+@pytest.mark.needs("linux")
 @pytest.mark.parametrize(("timeout", "milliseconds"), [(Timeouts(read=90), 90_000), (0.5, 30_000), (None, 0)])
 def test_what_is_not_acknowledged_for_as_long_as_an_answer_is_waited_for_ends_the_connection(
     server: Server, no_leaks: None, timeout: Any, milliseconds: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +20,7 @@ from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, chunked, head, ok, replies, response
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what was acknowledged")
+linux = pytest.mark.needs("linux")  # only Linux tells what was acknowledged
 
 
 class Spied:

@@ -613,6 +613,7 @@ def test_pyopenssl_and_tls_inside_tls_are_left_to_urllib3(tls: Tls, monkeypatch:
     assert left()["pyOpenSSL is injected into urllib3"] >= 1
 
 
+@pytest.mark.needs("unix sockets")
 def test_a_socket_of_another_family_gets_no_tcp_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     path = str(tmp_path / "socket")
 

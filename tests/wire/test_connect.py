@@ -31,7 +31,8 @@ REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-linux_only = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells what was acknowledged")
+linux_only = pytest.mark.needs("linux")
+unix_sockets = pytest.mark.needs("unix sockets")
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def test_a_queue_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.
 
 def test_poll_may_be_taken_away_after_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """eventlet does, when a program patches itself."""
-    monkeypatch.delattr(select, "poll")
+    monkeypatch.delattr(select, "poll", raising=False)
     with listening() as port, connect_tcp("127.0.0.1", port, in_(WAIT)) as sock:
         stream = SocketStream(sock)
         assert stream.probe() is None
@@ -298,7 +299,7 @@ def test_all_refuse(names: Callable[..., None]) -> None:
     assert not isinstance(caught.value, ConnectTimeout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Platform-specific: elsewhere the kernel refuses")
+@linux_only  # elsewhere the kernel refuses
 def test_a_connection_of_a_socket_with_itself_is_a_refusal_and_the_port_is_free_at_once() -> None:
     """On one machine a kernel chooses, now and then, the port of the very server that is down just now."""
     with socket.socket() as bound:
@@ -386,6 +387,7 @@ def unix(tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
         yield path, listener
 
 
+@unix_sockets
 @pytest.mark.parametrize("until", [None, WAIT])
 def test_a_unix_socket_connects(unix: tuple[str, socket.socket], until: float | None) -> None:
     path, listener = unix
@@ -395,12 +397,14 @@ def test_a_unix_socket_connects(unix: tuple[str, socket.socket], until: float | 
         assert SocketStream(sock).read(WAIT) == b"x"
 
 
+@unix_sockets
 def test_a_unix_socket_nobody_listens_at(tmp_path: Path) -> None:
     with pytest.raises(holdfast.ConnectionError, match="No such file") as caught:
         connect_unix(str(tmp_path / "none"), in_(WAIT))
     assert getattr(caught.value, "never_connected", False)
 
 
+@unix_sockets
 def test_a_unix_socket_with_a_full_backlog_is_waited_for(unix: tuple[str, socket.socket]) -> None:
     path, _ = unix
     with connect_unix(path, in_(WAIT)):
@@ -411,11 +415,13 @@ def test_a_unix_socket_with_a_full_backlog_is_waited_for(unix: tuple[str, socket
     assert 0.04 <= time.monotonic() - started < 0.15
 
 
+@unix_sockets
 def test_a_unix_path_that_makes_no_sense_leaves_nothing_open() -> None:
     with pytest.raises(TypeError):
         connect_unix(3.5, None)  # type: ignore[arg-type]
 
 
+@unix_sockets
 def test_a_unix_path_that_is_too_long_is_an_error() -> None:
     with pytest.raises(holdfast.ConnectionError, match="too long"):
         connect_unix("/" + "x" * 200, None)

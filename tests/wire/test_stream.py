@@ -21,6 +21,7 @@ from holdfast.wire import stream as streams
 from holdfast.wire.readiness import readable_fds, wait_for
 from holdfast.wire.stream import SocketStream
 from tests.conftest import FakeClock, Tls
+from tests.platforms import POLLPRI, POLLRDHUP, happens
 from tests.support import eventually
 
 WAIT = 5.0
@@ -28,7 +29,7 @@ REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-linux_only = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux tells what was acknowledged")
+linux_only = pytest.mark.needs("linux")  # only Linux tells what was acknowledged
 
 
 class Pair:
@@ -58,9 +59,11 @@ class Pair:
 
     def wait_gone(self) -> None:
         """Until an RST is here."""
-        poll = select.poll()
-        poll.register(self.stream.fileno(), 0)
-        assert poll.poll(WAIT * 1000), "no RST arrived"
+        assert happens(self.stream.fileno(), 0, WAIT), "no RST arrived"
+
+    def wait_hung_up(self) -> None:
+        """Until a FIN or an RST is here, behind whatever came before it."""
+        assert happens(self.stream.fileno(), POLLRDHUP, WAIT), "no end arrived"
 
 
 @pytest.fixture
@@ -156,7 +159,7 @@ def test_a_read_is_on_the_clock_it_was_given(secure: Callable[..., Pair], clock:
             pair.stream.read(0.02)
 
 
-@pytest.mark.parametrize("end", ["data", "FIN", "RST", "alert"])
+@pytest.mark.parametrize("end", ["data", "FIN", pytest.param("RST", marks=linux_only), "alert"])
 def test_what_follows_half_a_tls_record_is_read(secure: Callable[..., Pair], end: str) -> None:
     pair = secure(tickets=0)
     with socket.socket(fileno=os.dup(pair.peer.fileno())) as raw:
@@ -281,22 +284,19 @@ def test_unsolicited_bytes_are_seen_and_remembered(plain: Pair, data: bytes) -> 
     assert plain.stream.probe() is not None
 
 
+@linux_only  # elsewhere the bytes are seen alone, and count as unsolicited
 def test_bytes_and_an_end_of_file_are_stale(plain: Pair) -> None:
     """A 408 and a FIN."""
     plain.peer.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
     plain.peer.close()
-    poll = select.poll()
-    poll.register(plain.stream.fileno(), select.POLLRDHUP)
-    assert poll.poll(WAIT * 1000)
+    plain.wait_hung_up()
 
     assert plain.stream.probe() is Discard.STALE
 
 
 def test_urgent_data_is_unsolicited(plain: Pair) -> None:
     plain.peer.send(b"!", socket.MSG_OOB)
-    poll = select.poll()
-    poll.register(plain.stream.fileno(), select.POLLPRI)
-    assert poll.poll(WAIT * 1000)
+    assert happens(plain.stream.fileno(), POLLPRI, WAIT)
 
     assert plain.stream.probe() is Discard.UNSOLICITED
 
@@ -362,9 +362,7 @@ def test_an_alert_is_stale_and_kept(secure: Callable[..., Pair], fin: bool) -> N
             raw.shutdown(socket.SHUT_WR)
     pair.wait_readable()
     if fin:
-        poll = select.poll()
-        poll.register(pair.stream.fileno(), select.POLLRDHUP)
-        assert poll.poll(WAIT * 1000)
+        pair.wait_hung_up()
 
     assert pair.stream.probe() is Discard.STALE
     assert isinstance(pair.stream.error, ssl.SSLError)
@@ -379,9 +377,7 @@ def test_a_peer_that_leaves_without_a_reason_leaves_none(secure: Callable[..., P
         with contextlib.suppress(ssl.SSLWantReadError):
             pair.peer.unwrap()  # type: ignore[attr-defined]
     pair.peer.close()
-    poll = select.poll()
-    poll.register(pair.stream.fileno(), select.POLLRDHUP)
-    assert poll.poll(WAIT * 1000)
+    pair.wait_hung_up()
 
     assert pair.stream.probe() is Discard.STALE
     assert pair.stream.error is None
@@ -758,6 +754,7 @@ def test_over_a_unix_socket_it_tells_whether_the_peer_has_read_it_all() -> None:
         assert not stream.queued()
 
 
+@linux_only
 def test_where_the_send_queue_is_not_told_it_is_taken_for_empty(plain: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     while plain.stream.write_some(b"x" * 65536):
         pass
@@ -856,7 +853,7 @@ def test_a_closure_alert_is_answered(secure: Callable[..., Pair], seen_by: str) 
     pair.wait_readable()
     if "FIN" in seen_by:
         socket.socket.shutdown(pair.peer, socket.SHUT_WR)
-        assert pair.stream._readiness.hung_up(WAIT)
+        pair.wait_hung_up()
     if "probe" in seen_by:
         assert pair.stream.probe() is Discard.STALE
     else:
