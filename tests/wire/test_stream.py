@@ -18,7 +18,7 @@ import pytest
 
 from holdfast.reasons import Discard
 from holdfast.wire import stream as streams
-from holdfast.wire.readiness import readable_fds, wait_for
+from holdfast.wire.readiness import readable_fds, readiness_of, wait_for
 from holdfast.wire.stream import SocketStream
 from tests.conftest import FakeClock, Tls
 from tests.platforms import POLLPRI, POLLRDHUP, happens
@@ -292,6 +292,18 @@ def test_bytes_and_an_end_of_file_are_stale(plain: Pair) -> None:
     plain.wait_hung_up()
 
     assert plain.stream.probe() is Discard.STALE
+
+
+def test_without_poll_an_end_without_an_alert_is_no_error(secure: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "poll", raising=False)
+    pair = secure()
+    pair.exchange()
+    pair.stream._readiness = readiness_of(pair.stream.fileno())
+    pair.peer.close()
+    pair.wait_hung_up()
+
+    assert pair.stream.probe() is Discard.STALE
+    assert pair.stream.error is None
 
 
 def test_urgent_data_is_unsolicited(plain: Pair) -> None:
@@ -889,7 +901,11 @@ def test_a_polite_close_does_not_wait_for_a_peer_that_does_not_read(secure: Call
     assert time.monotonic() - started < 0.1
 
 
-def test_a_glance_at_closed_descriptors_is_harmless() -> None:
+@pytest.mark.parametrize("has_poll", [True, False])
+def test_a_glance_at_closed_descriptors_is_harmless(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> None:
+    """The keeper looks at hundreds at once: one that another thread has closed spoils nothing for the others."""
+    if not has_poll:
+        monkeypatch.delattr(select, "poll", raising=False)
     one, other = socket.socketpair()
     with one, other:
         assert readable_fds([]) == []
@@ -900,3 +916,4 @@ def test_a_glance_at_closed_descriptors_is_harmless() -> None:
         gone = os.dup(one.fileno())
         os.close(gone)
         assert readable_fds([gone]) == [gone]
+        assert readable_fds([one.fileno(), gone]) == [gone]

@@ -8,6 +8,7 @@ A wait is bounded by the duration it is given: one that comes back with nothing 
 
 from __future__ import annotations
 
+import errno
 import select
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ _POLLIN: int = getattr(select, "POLLIN", 1)
 _POLLOUT: int = getattr(select, "POLLOUT", 4)
 _POLLPRI: int = getattr(select, "POLLPRI", 2)
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
+_NO_DESCRIPTOR = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.ENOTSOCK))
 _BROKEN: int = getattr(select, "POLLERR", 8) | getattr(select, "POLLHUP", 16) | getattr(select, "POLLNVAL", 32)
 GONE: int = _BROKEN | _POLLRDHUP
 """The events that say that the other end has ended its side, or the whole connection."""
@@ -53,7 +55,8 @@ class _BySelect:
         self._fd = fd
 
     def events(self, seconds: float | None) -> int:
-        return _POLLIN if select.select([self._fd], [], [], seconds)[0] else 0
+        found = _select([self._fd], _POLLIN | _POLLPRI, seconds)
+        return found[0][1] if found else 0
 
     def hung_up(self, seconds: float) -> bool:
         return False  # it cannot be told from data
@@ -110,13 +113,24 @@ def _wait(fds: list[int], events: int, seconds: float | None) -> list[tuple[int,
 
 def _select(fds: list[int], events: int, seconds: float | None) -> list[tuple[int, int]]:
     found: dict[int, int] = {}
+    third = _POLLPRI if events & _POLLPRI else _BROKEN  # urgent data; on Windows also a connect that failed
     for first in range(0, len(fds), MAX_SELECT_DESCRIPTORS):
         some = fds[first : first + MAX_SELECT_DESCRIPTORS]
-        for kind, ready in zip(
-            (_POLLIN, _POLLOUT, _BROKEN),
-            select.select(some if events & _POLLIN else [], some if events & _POLLOUT else [], some, seconds),
-            strict=True,
-        ):
-            for fd in ready:
+        try:
+            ready = select.select(some if events & _POLLIN else [], some if events & _POLLOUT else [], some, seconds)
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR:
+                raise
+            found.update(_one_by_one(some, events))
+            continue
+        for kind, those in zip((_POLLIN, _POLLOUT, third), ready, strict=True):
+            for fd in those:
                 found[fd] = found.get(fd, 0) | kind
     return list(found.items())
+
+
+def _one_by_one(fds: list[int], events: int) -> list[tuple[int, int]]:
+    """``select`` refuses all for the sake of a closed one, which ``poll`` would call broken: so is it here."""
+    if len(fds) == 1:
+        return [(fds[0], _BROKEN)]
+    return [pair for fd in fds for pair in _select([fd], events, 0)]

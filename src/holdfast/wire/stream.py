@@ -382,6 +382,9 @@ class SocketStream:
             data = self._recv(1)
         except ssl.SSLWantReadError:
             return None  # a session ticket or KeyUpdate: the TLS layer has dealt with it
+        except ssl.SSLEOFError:
+            self._eof = True  # Platform-specific: where there is no POLLRDHUP, an end without an alert is found by reading
+            return Discard.STALE
         except OSError as error:
             self.error = error
             return Discard.STALE
