@@ -868,6 +868,12 @@ def test_what_is_not_acknowledged_for_as_long_as_an_answer_is_waited_for_ends_th
         assert option_of(client, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
 
 
+def test_a_unix_socket_is_refused_at_once_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX", raising=False)
+    with pytest.raises(ValueError, match="'/run/x': this Python has no Unix-domain sockets"):
+        Client(unix_socket="/run/x")
+
+
 def test_what_is_no_socket_option_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="level, option, value"):
         Client(socket_options=[(1, 2)])  # type: ignore[list-item]

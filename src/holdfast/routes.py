@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
 from .wire import tls
-from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, user_timeout
+from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets, user_timeout
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ class Routes:
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
         socket_options: what is set on a socket, instead of the usual options; None for these.
+
+    Raises:
+        ValueError: ``unix_socket`` is given and this Python has none.
     """
 
     __slots__ = ("proxies", "server_name", "socket_options", "source_address", "trust_env", "unix_socket")
@@ -114,6 +117,8 @@ class Routes:
         source_address: tuple[str, int] | None = None,
         socket_options: SocketOptions | None = None,
     ) -> None:
+        if unix_socket is not None and not has_unix_sockets():
+            raise ValueError(f"unix_socket={unix_socket!r}: this Python has no Unix-domain sockets; connect by host and port")
         self.proxies: dict[str, Any] = dict(proxies or {})
         self.trust_env = trust_env
         self.server_name = server_name

@@ -293,6 +293,11 @@ def _met_itself(sock: socket.socket, port: int) -> bool:
     return True
 
 
+def has_unix_sockets() -> bool:
+    """Whether there are Unix-domain sockets here: Python has none on Windows."""
+    return hasattr(socket, "AF_UNIX")
+
+
 def connect_unix(path: str, until: float | None, clock: Callable[[], float] = time.monotonic) -> socket.socket:
     """A connected, non-blocking Unix-domain stream socket.
 
