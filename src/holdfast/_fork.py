@@ -41,7 +41,7 @@ def _call(functions: list[Callable[[], object]]) -> None:
         raise errors[0]
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Platform-specific: Windows does not fork
+if hasattr(os, "register_at_fork"):  # Platform-specific: Windows does not fork
     os.register_at_fork(
         before=lambda: _call(_before[::-1]),
         after_in_parent=lambda: _call(_in_parent),

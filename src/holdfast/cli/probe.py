@@ -75,7 +75,7 @@ def kernel_of(sock: socket.socket) -> Kernel | None:
 def readable(descriptors: Iterable[int], seconds: float) -> list[int]:
     """Those on which something has happened, bytes or an end, waiting at most ``seconds`` for the first."""
     wanted = list(descriptors)
-    if not hasattr(select, "poll"):  # pragma: no cover - Platform-specific: Windows has no poll
+    if not hasattr(select, "poll"):  # Platform-specific: Windows has no poll
         return select.select(wanted, [], [], seconds)[0] if wanted else []
     poll = select.poll()
     for descriptor in wanted:
