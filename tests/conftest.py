@@ -18,7 +18,7 @@ from tests.platforms import WITHOUT, missing, take_away
 if os.environ.get(WITHOUT) == "linux":
     take_away()
 
-from holdfast.wire import connect  # noqa: E402 - it asks for what was taken away
+from holdfast.wire import connect
 
 SETTLE_SECONDS = 2.0
 
