@@ -350,7 +350,7 @@ class Client:
     def _is_replaced(self) -> bool:
         """Whether ``send`` or ``prepare_request`` is another's: of a subclass, or put on the class or on this object by a mock."""
         try:
-            return self.send.__func__ is not _SEND or self.prepare_request.__func__ is not _PREPARE  # type: ignore[attr-defined]
+            return self.send.__func__ is not _SEND or self.prepare_request.__func__ is not _PREPARE  # type: ignore[attr-defined]  # of a method, which it usually is
         except AttributeError:
             return True  # what was put there is no method
 

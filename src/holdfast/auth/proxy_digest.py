@@ -63,7 +63,7 @@ class HTTPProxyDigestAuth(HTTPDigestAuth):
             r.register_hook("response", self.handle_407)
         return r
 
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:  # type: ignore[override]  # the base has none; this one is part of a key
         return hash((self.username, self.password))
 
     def _sign(self, request: PreparedRequest) -> None:
