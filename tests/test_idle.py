@@ -144,7 +144,7 @@ def test_without_a_keeper_there_is_no_thread_and_use_does_the_work(clock: FakeCl
 IDLER = """
 import sys, threading, time
 import holdfast
-client = holdfast.Client(limits=holdfast.Limits(idle_timeout=600))
+client = holdfast.Client(limits=holdfast.Limits(idle_timeout=600, unused_timeout=None))  # looked at, not replaced
 assert client.warm(sys.argv[1], 50) == 50
 client.get(sys.argv[1])
 [keeper] = set(threading.enumerate()) - {threading.main_thread()}
