@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -917,3 +918,16 @@ def test_a_glance_at_closed_descriptors_is_harmless(monkeypatch: pytest.MonkeyPa
         os.close(gone)
         assert readable_fds([gone]) == [gone]
         assert readable_fds([one.fileno(), gone]) == [gone]
+
+
+def test_a_look_that_fails_for_want_of_memory_is_left_to_the_read_that_follows(
+    plain: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOMEM out of poll, where an acknowledgement was only to be hastened, came out as a bare OSError."""
+
+    def no_memory(seconds: float | None) -> int:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    monkeypatch.setattr(plain.stream, "_readiness", types.SimpleNamespace(events=no_memory))
+
+    plain.stream.hasten()

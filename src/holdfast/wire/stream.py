@@ -343,9 +343,10 @@ class SocketStream:
         A server that writes in pieces with Nagle's algorithm on sends the next one when the last is acknowledged, and this kernel
         waits 40 ms with that, in the hope of something to send along.
         """
-        if self._plain_tcp and _QUICK_ACK is not None and not self.readable_now():
+        if self._plain_tcp and _QUICK_ACK is not None:
             try:
-                self.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # the kernel forgets it soon: it is set for each wait
+                if not self.readable_now():
+                    self.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # the kernel forgets it soon: it is set for each wait
             except OSError:
                 pass  # it only makes waiting shorter; what is wrong with the socket, the read will say
 
