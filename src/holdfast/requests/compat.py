@@ -87,5 +87,5 @@ def __getattr__(name: Any) -> Any:
         try:
             return importlib.import_module(library)
         except ImportError:
-            pass
+            pass  # not installed: the next one is asked
     return None

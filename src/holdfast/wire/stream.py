@@ -301,7 +301,7 @@ class SocketStream:
             while sent < len(view):
                 sent += self.sock.send(view[sent:])
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            pass
+            pass  # no more fits now: what was taken is counted
         return sent
 
     @property

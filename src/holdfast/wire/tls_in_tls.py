@@ -159,7 +159,7 @@ class TlsInTls:
             try:
                 self._push()
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                pass
+                pass  # the kernel is full: the rest goes with the next bytes
 
     # -- what an SSLSocket has besides ---------------------------------------------------------------------------------
 
