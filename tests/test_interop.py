@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,13 +33,17 @@ def needs(program: str) -> str:
 
 @contextlib.contextmanager
 def daemon(
-    port: int, *argv: str, cwd: Path, end: signal.Signals = signal.SIGTERM
+    port: int, *argv: str, cwd: Path, end: signal.Signals = signal.SIGTERM, more_ports: Sequence[int] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon in the foreground until the block ends; the block begins when its port answers."""
+    """A daemon in the foreground until the block ends; the block begins when each of its ports answers.
+
+    Each: nginx opens one after the other, and waits half a second where one of them is taken.
+    """
     log = (cwd / "log").open("wb")
     with log, subprocess.Popen(argv, cwd=cwd, stdout=log, stderr=log, start_new_session=True) as process:
         try:
-            await_port(port, process, cwd / "log")
+            for each in (port, *more_ports):
+                await_port(each, process, cwd / "log")
             yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -116,7 +120,7 @@ class Nginx:
         return [self.program, "-p", str(self.root), "-c", str(self.root / "nginx.conf"), "-e", "stderr", *more]
 
     def run(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-        return daemon(self.port, *self.argv(), cwd=self.root)
+        return daemon(self.port, *self.argv(), cwd=self.root, more_ports=(self.tls_port,))
 
 
 def test_sixty_four_threads_on_one_client_never_exceed_the_limit_and_get_their_own_answers(
