@@ -28,7 +28,7 @@ MESSAGES = {"message", "exceptions"}
 CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
 ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "transport"}
 ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
-EVERYTHING = ONE_REQUEST | ONE_CALL | {"client", "api", "_clock", "_version"}
+EVERYTHING = ONE_REQUEST | ONE_CALL | {"arguments", "settings", "verbs", "client", "api", "_clock", "_version"}
 
 FROM_OUTSIDE = ("requests", "contrib", "cli")
 
@@ -59,8 +59,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transport": ONE_REQUEST | {"proxied", "_clock"},
     # a user's call
     "call": ONE_CALL | CONNECTION,
-    "client": ONE_CALL | {"pool", "timeouts", "_clock", "_version"},
-    "api": {"client", "exceptions", "message", "pool", "_fork"},
+    "arguments": {"message", "retries", "routes", "timeouts"},
+    "settings": MESSAGES | {"arguments", "_version"},
+    "verbs": {"arguments", "message"},
+    "client": ONE_CALL | {"arguments", "settings", "verbs", "pool", "timeouts", "_clock"},
+    "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
     "contrib": EVERYTHING | {"requests"},

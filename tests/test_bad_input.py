@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast.arguments import SendOptions
 from tests.server import Server
 
 Case = tuple[type[Exception], str, Callable[[Any, str], Any]]
@@ -199,7 +200,8 @@ def test_bad_input_is_a_request_exception_and_shows_no_secret(name: str) -> None
 def test_a_ca_bundle_that_is_not_there_is_an_os_error_that_names_it(tmp_path: Path) -> None:
     with Server() as server:
         url = server.url().replace("http:", "https:")
-        for settings in ({"verify": str(tmp_path / "no.pem")}, {"cert": str(tmp_path / "no.pem")}):
+        given: list[SendOptions] = [{"verify": str(tmp_path / "no.pem")}, {"cert": str(tmp_path / "no.pem")}]
+        for settings in given:
             with pytest.raises(OSError, match=r"no\.pem"):
                 holdfast.get(url, **settings)
         holdfast.close()

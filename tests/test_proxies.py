@@ -475,7 +475,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error_and_not_passed_by(client: Clien
 
 def test_proxies_of_a_wrong_kind_are_an_error(client: Client) -> None:
     with pytest.raises(holdfast.InvalidRequest, match="proxies must be a dict"):
-        client.get("http://origin.test/", proxies="http://proxy")
+        client.get("http://origin.test/", proxies="http://proxy")  # type: ignore[arg-type]  # that is the test
 
 
 def test_no_statistic_repr_or_message_shows_the_credentials(tls: Tls, client: Client) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import auth, exceptions
 from ._version import __version__ as __version__
 from .api import close, configure, delete, get, head, options, patch, post, put, request, stats
-from .client import Client, default_headers
+from .client import Client
 from .exceptions import *  # noqa: F403 - the names requests has at its top level, and holdfast's own
 from .message.headers import Headers
 from .message.request import PreparedRequest, Request
@@ -22,6 +22,7 @@ from .pool.pool import Pool
 from .pool.stats import OriginStats, PoolStats
 from .reasons import Discard
 from .retries import Retries
+from .settings import default_headers
 from .timeouts import Timeouts
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ._fork import after_in_child
+from .arguments import DataTypes, GetOptions, ParamTypes, PostOptions, PutOptions, RequestOptions, Unpack, UrlTypes, taking
 from .client import Client
 from .exceptions import ClientClosed
 from .message.response import Response
@@ -61,6 +62,7 @@ def settings() -> dict[str, Any]:
     return _settings
 
 
+@taking(Client)
 def configure(**settings: Any) -> None:
     """Make the shared client anew, with these arguments of ``Client``: ``configure(limits=Limits(...), timeout=5)``.
 
@@ -95,7 +97,7 @@ def stats() -> PoolStats:
     return shared_client().stats()
 
 
-def request(method: str, url: Any, **kwargs: Any) -> Response:
+def request(method: str, url: UrlTypes, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send a request. Arguments as in ``Client.request``."""
     while True:
         client = shared_client()
@@ -108,38 +110,38 @@ def request(method: str, url: Any, **kwargs: Any) -> Response:
                 raise
 
 
-def get(url: Any, params: Any = None, **kwargs: Any) -> Response:
+def get(url: UrlTypes, params: ParamTypes = None, **kwargs: Unpack[GetOptions]) -> Response:
     """GET. Arguments as in ``Client.request``."""
     return request("GET", url, params=params, **kwargs)
 
 
-def options(url: Any, **kwargs: Any) -> Response:
+def options(url: UrlTypes, **kwargs: Unpack[RequestOptions]) -> Response:
     """OPTIONS. Arguments as in ``Client.request``."""
     return request("OPTIONS", url, **kwargs)
 
 
-def head(url: Any, **kwargs: Any) -> Response:
+def head(url: UrlTypes, **kwargs: Unpack[RequestOptions]) -> Response:
     """HEAD, without following redirects unless told to. Arguments as in ``Client.request``."""
     kwargs.setdefault("allow_redirects", False)
     return request("HEAD", url, **kwargs)
 
 
-def post(url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
+def post(url: UrlTypes, data: DataTypes = None, json: Any = None, **kwargs: Unpack[PostOptions]) -> Response:
     """POST. Arguments as in ``Client.request``."""
     return request("POST", url, data=data, json=json, **kwargs)
 
 
-def put(url: Any, data: Any = None, **kwargs: Any) -> Response:
+def put(url: UrlTypes, data: DataTypes = None, **kwargs: Unpack[PutOptions]) -> Response:
     """PUT. Arguments as in ``Client.request``."""
     return request("PUT", url, data=data, **kwargs)
 
 
-def patch(url: Any, data: Any = None, **kwargs: Any) -> Response:
+def patch(url: UrlTypes, data: DataTypes = None, **kwargs: Unpack[PutOptions]) -> Response:
     """PATCH. Arguments as in ``Client.request``."""
     return request("PATCH", url, data=data, **kwargs)
 
 
-def delete(url: Any, **kwargs: Any) -> Response:
+def delete(url: UrlTypes, **kwargs: Unpack[RequestOptions]) -> Response:
     """DELETE. Arguments as in ``Client.request``."""
     return request("DELETE", url, **kwargs)
 

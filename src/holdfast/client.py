@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._clock import system_clock
-from ._version import __version__
+from .arguments import (
+    UNSET,
+    AuthTypes,
+    CookieTypes,
+    DataTypes,
+    FileTypes,
+    HookTypes,
+    OnInformational,
+    ParamTypes,
+    ProxyTypes,
+    RetryTypes,
+    SendOptions,
+    Unpack,
+    Unset,
+    UrlTypes,
+)
 from .auth.netrc import Netrc
 from .call import Call, CallSettings, Services
-from .exceptions import InvalidURL
-from .message.decoding import accept_encoding
-from .message.headers import Headers
+from .message.headers import Headers, HeaderTypes
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
@@ -28,8 +41,10 @@ from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
 from .routes import Cert, Routes, Verify, socket_options_for
+from .settings import all_hooks, checked_base, merge_hooks, merge_params, with_defaults, with_idempotency_key
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
 from .transport import Transport
+from .verbs import Verbs
 
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
@@ -38,32 +53,7 @@ MAX_TEMPLATES = 512
 _ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
-class _Unset:
-    """The type of an argument that was not given, where None means something."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-UNSET: Any = _Unset()
-
-
-def default_headers() -> Headers:
-    """What a Client sends unless told otherwise. Connection: keep-alive is for HTTP/1.0 servers, and makes Apache send its hint."""
-    return Headers(
-        {
-            "User-Agent": f"holdfast/{__version__}",
-            "Accept-Encoding": accept_encoding(),
-            "Accept": "*/*",
-            "Connection": "keep-alive",
-        }
-    )
-
-
-class Client:
+class Client(Verbs):
     """An HTTP/1.1 client that keeps its connections. ``Session`` is one with adapters, for programs written for requests.
 
     Args:
@@ -112,19 +102,19 @@ class Client:
         self,
         *,
         base_url: str | None = None,
-        headers: Any = None,
-        params: Any = None,
-        auth: Any = None,
-        cookies: Any = None,
+        headers: HeaderTypes = None,
+        params: ParamTypes = None,
+        auth: AuthTypes = None,
+        cookies: CookieTypes = None,
         timeout: TimeoutTypes = DEFAULT_TIMEOUTS,
         verify: Verify = True,
         cert: Cert = None,
         limits: Limits | None = None,
-        retries: Retries | int | None = None,
+        retries: RetryTypes = None,
         max_redirects: int = 30,
-        hooks: Mapping[str, Any] | None = None,
+        hooks: HookTypes = None,
         stream: bool = False,
-        proxies: Mapping[str, Any] | None = None,
+        proxies: ProxyTypes = None,
         trust_env: bool = True,
         secret_headers: Collection[str] = SECRET_HEADERS,
         max_decoded: int | None = None,
@@ -144,8 +134,8 @@ class Client:
         self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
-        self._base_url = None if base_url is None else _checked_base(base_url)
-        self._headers = _with_defaults(headers)
+        self._base_url = None if base_url is None else checked_base(base_url)
+        self._headers = with_defaults(headers)
         self.params: Any = {} if params is None else params
         self.auth: Any = auth
         if cookies is not None:
@@ -154,7 +144,7 @@ class Client:
         self.cert: Cert = cert
         self.retries = Retries.of(retries)
         self.max_redirects: int = max_redirects
-        self.hooks: dict[str, Any] = _hooks(hooks)
+        self.hooks: dict[str, Any] = all_hooks(hooks)
         self.stream = stream
         self.secret_headers: frozenset[str] = frozenset(name.lower() for name in secret_headers)
         self.max_decoded = max_decoded
@@ -222,58 +212,29 @@ class Client:
         """The pool's limits, as given."""
         return self._transport.pool.limits
 
-    # -- the verbs -----------------------------------------------------------------------------------------------------
-
-    def get(self, url: Any, params: Any = None, **kwargs: Any) -> Response:
-        """GET. Arguments as in ``request``."""
-        return self.request("GET", url, params=params, **kwargs)
-
-    def options(self, url: Any, **kwargs: Any) -> Response:
-        """OPTIONS. Arguments as in ``request``."""
-        return self.request("OPTIONS", url, **kwargs)
-
-    def head(self, url: Any, **kwargs: Any) -> Response:
-        """HEAD, without following redirects unless told to. Arguments as in ``request``."""
-        kwargs.setdefault("allow_redirects", False)
-        return self.request("HEAD", url, **kwargs)
-
-    def post(self, url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
-        """POST. Arguments as in ``request``."""
-        return self.request("POST", url, data=data, json=json, **kwargs)
-
-    def put(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
-        """PUT. Arguments as in ``request``."""
-        return self.request("PUT", url, data=data, **kwargs)
-
-    def patch(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
-        """PATCH. Arguments as in ``request``."""
-        return self.request("PATCH", url, data=data, **kwargs)
-
-    def delete(self, url: Any, **kwargs: Any) -> Response:
-        """DELETE. Arguments as in ``request``."""
-        return self.request("DELETE", url, **kwargs)
+    # -- a call --------------------------------------------------------------------------------------------------------
 
     def request(
         self,
         method: str,
-        url: Any,
-        params: Any = None,
-        data: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        files: Any = None,
-        auth: Any = None,
-        timeout: TimeoutTypes | _Unset = UNSET,
+        url: UrlTypes,
+        params: ParamTypes = None,
+        data: DataTypes = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
+        files: FileTypes = None,
+        auth: AuthTypes = None,
+        timeout: TimeoutTypes | Unset = UNSET,
         allow_redirects: bool = True,
-        proxies: Any = None,
-        hooks: Mapping[str, Any] | None = None,
+        proxies: ProxyTypes = None,
+        hooks: HookTypes = None,
         stream: bool | None = None,
         verify: Verify = None,
         cert: Cert = None,
         json: Any = None,
         *,
-        retries: Retries | int | _Unset = UNSET,
-        on_informational: Callable[[int, list[tuple[bytes, bytes]]], object] | None = None,
+        retries: RetryTypes | Unset = UNSET,
+        on_informational: OnInformational = None,
         idempotency_key: str | bool | None = None,
     ) -> Response:
         """Send a request and return the response. The first sixteen parameters are requests', in its order.
@@ -312,21 +273,23 @@ class Client:
             asked = Request(method, url, headers, files, data, params, auth, cookies, hooks, json)
             prepared = self.prepare_request(asked)
         if replaced:
-            own = {"retries": retries, "on_informational": on_informational}  # requests has no such thing to pass on
-            return self.send(
-                prepared,
-                timeout=self._timeouts if timeout is UNSET else timeout,
-                allow_redirects=allow_redirects,
-                proxies=proxies,
-                stream=stream,
-                verify=verify,
-                cert=cert,
-                **{name: value for name, value in own.items() if value is not UNSET and value is not None},
-            )
+            said: SendOptions = {
+                "timeout": self._timeouts if timeout is UNSET else timeout,
+                "allow_redirects": allow_redirects,
+                "proxies": proxies,
+                "stream": stream,
+                "verify": verify,
+                "cert": cert,
+            }
+            if retries is not UNSET:  # requests has neither of these: a send that came from elsewhere may not know them
+                said["retries"] = retries
+            if on_informational is not None:
+                said["on_informational"] = on_informational
+            return self.send(prepared, **said)
         settings = self._settings(timeout, verify, cert, stream, retries, on_informational, proxies)
         return Call(self._services, settings, self._jar_for_call).run(prepared, allow_redirects)
 
-    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+    def send(self, request: Any, **kwargs: Unpack[SendOptions]) -> Response:
         """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, retries and
         on_informational: see ``request``.
 
@@ -426,13 +389,13 @@ class Client:
     ) -> PreparedRequest:
         prepared = self._request_type()
         prepared.prepare_method(request.method)
-        prepared.prepare_url(self._absolute(request.url), _merge_params(params, request.params))
+        prepared.prepare_url(self._absolute(request.url), merge_params(params, request.params))
         if request.headers:
             headers.update(request.headers)
         prepared.headers = headers
         prepared.prepare_cookies(request.cookies, jar)
         prepared.prepare_body(request.data, request.files, request.json)
-        prepared.prepare_hooks(_merge_hooks(hooks, request._hooks))
+        prepared.prepare_hooks(merge_hooks(hooks, request.hooks if request.has_hooks else None))
         if request.auth is not None:
             auth = request.auth
         if auth is None and use_netrc and prepared.parsed.password is None and "Authorization" not in headers:
@@ -542,55 +505,3 @@ _CONFIGURATION = (
     "secret_headers",
     "max_decoded",
 )
-
-
-def with_idempotency_key(headers: Any, key: str | bool) -> Headers:
-    """A call's headers with its Idempotency-Key; it is the same whenever the call's requests are sent again.
-
-    Args:
-        key: the value, or True for a random UUID.
-    """
-    import uuid  # 3 ms of import, for the calls that want a key
-
-    merged = Headers(headers)
-    merged["Idempotency-Key"] = str(uuid.uuid4()) if key is True else str(key)
-    return merged
-def _with_defaults(headers: Any) -> Headers:
-    merged = default_headers()
-    merged.update(headers or {})
-    return merged
-
-
-def _checked_base(base_url: Any) -> Url:
-    url = Url.parse(base_url)
-    if url.query or url.fragment:
-        raise InvalidURL(
-            f"base_url {url.safe_text!r} has a query or a fragment, and paths are put behind it: "
-            "give what every request's query has as params="
-        )
-    return url
-
-
-def _merge_params(ours: Any, given: Any) -> Any:
-    if not ours or not given:
-        # A copy: another thread may add to the client's own while its items are being encoded.
-        return given or (ours.copy() if isinstance(ours, dict) else ours)
-    if isinstance(ours, Mapping) and isinstance(given, Mapping):
-        merged = {**ours, **given}
-        return {name: value for name, value in merged.items() if value is not None}
-    return given
-
-
-def _hooks(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    hooks: dict[str, Any] = {"response": []}
-    for event, hook in (given or {}).items():
-        if event not in hooks:
-            raise ValueError(f"there is no hook {event!r}; there is only 'response'")
-        hooks[event] = list(hook) if isinstance(hook, Iterable) else [hook]
-    return hooks
-
-
-def _merge_hooks(ours: MutableMapping[str, Any], given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if given and given.get("response"):
-        return given
-    return ours if ours and ours.get("response") else None

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 Clock = Callable[[], float]
 
@@ -74,7 +74,7 @@ def _check_seconds(name: str, value: Any) -> None:
         raise ValueError(f"timeout {name}={value!r}: must be a positive, finite number of seconds; None waits for ever")
 
 
-TimeoutTypes = Union[None, float, int, "tuple[float | None, float | None]", Timeouts]
+TimeoutTypes = float | int | tuple[float | None, float | None] | Timeouts | None
 _DEFAULT_POOL = 30.0
 DEFAULT_TIMEOUTS = Timeouts()
 NO_TIMEOUTS = Timeouts(None, None, None, None, None)

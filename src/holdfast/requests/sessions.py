@@ -18,13 +18,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin
 from weakref import WeakKeyDictionary
 
-from .. import client as core
+from .. import settings as core_settings
+from ..arguments import UNSET, taking
 from ..auth.netrc import Netrc
-from ..client import UNSET, Client, with_idempotency_key
+from ..client import Client
 from ..environment import may_proxy_http, may_proxy_https
 from ..exceptions import InvalidSchema, InvalidURL, RequestException, TooManyRedirects
 from ..message import request as core_request
@@ -289,9 +290,10 @@ class Session(SessionRedirectMixin, Client):
     _request_type = PreparedRequest
     adapters: OrderedDict[str, Any]
 
+    @taking(Client.__init__)
     def __init__(self, **settings: Any) -> None:
         self._set_up(settings)
-        if self.headers.get("User-Agent") == core.default_headers()["User-Agent"]:
+        if self.headers.get("User-Agent") == core_settings.default_headers()["User-Agent"]:
             self.headers["User-Agent"] = default_user_agent()
         self.adapters = OrderedDict()
         self.mount("https://", HTTPAdapter())
@@ -333,6 +335,7 @@ class Session(SessionRedirectMixin, Client):
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
+    @taking(Client.request)
     def request(
         self,
         method: Any,
@@ -355,10 +358,10 @@ class Session(SessionRedirectMixin, Client):
         retries: Any = UNSET,
         on_informational: Any = None,
         idempotency_key: str | bool | None = None,
-    ) -> Any:
+    ) -> Response:
         """Send a request and return the response. Arguments and errors as in ``Client.request``."""
         if idempotency_key:
-            headers = with_idempotency_key(headers, idempotency_key)
+            headers = core_settings.with_idempotency_key(headers, idempotency_key)
         prepared = None
         if not (params or data or headers or cookies or files or auth or hooks) and json is None and self._prepares_itself():
             prepared = self._plain(method, url)
@@ -379,12 +382,12 @@ class Session(SessionRedirectMixin, Client):
     def _prepares_itself(self) -> bool:
         return getattr(self.prepare_request, "__func__", None) is _OWN_PREPARE and get_netrc_auth is _OWN_NETRC
 
-    def prepare_request(self, request: Any) -> Any:
+    def prepare_request(self, request: Any) -> PreparedRequest:
         """The request as it will be sent, with this session's headers, params, cookies, auth and hooks merged in.
 
         A multipart form is read into memory, as in requests. In ``request`` and the verbs, only a small one is (1 MiB).
         """
-        prepared: Any = super().prepare_request(request)
+        prepared = cast(PreparedRequest, super().prepare_request(request))  # of _request_type
         if request.files:
             prepared.read_form(SMALL_FORM if type(request) is _Asked else None)
         return prepared
@@ -399,7 +402,8 @@ class Session(SessionRedirectMixin, Client):
             said,
         )
 
-    def send(self, request: Any, **kwargs: Any) -> Any:
+    @taking(Client.send)
+    def send(self, request: Any, **kwargs: Any) -> Response:
         """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, retries and
         on_informational: see ``request``.
 
@@ -414,7 +418,7 @@ class Session(SessionRedirectMixin, Client):
         kwargs.setdefault("verify", self.verify)
         kwargs.setdefault("cert", self.cert)
         retries, informed = kwargs.pop("retries", UNSET), kwargs.pop("on_informational", None)
-        said = UNSET
+        said: Any = UNSET
         if "proxies" not in kwargs:
             said = dict(self.proxies)
             kwargs["proxies"] = resolve_proxies(request, self.proxies, self.trust_env) if self._may_proxy() else {}
@@ -422,7 +426,8 @@ class Session(SessionRedirectMixin, Client):
         # A send within a call, by a hook or by a subclass that sends something else first, is part of it as far as it says nothing.
         if call is not None and call.session is self and (call.offered or kwargs.get("timeout") is None):
             call.offered = False
-            return self._send(request, kwargs)
+            answered: Response = self._send(request, kwargs)
+            return answered
         call = self._context(kwargs.get("timeout", UNSET), retries, informed, said)
         before = current.set(call)
         try:
@@ -430,13 +435,13 @@ class Session(SessionRedirectMixin, Client):
         finally:
             current.reset(before)
 
-    def _send(self, request: Any, kwargs: dict[str, Any]) -> Any:
+    def _send(self, request: Any, kwargs: dict[str, Any]) -> Response:
         follow = kwargs.pop("allow_redirects", True)
         stream = kwargs["stream"]
         adapter = self.get_adapter(url=request.url)
         clock = self._services.clock
         started = clock()
-        response = adapter.send(request, **kwargs)
+        response: Response = adapter.send(request, **kwargs)  # or another library's, which is like it
         if isinstance(response, Response):
             response.elapsed_seconds = clock() - started
         else:
@@ -616,6 +621,6 @@ def _note_borrower(response: Any) -> None:
         response.note_borrower()
 
 
-def session() -> Any:
+def session() -> Session:
     """A new Session, of whichever class ``sessions.Session`` is now: requests' old name for it."""
     return Session()

@@ -25,15 +25,15 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from .._fork import after_in_child
 from ..exceptions import ConnectTimeout, SSLError
 from .readiness import wait_readable, wait_writable
 
-Path = Union[str, "os.PathLike[str]"]
-Verify = Union[bool, str, "os.PathLike[str]", "tuple[str, ...]", ssl.SSLContext]
-Cert = Union[None, Path, "tuple[Path, Path]", "tuple[Path, Path, str]"]
+Path = str | os.PathLike[str]
+Verify = bool | Path | tuple[str, ...] | ssl.SSLContext
+Cert = Path | tuple[Path, Path] | tuple[Path, Path, str] | None
 
 MAX_CONTEXTS = 64
 MAX_SESSIONS = 256  # servers of which sessions are kept
