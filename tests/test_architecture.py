@@ -28,9 +28,9 @@ MESSAGES = {"message", "exceptions"}
 CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
 ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "transport"}
 ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
-EVERYTHING = ONE_REQUEST | ONE_CALL | {"arguments", "settings", "verbs", "client", "api", "_clock", "_version"}
+EVERYTHING = ONE_REQUEST | ONE_CALL | {"arguments", "settings", "verbs", "client", "api", "_clock", "_version", "transports", "wsgi"}
 
-FROM_OUTSIDE = ("requests", "contrib", "cli")
+FROM_OUTSIDE = ("requests", "contrib", "cli", "testing")
 
 MAY_IMPORT: dict[str, set[str]] = {
     # what all others stand on
@@ -62,12 +62,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arguments": {"message", "retries", "routes", "timeouts"},
     "settings": MESSAGES | {"arguments", "_version"},
     "verbs": {"arguments", "message"},
-    "client": ONE_CALL | {"arguments", "settings", "verbs", "pool", "timeouts", "_clock"},
+    "transports": ONE_CALL | {"pool", "dialer", "timeouts", "_clock"},
+    "wsgi": ONE_CALL | {"timeouts", "transports", "_version"},
+    "client": ONE_CALL | {"arguments", "settings", "verbs", "pool", "timeouts", "transports", "_clock"},
     "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
     "contrib": EVERYTHING | {"requests"},
     "cli": EVERYTHING | {"requests", "contrib"},
+    "testing": EVERYTHING | {"requests"},
     "__main__": {"cli"},
     "__init__": EVERYTHING | {"requests"},
 }

@@ -48,6 +48,7 @@ from .verbs import Verbs
 
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
+    from .transports import BaseTransport
 
 MAX_TEMPLATES = 512
 _ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -87,6 +88,8 @@ class Client(Verbs):
             the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
             the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection.
             An option given here goes over these.
+        transport: what sends each request, instead of connections of this client's own: see ``holdfast.BaseTransport``. ``limits``
+            and ``keeper`` are those of the ``holdfast.ConnectionTransport`` that it wraps, then.
         keeper: look after idle connections from a background thread, one for all clients of the process; if False, that is
             done when a connection is used. Default True.
 
@@ -122,6 +125,7 @@ class Client(Verbs):
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
         socket_options: Iterable[tuple[int, int, Any]] = (),
+        transport: BaseTransport | None = None,
         keeper: bool = True,
         clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
@@ -130,8 +134,15 @@ class Client(Verbs):
         self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
         self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options)
-        self._transport, self._netrc = Transport(limits, clock, keeper), Netrc(clock)
-        self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
+        self._netrc = Netrc(clock)
+        if transport is None:
+            self._transport = Transport(limits, clock, keeper)
+            self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
+        else:
+            from .transports import Handling, handled
+
+            self._transport = Handling(transport, limits, clock, keeper)
+            self._services = handled(Services(self._routes, self._transport, self._netrc, clock, sleep))
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._base_url = None if base_url is None else checked_base(base_url)
@@ -211,6 +222,14 @@ class Client(Verbs):
     def limits(self) -> Limits:
         """The pool's limits, as given."""
         return self._transport.pool.limits
+
+    @property
+    def transport(self) -> BaseTransport:
+        """What sends each request: as given, or this client's own connections, which a transport for another client may wrap."""
+        from .transports import ConnectionTransport
+
+        handler: BaseTransport | None = getattr(self._transport, "handler", None)
+        return ConnectionTransport.over(self._transport) if handler is None else handler
 
     # -- a call --------------------------------------------------------------------------------------------------------
 
@@ -474,6 +493,8 @@ class Client(Verbs):
         for name in ("server_name", "unix_socket", "source_address"):
             state[name] = getattr(self._routes, name)
         state["keeper"] = self._keeper
+        if hasattr(self._transport, "handler"):
+            state["transport"], state["limits"] = self.transport, None
         state["socket_options"] = self._socket_options
         return state
 

@@ -301,7 +301,7 @@ class Session(SessionRedirectMixin, Client):
         self._adopt(self.adapters)
 
     def _set_up(self, settings: dict[str, Any]) -> None:
-        if settings.get("limits") is None:
+        if settings.get("limits") is None and settings.get("transport") is None:
             settings["limits"] = OVERFLOWING
         Client.__init__(self, **settings)
         self._netrc = _Netrc(self._services.clock)
