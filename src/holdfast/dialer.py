@@ -53,6 +53,8 @@ def _close_unreturned(error: BaseException) -> None:
 def _open(
     clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
 ) -> Http1Connection:
+    if route.opener is not None:
+        return route.opener(habits_of(route), until)
     sock: Any
     opening = Opening()
     if route.unix_socket is not None:

@@ -35,7 +35,8 @@ from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire.framing import ResponseHead
-from .wire.http1 import Http1Connection, OnInformational
+from .wire.http1 import Http1Connection
+from .wire.http1 import OnInformational as OnInformational
 from .wire.proxy import proxy_authorization
 from .wire.reuse import FIN_PATIENCE_SECONDS, MAX_HABITS, Habits
 

@@ -30,7 +30,7 @@ from .dialer import client_closed
 from .exceptions import RequestException
 from .message.headers import Headers
 from .message.pieces import PIECE
-from .message.raw import Drained, LocalBody
+from .message.raw import BodySource, Drained, LocalBody
 from .message.request import PreparedRequest
 from .message.response import Response
 from .pool.events import PoolEvent
@@ -176,7 +176,7 @@ def make_response(
     Raises:
         InvalidHeader: a field name or value is not allowed.
     """
-    source: LocalBody = Drained(content, []) if isinstance(content, bytes) else PiecesBody(content)
+    source: BodySource = Drained(content, []) if isinstance(content, bytes) else PiecesBody(content)
     return Response(status_code, reason.encode("latin-1"), Headers(headers).encode(), b"1.1", request, source)
 
 

@@ -2,7 +2,8 @@
 
 Laws:
 
-1. What the application is given is what a server would give it, and what it says is held against PEP 3333 and its own Content-Length.
+1. What the application is given is what a server would give it, and what it says is held against PEP 3333 and against its own
+   Content-Length.
 2. The ``close()`` of what it returned is called once, whatever happens: at the end of the body, when the body is given up in the
    middle, when the response is dropped, when the application fails.
 3. A body of the response is taken piece by piece, as it is read. A body of the request whose length is known is handed on as it is
@@ -22,9 +23,8 @@ from urllib.parse import unquote_to_bytes
 from ._version import __version__
 from .exceptions import IncompleteBody, InvalidRequest, TotalTimeout
 from .message.headers import Headers
-from .message.pieces import PIECE
 from .message.response import Response
-from .transports import PiecesBody, TransportOptions, make_response
+from .transports import TransportOptions, make_response
 
 if TYPE_CHECKING:
     from .message.body import Body
@@ -148,14 +148,13 @@ class WSGITransport:
         if not self.script_name:
             return decoded
         if decoded != self.script_name and not decoded.startswith(self.script_name + "/"):
-            raise InvalidRequest(
-                f"{request.parsed.safe_text}: the application is mounted below {self.script_name!r}, and this is not", request=request
-            )
+            message = f"{request.parsed.safe_text}: the application is mounted below {self.script_name!r}, and this is not"
+            raise InvalidRequest(message, request=request)
         return decoded[len(self.script_name) :]
 
 
 def _fields_of(headers: Headers, host: str) -> Environ:
-    """The header fields as ``HTTP_…``; repeated ones joined. A name with ``_`` is left out, as servers do: it could pose as another."""
+    """The header fields as ``HTTP_…``; repeated ones joined. One with ``_`` is left out, as servers do: it could pose as another."""
     found: dict[str, list[str]] = {"HTTP_HOST": [host]} if "Host" not in headers else {}
     for name, value in headers.multi_items():
         if name.lower() not in _OWN_NAMES and "_" not in name:
