@@ -169,13 +169,13 @@ def test_no_module_needs_itself() -> None:
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("h11", {"dialer", "transport", "wire", "cli"}),
+        ("h11", {"dialer", "transport", "wire", "cli", "testing"}),
         ("select", {"wire", "contrib", "cli"}),
         ("ssl", {"routes", "wire", "contrib", "requests", "cli"}),
         ("socket", {"wire", "dialer", "message", *FROM_OUTSIDE}),  # message: inet_pton says whether a host is an address
         ("certifi", {"wire", "requests"}),
         ("socksio", {"wire"}),
-        ("threading", {"pool", "wire", "auth", "message", "api", "_threads", "contrib", "requests", "cli"}),
+        ("threading", {"pool", "wire", "auth", "message", "api", "_threads", "contrib", "requests", "cli", "testing"}),
     ],
 )
 def test_a_library_is_known_only_to_those_whose_business_it_is(library: str, allowed: set[str]) -> None:

@@ -134,15 +134,8 @@ class Client(Verbs):
         self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
         self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options)
-        self._netrc = Netrc(clock)
-        if transport is None:
-            self._transport = Transport(limits, clock, keeper)
-            self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
-        else:
-            from .transports import Handling, handled
-
-            self._transport = Handling(transport, limits, clock, keeper)
-            self._services = handled(Services(self._routes, self._transport, self._netrc, clock, sleep))
+        self._services = _services(transport, self._routes, limits, keeper, clock, sleep)
+        self._transport, self._netrc = self._services.transport, self._services.netrc
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._base_url = None if base_url is None else checked_base(base_url)
@@ -156,9 +149,8 @@ class Client(Verbs):
         self.retries = Retries.of(retries)
         self.max_redirects: int = max_redirects
         self.hooks: dict[str, Any] = all_hooks(hooks)
-        self.stream = stream
+        self.stream, self.max_decoded = stream, max_decoded
         self.secret_headers: frozenset[str] = frozenset(name.lower() for name in secret_headers)
-        self.max_decoded = max_decoded
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
@@ -526,3 +518,19 @@ _CONFIGURATION = (
     "secret_headers",
     "max_decoded",
 )
+
+
+def _services(
+    transport: BaseTransport | None,
+    routes: Routes,
+    limits: Limits | None,
+    keeper: bool,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> Services:
+    """What a client's calls share: connections of its own, or the transport that it was given."""
+    if transport is None:
+        return Services(routes, Transport(limits, clock, keeper), Netrc(clock), clock, sleep)
+    from .transports import Handling, handled
+
+    return handled(Services(routes, Handling(transport, limits, clock, keeper), Netrc(clock), clock, sleep))

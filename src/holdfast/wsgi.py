@@ -154,7 +154,7 @@ class WSGITransport:
 
 
 def _fields_of(headers: Headers, host: str) -> Environ:
-    """The header fields as ``HTTP_…``; repeated ones joined. One with ``_`` is left out, as servers do: it could pose as another."""
+    """The fields as ``HTTP_…``; repeated ones joined. One with ``_`` is left out, as servers do: it could pose as another."""
     found: dict[str, list[str]] = {"HTTP_HOST": [host]} if "Host" not in headers else {}
     for name, value in headers.multi_items():
         if name.lower() not in _OWN_NAMES and "_" not in name:
