@@ -158,6 +158,12 @@ def rejects_early(conn: Conn) -> None:
 _to_close = threading.Event()
 
 
+def aborts_in_time(conn: Conn) -> None:
+    """When what was sent before has been read: an RST takes away what was not."""
+    conn.wait(_to_close)
+    conn.rst()
+
+
 def closes_as_the_request_sets_out(conn: Conn) -> None:
     conn.wait(_to_close)
     conn.close()
@@ -198,7 +204,7 @@ LARGE = b"x" * (4 << 20)
 CUT = head(200, "Content-Length: 9", reason="OK") + b"cut "
 linux = pytest.mark.needs("linux")  # the proof of non-delivery, and what the kernel says of an end
 
-CASES = {
+CASES: dict[str, Any] = {
     "lost before delivery: POST": pytest.param(
         Case((failures.lost_before_delivery(), Answer(content=b"served")), (closes_as_the_request_sets_out, served), "POST", b"{}",
              around=closing_in_time), marks=linux),
@@ -221,7 +227,7 @@ CASES = {
     "early 413 to a large body": Case((failures.early_answer(413, content=b"too large"),), (rejects_early,), "POST", LARGE),
     "body cut short": Case((failures.body_cut_short(),), (says(CUT, ending=Conn.close),)),
     "body cut short by an abort": Case(
-        (failures.body_cut_short(by="rst"),), (says(CUT, ending=lambda conn: (conn.wait(_to_close), conn.rst())),)),
+        (failures.body_cut_short(by="rst"),), (says(CUT, ending=aborts_in_time),)),
     "not HTTP": Case((failures.not_http(b"SSH-2.0-x\r\n"),), (says(b"SSH-2.0-x\r\n", ending=Conn.close),)),
     "read timeout": Case((failures.timeout("read"),), (is_silent,)),
     "read timeout of a POST": Case((failures.timeout("read"),), (is_silent,), "POST", b"{}"),
@@ -401,6 +407,31 @@ def test_a_total_limit_exhausts_the_pool_as_well(url: str) -> None:
             client.get(url)
 
 
+def test_connections_that_other_calls_take_meanwhile_exhaust_the_pool_as_well(url: str) -> None:
+    held: list[holdfast.Response] = []
+
+    def take(event: holdfast.PoolEvent) -> None:
+        if event.kind == "opened" and not held:
+            held.append(client.get("http://other.example/", stream=True))
+
+    with Fake() as fake, Client(limits=Limits(max_connections=3, max_connections_per_origin=None)) as client:
+        fake.get(url).fails("timeout", phase="pool")
+        fake.get("http://other.example/").responds(content=[b"held"])
+        client.on_event(take)
+
+        with pytest.raises(holdfast.PoolTimeout, match=r"2 in use .* 3 of at most 3 in all"):
+            client.get(url)
+        assert held[0].content == b"held"
+
+
+def test_the_answer_to_a_head_drips_nothing(url: str) -> None:
+    with Fake() as fake:
+        fake.head(url).fails("slow drip", content=b"abc", every=10**9)
+
+        assert holdfast.head(url).headers["Content-Length"] == "3"
+    holdfast.close()
+
+
 def test_a_total_that_is_over_while_a_connection_is_waited_for_or_opened_says_so(url: str) -> None:
     for phase, words in (("pool", "waiting for a free connection"), ("connect", "connecting")):
         with Fake() as fake, Client(timeout=Timeouts(total=3)) as client:
@@ -442,14 +473,14 @@ def test_a_failure_of_a_calls_beginning_is_none_of_its_second_sending(url: str) 
 
 def test_names_of_failures_may_have_spaces_and_unknown_ones_are_refused_with_those_there_are() -> None:
     assert failures.named("lost after delivery", kept=True).kept
-    with pytest.raises(ValueError, match="there is no failure 'lost'; there are body_cut_short, .*timeout"):
+    with pytest.raises(ValueError, match=r"there is no failure 'lost'; there are body_cut_short, .*timeout"):
         failures.named("lost")
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: failures.timeout("dns"), "expected one of pool, connect, write, read, body, total"),
+        (lambda: failures.named("timeout", phase="dns"), "expected one of pool, connect, write, read, body, total"),
         (lambda: failures.body_cut_short(b"abc", after=3), "the body has 3 bytes, and fewer must come"),
         (lambda: failures.slow_drip(b"abc", every=-1), "expected seconds"),
         (lambda: failures.slow_drip(b"abc", every=1, size=0), "bytes above 0"),

@@ -92,7 +92,7 @@ class Pattern:
         if self.origin is not None and not _glob(self.origin, ".*").fullmatch(origin):
             yield _difference("origin", self.origin, origin, 4 + _apart(self.origin, origin))
         if self.path is not None and not _glob(self.path, "[^/]*").fullmatch(path):
-            yield _difference("path", self.path, path, 1 + 4 * _apart(self.path, path))
+            yield _difference("path", self.path, path, 2 + 4 * _apart(self.path, path))
         query = query_of(asked.url)
         if self.query is not None and self.query != query:
             yield _difference("query", self.query, query, 2)
@@ -217,8 +217,9 @@ def expected_query(of_url: Query, params: Any, by_regex: bool) -> Any:
     else:
         given = {}
         for name, value in params.items() if isinstance(params, Mapping) else params:
-            values = value if isinstance(value, (list, tuple)) else [value]
-            given.setdefault(str(name), []).extend(_text(each) for each in values if each is not None)
+            values = [each for each in (value if isinstance(value, (list, tuple)) else [value]) if each is not None]
+            if values:
+                given.setdefault(str(name), []).extend(map(_text, values))
     return {name: [*of_url.get(name, []), *given.get(name, [])] for name in {**of_url, **given}}
 
 

@@ -17,6 +17,8 @@ from typing import Protocol
 from ..message.span import FilePart
 from ..reasons import Discard
 
+READ_BYTES = 64 * 1024  # at once, as from a socket
+
 
 class End(Enum):
     """How the server's end of a connection ends."""
@@ -124,7 +126,7 @@ class ScriptedStream:
 
     def read(self, seconds: float | None) -> bytes:
         """What the server says next. Raises TimeoutError and OSError as a socket's stream does."""
-        return self.read_up_to(1 << 20, seconds)
+        return self.read_up_to(READ_BYTES, seconds)
 
     def read_up_to(self, size: int, seconds: float | None) -> bytes:
         """At most ``size`` bytes of it."""
@@ -196,12 +198,8 @@ class ScriptedStream:
         return self.write_some(part.read())
 
     def wait_writable_or_readable(self, seconds: float | None) -> tuple[bool, bool]:
-        """The server takes no more: it answers early, or the call waits in vain."""
-        if self.readable_now():
-            return False, True
-        if seconds is None:
-            raise AssertionError("the faked server takes no more, and the call has no timeout: it would wait for ever")
-        self._time.sleep(seconds)
+        """Neither: the server takes no more, and the call waits in vain."""
+        self._time.sleep(seconds or 0.0)  # no play is without an end here: see Failure.check
         return False, False
 
     # -- what is known of the other end --------------------------------------------------------------------------------
