@@ -88,9 +88,9 @@ class WSGITransport:
         request.check_framing()
         errors = self.errors or sys.stderr
         environ = self._environ(request, errors)
-        run = _Run(request, options.deadline, None if self.raise_app_exceptions else errors)
+        run = _Run(request, options.deadline, environ, None if self.raise_app_exceptions else errors)
         try:
-            run.begin(self.app, environ)
+            run.begin(self.app)
             response = run.response()
         except Exception:
             run.close()
@@ -211,21 +211,21 @@ class _Run:
             raised.
     """
 
-    def __init__(self, request: PreparedRequest, deadline: Deadline, errors: IO[str] | None) -> None:
+    def __init__(self, request: PreparedRequest, deadline: Deadline, environ: Environ, errors: IO[str] | None) -> None:
         self._request = request
         self._deadline = deadline
+        self._environ = environ
+        self._input: IO[bytes] = environ["wsgi.input"]  # kept: the application may put another one there
         self._errors = errors
         self._head: tuple[int, str, Fields] | None = None
         self._begun = False
-        self._input: Any = None
         self._written: list[bytes] = []
         self._result: Any = None
         self._pieces: Iterator[bytes] = iter(())
 
-    def begin(self, app: App, environ: Environ) -> None:
+    def begin(self, app: App) -> None:
         """Call the application, and go on until its head counts: PEP 3333 lets it change its mind up to the first byte."""
-        self._input = environ["wsgi.input"]
-        self._result = app(environ, self._start_response)
+        self._result = app(self._environ, self._start_response)
         self._pieces = iter(self._result)
         while not self._written and (piece := self._next()) is not None:
             self._write(piece)
@@ -308,8 +308,7 @@ class _Run:
             if close is not None:
                 close()
         finally:
-            if self._input is not None:
-                self._input.close()
+            self._input.close()
 
     def check_deadline(self) -> None:
         """Raise TotalTimeout if the call's time is over."""

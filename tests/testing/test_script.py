@@ -7,8 +7,10 @@ import pytest
 import holdfast
 from holdfast.message.span import FilePart, FileSpan
 from holdfast.reasons import Discard
+from holdfast.routes import Route
 from holdfast.testing import Answer, Fake
 from holdfast.testing.script import ScriptedStream
+from holdfast.testing.sending import ScriptedRoute, World
 
 
 def test_a_server_that_owes_the_rest_to_a_call_without_timeouts_ends_the_test() -> None:
@@ -45,6 +47,19 @@ def test_it_is_stale_when_it_was_ended(end: str) -> None:
     assert stream.probe() is Discard.STALE
     assert not stream.is_idle
     assert stream.fileno() == -1
+
+
+def test_a_scripted_route_is_equal_to_one_of_its_world_alone() -> None:
+    route, world = Route("http", "h", 80), World()
+    scripted = ScriptedRoute.of(route, world)
+
+    assert scripted == ScriptedRoute.of(route, world)
+    assert scripted != route
+    assert route != scripted
+    assert scripted != ScriptedRoute.of(route, World())
+    assert scripted != ScriptedRoute.of(route, world, alone=object())
+    assert scripted != ScriptedRoute.of(route._replace(port=81), world)
+    assert str(scripted) == str(route)
 
 
 def test_a_client_that_is_closed_while_its_answer_is_read_ends_that() -> None:
