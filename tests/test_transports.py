@@ -1,4 +1,4 @@
-"""``Client(transport=...)``: what a transport of the user's is given, how transports wrap one another, what the client goes on to do."""
+"""``Client(transport=...)``: what a transport of the user's is given, how transports wrap one another, what stays above them."""
 
 from __future__ import annotations
 
@@ -179,23 +179,23 @@ def test_redirects_ask_the_client_for_what_another_origin_may_be_told(tmp_path: 
     monkeypatch.setenv("NETRC", str(netrc))
     seen = Recording(Moving())
     with holdfast.Client(transport=seen, proxies={"http": "http://p.example"}) as client:
-        client.get("http://h.example/", headers={"Proxy-Authorization": "Basic secret"})
+        client.get("http://h.example/far")
         client.trust_env = False
-        client.get("http://h.example/")
+        client.get("http://h.example/far")
+        client.get("http://h.example/near", headers={"Proxy-Authorization": "Basic secret"})
 
     told = [request.headers for request, _, _ in seen.seen]
-    assert told[1]["Proxy-Authorization"] == "Basic secret", "the same proxy"
     assert told[1]["Authorization"].startswith("Basic ")
     assert "Authorization" not in told[3]
+    assert told[5]["Proxy-Authorization"] == "Basic secret", "the same proxy"
 
 
 class Moving:
-    """Sends from the first host to the other."""
+    """Sends elsewhere, once."""
 
     def handle(self, request: PreparedRequest, options: TransportOptions) -> Response:
-        if request.parsed.host == "other.example":
-            return make_response(request, 200)
-        return make_response(request, 302, headers={"Location": "http://other.example/"})
+        elsewhere = {"/far": "http://other.example/", "/near": "/"}.get(request.path_url)
+        return make_response(request, 302 if elsewhere else 200, headers={"Location": elsewhere} if elsewhere else {})
 
 
 def test_an_error_of_the_transport_is_the_users_and_names_the_request() -> None:

@@ -130,7 +130,6 @@ class WSGITransport:
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": url.scheme,
             "wsgi.input": body,
-            "wsgi.input_terminated": True,
             "wsgi.errors": errors,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
@@ -341,7 +340,8 @@ def _checked_head(status: str, headers: Fields) -> tuple[int, str, Fields]:
         raise ValueError(f"the WSGI application gave the status {status!r}: expected one such as '200 OK'")
     if not isinstance(headers, list):
         raise TypeError(f"the WSGI application gave {type(headers).__name__} as headers: expected a list of (name, value)")
-    return int(code), reason, list(headers)
+    # Django gives cookies with a space before them. On the wire it would be no part of the value (RFC 9112, section 5.1).
+    return int(code), reason, [(name, value.strip(" \t")) for name, value in headers]
 
 
 def _length_of(fields: Fields) -> int | None:
