@@ -15,6 +15,7 @@ import pytest
 import holdfast
 from holdfast import requests
 from holdfast.testing import Answer, Call, Fake, UnmatchedRequest, failures
+from holdfast.transport import Transport
 from tests.conftest import Tls
 from tests.server import Server, echo
 from tests.support import in_parallel
@@ -455,6 +456,35 @@ def test_two_fakes_one_after_the_other_share_no_connection() -> None:
                 assert client.get(API).connection_info.reused is False  # type: ignore[union-attr]  # of an answer over a connection
                 assert client.get(API).connection_info.reused is True  # type: ignore[union-attr]
             assert client.stats().idle == 0
+
+
+def test_fakes_of_several_threads_may_leave_in_any_order() -> None:
+    first, second = Fake(), Fake()
+    for fake, status in ((first, 298), (second, 299)):
+        fake.get(API).responds(status)
+    before = holdfast.Client.send, Transport.send
+    first.__enter__()
+    second.__enter__()
+    statuses = [holdfast.get(API).status_code]
+    first.__exit__(AssertionError, AssertionError(), None)
+    statuses.append(holdfast.get(API).status_code)
+    second.__exit__(None, None, None)
+    holdfast.close()
+
+    assert statuses == [299, 299]
+    assert (holdfast.Client.send, Transport.send) == before
+
+
+def test_what_stands_on_holdfast_is_covered(fake: Fake) -> None:
+    httpx = pytest.importorskip("httpx", reason="needs httpx: pip install 'holdfast-http[httpx]'")
+    from holdfast.contrib.httpx import HoldfastTransport
+
+    fake.get(API).responds(299)
+    fake.post(API).fails("lost after delivery")
+    with httpx.Client(transport=HoldfastTransport()) as client:
+        assert client.get(API).status_code == 299
+        with pytest.raises(httpx.RemoteProtocolError, match="may have executed"):
+            client.post(API)
 
 
 def test_connection_info_says_what_a_fake_can_say(fake: Fake) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Expected", "Fake", "UnmatchedRequest"]
 
 
-_DOOR = "send"  # of Transport: what a Fake stands in
+_DOOR = "send"  # of Transport: what Fakes stand in
 
 
 class UnmatchedRequest(AssertionError):
@@ -72,7 +73,6 @@ class Fake:
         self._refused: list[str] = []
         self._world = World()
         self._pools: WeakSet[Pool[Any, Any]] = WeakSet()
-        self._before: list[Callable[..., Response]] = []
         self._lock = threading.Lock()  # guards the order of calls, and _refused
 
     # -- routes --------------------------------------------------------------------------------------------------------
@@ -158,27 +158,13 @@ class Fake:
     # -- where it stands -----------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Fake:
-        before = getattr(Transport, _DOOR)
-        self._before.append(before)
-
-        def send(
-            transport: Transport,
-            request: PreparedRequest,
-            route: Route,
-            timeouts: Timeouts,
-            deadline: Deadline,
-            on_informational: OnInformational | None = None,
-            next_leg: NextLeg | None = None,
-        ) -> Response:
-            return self._answer(transport, request, route, timeouts, deadline, on_informational, next_leg, before)
-
-        setattr(Transport, _DOOR, send)
+        _entered.enter(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        setattr(Transport, _DOOR, self._before.pop())
+        _entered.leave(self)
         for pool in list(self._pools):
             for route in self._world.routes:
                 pool.close_idle(route)
@@ -189,7 +175,8 @@ class Fake:
         """For ``Client(transport=fake)``; see ``BaseTransport.handle``."""
         connections = self.inner.connections
         route = options.routes.find(request, options.verify, options.cert, options.proxies)
-        return self._answer(
+        return self.answer(
+            partial(_entered.send, _entered.fakes),
             connections,
             request,
             route,
@@ -197,11 +184,10 @@ class Fake:
             options.deadline,
             options.on_informational,
             options.next_leg,
-            getattr(Transport, _DOOR),
         )
 
     def close(self) -> None:
-        """Close the connections of ``inner``; for ``Client.close``."""
+        """Close the connections of ``inner``, for ``Client.close``."""
         self.inner.close()
 
     def check(self) -> None:
@@ -223,8 +209,9 @@ class Fake:
 
     # -- one request ---------------------------------------------------------------------------------------------------
 
-    def _answer(
+    def answer(
         self,
+        before: Callable[..., Response],
         transport: Transport,
         request: PreparedRequest,
         route: Route,
@@ -232,8 +219,8 @@ class Fake:
         deadline: Deadline,
         on_informational: OnInformational | None,
         next_leg: NextLeg | None,
-        before: Callable[..., Response],
     ) -> Response:
+        """In place of ``Transport.send``. ``before``: what sends where this Fake lets through."""
         call = Call(request)
         with self._lock:
             self.calls.append(call)
@@ -283,3 +270,51 @@ class Fake:
 
     def __repr__(self) -> str:
         return f"<holdfast.testing.Fake: {len(self.routes)} routes, {len(self.calls)} calls>"
+
+
+class _Entered:
+    """The Fakes whose ``with`` blocks are being executed, in the order in which they began. The latest is asked first."""
+
+    def __init__(self) -> None:
+        self.fakes: tuple[Fake, ...] = ()
+        self._real: Callable[..., Response] = Transport.send
+        self._lock = threading.Lock()  # guards all of it
+
+    def enter(self, fake: Fake) -> None:
+        """Have it asked from now on."""
+        with self._lock:
+            if not self.fakes:
+                self._real = getattr(Transport, _DOOR)
+                setattr(Transport, _DOOR, _send)
+            self.fakes = (*self.fakes, fake)
+
+    def leave(self, fake: Fake) -> None:
+        """Have it asked no more. Fakes of several threads need not leave in the opposite order."""
+        with self._lock:
+            fakes = list(self.fakes)
+            fakes.remove(fake)
+            self.fakes = tuple(fakes)
+            if not fakes:
+                setattr(Transport, _DOOR, self._real)
+
+    def send(self, fakes: tuple[Fake, ...], *arguments: Any) -> Response:
+        """Have the last of ``fakes`` answer. What it lets through goes to the one before it, and from the first where it went."""
+        if not fakes:
+            return self._real(*arguments)
+        return fakes[-1].answer(partial(self.send, fakes[:-1]), *arguments)
+
+
+_entered = _Entered()
+
+
+def _send(
+    transport: Transport,
+    request: PreparedRequest,
+    route: Route,
+    timeouts: Timeouts,
+    deadline: Deadline,
+    on_informational: OnInformational | None = None,
+    next_leg: NextLeg | None = None,
+) -> Response:
+    """In place of ``Transport.send`` as long as there is a Fake."""
+    return _entered.send(_entered.fakes, transport, request, route, timeouts, deadline, on_informational, next_leg)
