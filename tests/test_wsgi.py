@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import json
@@ -415,6 +416,21 @@ def test_an_error_in_the_middle_of_the_body_is_raised_or_cuts_it_short() -> None
         client.get("http://h/")
 
     assert "ZeroDivisionError: in the middle" in errors.getvalue()
+    assert closed == [True, True]
+
+
+@pytest.mark.parametrize("headers", [PLAIN, [("A", "b\r\nC: d")]])
+def test_what_the_application_returned_is_closed_when_its_head_comes_to_nothing(headers: list[tuple[str, str]]) -> None:
+    closed: list[bool] = []
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        return Closing(closed, fails=True)
+
+    for raises in (True, False):
+        client = bare(app, raise_app_exceptions=raises, errors=io.StringIO())
+        with client, contextlib.suppress(ZeroDivisionError, holdfast.InvalidHeader):
+            client.get("http://h/")
     assert closed == [True, True]
 
 

@@ -454,6 +454,17 @@ def test_a_connection_is_put_there_for_a_failure_of_kept_ones(url: str) -> None:
     assert (answer.attempts, posted.attempts, client.stats().total.closed["stale"]) == (2, 1, 1)
 
 
+def test_a_connection_that_is_kept_does_not_help_against_a_failure_of_opening_one(url: str) -> None:
+    with Fake() as fake, Client() as client:
+        fake.get(url).answers(200, failures.connection_refused(), 200)
+
+        assert client.get(url).status_code == 200
+        with pytest.raises(holdfast.ConnectionError, match="refused"):
+            client.get(url)
+        assert client.get(url).status_code == 200
+        assert client.stats().total.reused == 1, "it was kept all the while"
+
+
 def test_a_request_that_cannot_be_sent_again_for_want_of_a_connection_says_what_was_before(url: str) -> None:
     with Fake() as fake, Client() as client:
         fake.get(url).answers(failures.lost_after_delivery(), failures.connection_refused())

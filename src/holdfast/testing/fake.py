@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakSet
 
 from ..message.content import make_body
@@ -27,6 +27,8 @@ from .matching import NOT_GIVEN, Asked, Pattern, expected_query, split_pattern
 from .sending import Sending, World
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on; only type checkers read it
+
     from ..message.request import PreparedRequest
     from ..message.response import Response
     from ..pool.pool import Pool
@@ -39,6 +41,16 @@ __all__ = ["Call", "Expected", "Fake", "UnmatchedRequest"]
 
 
 _DOOR = "send"  # of Transport: what Fakes stand in
+
+
+class Matching(TypedDict, total=False):
+    """What a route expects beside method and URL: see ``Fake.route``."""
+
+    params: Any
+    headers: Mapping[str, Any] | None
+    content: Any
+    json: Any
+    data: Any
 
 
 class UnmatchedRequest(AssertionError):
@@ -127,31 +139,31 @@ class Fake:
         self.routes.append(expected)
         return expected
 
-    def get(self, url: Any = None, **matching: Any) -> Expected:
+    def get(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("GET", url, ...)``."""
         return self.route("GET", url, **matching)
 
-    def head(self, url: Any = None, **matching: Any) -> Expected:
+    def head(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("HEAD", url, ...)``."""
         return self.route("HEAD", url, **matching)
 
-    def options(self, url: Any = None, **matching: Any) -> Expected:
+    def options(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("OPTIONS", url, ...)``."""
         return self.route("OPTIONS", url, **matching)
 
-    def post(self, url: Any = None, **matching: Any) -> Expected:
+    def post(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("POST", url, ...)``."""
         return self.route("POST", url, **matching)
 
-    def put(self, url: Any = None, **matching: Any) -> Expected:
+    def put(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("PUT", url, ...)``."""
         return self.route("PUT", url, **matching)
 
-    def patch(self, url: Any = None, **matching: Any) -> Expected:
+    def patch(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("PATCH", url, ...)``."""
         return self.route("PATCH", url, **matching)
 
-    def delete(self, url: Any = None, **matching: Any) -> Expected:
+    def delete(self, url: Any = None, **matching: Unpack[Matching]) -> Expected:
         """``route("DELETE", url, ...)``."""
         return self.route("DELETE", url, **matching)
 
