@@ -303,6 +303,26 @@ def test_a_session_sends_by_a_transport_also_after_it_was_closed() -> None:
     assert (first.status_code, second.status_code, len(seen.seen)) == (200, 200, 2)
 
 
+def test_a_session_that_was_closed_leaves_the_connections_below_as_they_were() -> None:
+    connections = ConnectionTransport()
+    with Server(echo) as server:
+        session = requests.Session(transport=Recording(connections))
+        session.get(server.url())
+        session.close()
+        idle = connections.stats().idle
+        for _ in range(3):
+            session.get(server.url())
+        connections.close()
+
+    assert (idle, server.connections) == (0, 2)
+
+
+def test_a_session_pickles_with_its_transport() -> None:
+    copy = pickle.loads(pickle.dumps(requests.Session(transport=ConnectionTransport())))
+
+    assert isinstance(copy.transport, ConnectionTransport)
+
+
 def test_the_module_level_functions_are_configured_with_a_transport() -> None:
     seen = Recording(Answering(200, 201, 202))
     holdfast.configure(transport=seen)

@@ -434,6 +434,36 @@ def test_what_the_application_returned_is_closed_when_its_head_comes_to_nothing(
     assert closed == [True, True]
 
 
+def test_an_error_of_close_is_raised_or_printed() -> None:
+    class Unclosable(Closing):
+        def close(self) -> None:
+            raise ZeroDivisionError("cannot close")
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        return Unclosable([], b"body")
+
+    with bare(app) as client, pytest.raises(ZeroDivisionError, match="cannot close"):
+        client.get("http://h/")
+    errors = io.StringIO()
+    with bare(app, raise_app_exceptions=False, errors=errors) as client:
+        assert client.get("http://h/").content == b"body"
+    assert "cannot close" in errors.getvalue()
+
+
+def test_an_error_of_the_requests_own_body_is_the_users() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"x" * 2_000_000
+        raise ZeroDivisionError("in the generator")
+
+    app = App()
+    with bare(app) as client, pytest.raises(ZeroDivisionError, match="in the generator"):
+        client.post("http://h/", data=pieces())
+    gc.collect()
+
+    assert app.environ == {}
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_what_is_no_error_of_the_application_passes_and_closes_what_it_returned(error: type[BaseException]) -> None:
     closed: list[bool] = []

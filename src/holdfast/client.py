@@ -89,7 +89,7 @@ class Client(Verbs):
             the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection.
             An option given here goes over these.
         transport: what sends each request, instead of connections of this client's own: see ``holdfast.BaseTransport``. ``limits``
-            and ``keeper`` are those of the ``holdfast.ConnectionTransport`` that it wraps, then.
+            and ``keeper`` are given to the ``holdfast.ConnectionTransport`` that it wraps, then.
         keeper: look after idle connections from a background thread, one for all clients of the process; if False, that is
             done when a connection is used. Default True.
 

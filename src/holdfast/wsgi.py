@@ -115,11 +115,12 @@ class WSGITransport:
         url = request.parsed
         target = url.target.decode("ascii")
         path, _, query = target.partition("?")
+        path_info = self._path_info(path, request)
         body, length = _input_of(request.payload)
         environ: Environ = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": self.script_name,
-            "PATH_INFO": self._path_info(path, request),
+            "PATH_INFO": path_info,
             "QUERY_STRING": query,
             "SERVER_NAME": url.host,
             "SERVER_PORT": str(url.port),
@@ -172,8 +173,12 @@ def _input_of(payload: Body | None) -> tuple[IO[bytes], int]:
     from tempfile import SpooledTemporaryFile
 
     gathered = SpooledTemporaryFile(MAX_IN_MEMORY)  # noqa: SIM115 - the application reads it
-    for piece in payload.chunks():
-        gathered.write(piece)
+    try:
+        for piece in payload.chunks():
+            gathered.write(piece)
+    except BaseException:
+        gathered.close()
+        raise
     length = gathered.tell()
     gathered.seek(0)
     return gathered, length
@@ -206,8 +211,7 @@ class _Run:
     """One call of the application: what it has said so far, and what it will say.
 
     Args:
-        errors: where an error in the middle of the body is printed, before the body ends as one that was cut short; None: it is
-            raised.
+        errors: where an error in the middle of the body, or of ``close()``, is printed; None: it is raised.
     """
 
     def __init__(self, request: PreparedRequest, deadline: Deadline, environ: Environ, errors: IO[str] | None) -> None:
@@ -301,11 +305,15 @@ class _Run:
         return taken
 
     def close(self) -> None:
-        """Call ``close()`` of what the application returned, once."""
+        """Call ``close()`` of what the application returned, once. What that raises is the application's error as any other."""
         close, self._result = getattr(self._result, "close", None), None
         try:
             if close is not None:
                 close()
+        except Exception:
+            if self._errors is None:
+                raise
+            traceback.print_exc(file=self._errors)
         finally:
             self._input.close()
 

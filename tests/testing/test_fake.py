@@ -93,6 +93,7 @@ def test_a_status_without_a_name_has_an_empty_reason(fake: Fake) -> None:
     [
         (lambda: Answer(json=1, text="a"), "give one of json=, text= and content="),
         (lambda: Answer(99), "expected a status from 200 to 599"),
+        (lambda: Answer(content="text"), "text= takes text"),  # type: ignore[arg-type]  # a mistake
         (lambda: Answer(True), "expected a status from 200 to 599"),
         (lambda: Answer(delay=-1), "expected seconds, not below 0"),
         (lambda: Answer(headers={"A": "b\nc"}), "control character"),

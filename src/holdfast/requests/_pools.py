@@ -131,8 +131,10 @@ class Manager:
     def clear(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
         before = self.__dict__.pop("_services", None)
-        if before is not None:
+        if before is not None and self._handler is None:
             before.transport.pool.keep_none()
+        elif before is not None:
+            before.transport.pool.close_idle()  # it is the handler's, which goes on with it
         if self._foreign is not None:
             self._foreign.clear()
 

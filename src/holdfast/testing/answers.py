@@ -31,7 +31,8 @@ class Answer:
         delay: seconds until it comes. No time is spent: the call's clock is moved on.
 
     Raises:
-        ValueError: more than one of ``json``, ``text`` and ``content``; a status or a delay that makes no sense.
+        ValueError: more than one of ``json``, ``text`` and ``content``; text as ``content``; a status or a delay that makes no
+            sense.
         InvalidHeader: a field that cannot be sent.
     """
 
@@ -48,6 +49,8 @@ class Answer:
     ) -> None:
         if (json is not UNSET) + (text is not None) + (content is not None) > 1:
             raise ValueError("Answer(): give one of json=, text= and content=")
+        if isinstance(content, str):
+            raise ValueError("Answer(content=...): expected bytes, or an iterable of bytes; text= takes text")
         if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
             raise ValueError(f"Answer({status!r}): expected a status from 200 to 599")
         if not delay >= 0:
