@@ -49,6 +49,8 @@ from .verbs import Verbs
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
     from .transports import BaseTransport
+else:
+    BaseTransport = Any  # imported by the clients that are given one; get_type_hints() works without it
 
 MAX_TEMPLATES = 512
 _ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
