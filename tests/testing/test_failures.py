@@ -383,20 +383,18 @@ def test_what_a_redirect_has_waited_counts_for_the_whole_call(url: str, clock: F
 
 @pytest.mark.parametrize("phase", ["pool", "connect", "write", "read", "body", "total"])
 def test_a_timeout_that_a_call_does_not_have_is_no_failure_of_it(url: str, phase: str) -> None:
-    with Fake(assert_all_called=False) as fake, Client(timeout=None) as client:
-        fake.get(url).fails("timeout", phase=phase)
-
-        with pytest.raises(AssertionError, match=r"this call has no timeouts\.\w+, and would wait for ever"):
-            client.get(url)
+    fake = Fake()
+    fake.get(url).fails("timeout", phase=phase)
+    message = r"this call has no timeouts\.\w+, and would wait for ever"
+    with Client(timeout=None) as client, pytest.raises(AssertionError, match=message), fake:
+        client.get(url)
 
 
 def test_limits_without_a_bound_exhaust_no_pool(url: str) -> None:
-    limits = Limits(max_connections_per_origin=None)
-    with Fake() as fake, Client(limits=limits) as client:
-        fake.get(url).fails("timeout", phase="pool")
-
-        with pytest.raises(AssertionError, match="Limits have no bound"):
-            client.get(url)
+    fake, limits = Fake(), Limits(max_connections_per_origin=None)
+    fake.get(url).fails("timeout", phase="pool")
+    with Client(limits=limits) as client, pytest.raises(AssertionError, match="Limits have no bound"), fake:
+        client.get(url)
 
 
 def test_a_total_limit_exhausts_the_pool_as_well(url: str) -> None:
@@ -476,11 +474,10 @@ def test_a_request_that_cannot_be_sent_again_for_want_of_a_connection_says_what_
 
 
 def test_a_failure_of_a_calls_beginning_is_none_of_its_second_sending(url: str) -> None:
-    with Fake() as fake, Client() as client:
-        fake.get(url).answers(failures.lost_after_delivery(), failures.timeout("pool"))
-
-        with pytest.raises(AssertionError, match="the request of this one is being sent again"):
-            client.get(url)
+    fake = Fake()
+    fake.get(url).answers(failures.lost_after_delivery(), failures.timeout("pool"))
+    with Client() as client, pytest.raises(AssertionError, match="the request of this one is being sent again"), fake:
+        client.get(url)
 
 
 def test_names_of_failures_may_have_spaces_and_unknown_ones_are_refused_with_those_there_are() -> None:

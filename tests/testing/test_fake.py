@@ -335,9 +335,21 @@ def test_a_fake_without_routes_says_so() -> None:
 
 
 def test_no_handler_of_the_program_hides_a_refused_call() -> None:
-    went_on = pytest.raises(UnmatchedRequest, match="requests were refused, and the program went on:\nGET ")
+    went_on = pytest.raises(UnmatchedRequest, match="wrong with requests, and the program went on:\nGET ")
     with went_on, Fake(), contextlib.suppress(Exception):  # as programs do
         holdfast.get(API)
+
+
+def test_no_handler_of_the_program_hides_an_assertion_of_a_function_that_answers() -> None:
+    def reply(call: Call) -> int:
+        assert call.json() == {"a": 1}, "the wrong order"
+        return 200
+
+    fake = Fake()
+    fake.post(API).answers(reply)
+    with pytest.raises(AssertionError, match="the wrong order"), fake, contextlib.suppress(AssertionError):
+        holdfast.post(API, json={"a": 2})
+    holdfast.close()
 
 
 def test_a_refused_call_is_no_error_of_the_network() -> None:

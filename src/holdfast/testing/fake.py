@@ -82,10 +82,10 @@ class Fake:
         self.inner = inner or ConnectionTransport()
         self._passthrough = passthrough
         self._assert_all_called = assert_all_called
-        self._refused: list[str] = []
+        self._wrong: list[str] = []
         self._world = World()
         self._pools: WeakSet[Pool[Any, Any]] = WeakSet()
-        self._lock = threading.Lock()  # guards the order of calls, and _refused
+        self._lock = threading.Lock()  # guards the order of calls, and _wrong
 
     # -- routes --------------------------------------------------------------------------------------------------------
 
@@ -206,10 +206,11 @@ class Fake:
         """What the end of a ``with`` block looks at.
 
         Raises:
-            AssertionError: a request was refused, and what the program did about it hid that; or a route was not called.
+            AssertionError: a request was refused, or failed by another AssertionError (such as one of a function that answers), and
+                the program hid that; or a route was not called.
         """
-        if self._refused:
-            raise UnmatchedRequest("\n".join(("requests were refused, and the program went on:", *self._refused)))
+        if self._wrong:
+            raise UnmatchedRequest("\n".join(("something was wrong with requests, and the program went on:", *self._wrong)))
         if self._assert_all_called:
             self.assert_all_called()
 
@@ -247,6 +248,10 @@ class Fake:
                 response = sending.run(route, self._world, on_informational, next_leg)
             status = response.status_code
             return response
+        except AssertionError as error:
+            with self._lock:
+                self._wrong.append(str(error))
+            raise
         finally:
             call.end(status)
 
@@ -264,10 +269,7 @@ class Fake:
 
     def _refuse(self, request: PreparedRequest, call: Call) -> UnmatchedRequest:
         asked = Asked(request.method, request.parsed, request.headers, lambda: call.body)
-        message = f"{request.method} {request.parsed.safe_text} was refused: {self._why(asked)}"
-        with self._lock:
-            self._refused.append(message)
-        return UnmatchedRequest(message)
+        return UnmatchedRequest(f"{request.method} {request.parsed.safe_text} was refused: {self._why(asked)}")
 
     def _why(self, asked: Asked) -> str:
         if not self.routes:

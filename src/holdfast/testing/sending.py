@@ -121,7 +121,7 @@ class Sending:
     """One request, from the call of ``Transport.send`` to the head of its response. A ``Turn`` for the streams.
 
     Args:
-        used_up: raises the error of a request for which there is no reply left.
+        used_up: makes the error of a request for which there is no reply left.
     """
 
     def __init__(
