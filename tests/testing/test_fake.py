@@ -370,6 +370,13 @@ def test_a_route_that_was_not_used_fails_the_block(replies: tuple[int, ...], cal
         [holdfast.get(API) for _ in range(called)]
 
 
+def test_a_fake_may_be_told_not_to_mind() -> None:
+    with Fake(assert_all_called=False) as fake:
+        fake.get(API)
+    with pytest.raises(AssertionError, match="not every route of this Fake was used"):
+        fake.assert_all_called()
+
+
 def test_a_block_that_failed_fails_by_its_own_error() -> None:
     fake = Fake()
     fake.get(API)
