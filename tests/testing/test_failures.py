@@ -381,6 +381,26 @@ def test_what_a_redirect_has_waited_counts_for_the_whole_call(url: str, clock: F
             client.get(url)
 
 
+def test_what_retries_wait_counts_and_takes_no_time(url: str, clock: FakeClock) -> None:
+    retries = holdfast.Retries(attempts=3, backoff=20)
+    with Fake() as fake, Client(clock=clock, keeper=False, retries=retries) as client:
+        fake.get(url).answers(503, 503, 200, 503, 503)
+
+        assert client.get(url).status_code == 200
+        with pytest.raises(holdfast.TotalTimeout, match="total of 50 s was used up while waiting to try again"):
+            client.get(url, timeout=Timeouts(total=50))
+    assert clock() == 1000.0
+
+
+def test_a_clients_own_sleep_is_asked_all_the_same(url: str) -> None:
+    slept: list[float] = []
+    with Fake() as fake, Client(sleep=slept.append, retries=holdfast.Retries(attempts=1, backoff=20)) as client:
+        fake.get(url).answers(503, 200)
+        client.get(url)
+
+    assert slept == [20]
+
+
 @pytest.mark.parametrize("phase", ["pool", "connect", "write", "read", "body", "total"])
 def test_a_timeout_that_a_call_does_not_have_is_no_failure_of_it(url: str, phase: str) -> None:
     fake = Fake()

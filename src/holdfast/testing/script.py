@@ -49,7 +49,10 @@ class Play:
 
 
 class CallTime:
-    """A call's clock: the client's, and the seconds that the call has spent in waits that took no time."""
+    """A call's clock: the client's, and the seconds that the call has spent in waits that took no time.
+
+    It stands in the call's Deadline, so that redirects and ``Retries`` go on by it; a Call that waits to try again has it sleep.
+    """
 
     __slots__ = ("_clock", "slept")
 
