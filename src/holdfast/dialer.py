@@ -193,12 +193,18 @@ def _secure(sock: Any, proxy: Proxy, route: Route, until: float | None, clock: C
         raise
 
 
-def remember_session(connection: Http1Connection, route: Route) -> None:
-    """Keep the TLS session of a connection, whose first answer has arrived, for the next handshake with its server."""
+def remember_session(connection: Http1Connection, route: Route, *, written: bool) -> None:
+    """Keep the TLS session of a connection, whose first answer has arrived, for the next handshake with its server.
+
+    Args:
+        written: whether the request is: then what OpenSSL holds to write from is given up.
+    """
     connection.session_kept = True
     stream = connection.stream
     if isinstance(stream, SocketStream) and stream.tls is not None:
         tls.remember_session(stream.tls, route.server_name, route.port)
+        if written:
+            stream.drop_write_buffer()
 
 
 def close_connection(connection: Http1Connection, reason: Discard) -> None:

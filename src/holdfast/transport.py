@@ -247,7 +247,7 @@ class Transport:
         attempts: list[Attempt] | None = None,
     ) -> Response:
         if route.context is not None and not lease.resource.session_kept:
-            dialer.remember_session(lease.resource, route)
+            dialer.remember_session(lease.resource, route, written=not head.request_incomplete)
         leg = None if next_leg is None else partial(next_leg.offer, route)
         if route.proxy is None:
             body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)

@@ -771,6 +771,80 @@ def test_a_server_without_tickets_has_no_session_to_resume(authority: Tls, clien
         assert [client.get(server.url()).text for _ in range(2)] == ["False", "False"]
 
 
+class CountingReads(ssl.SSLSocket):
+    """Counts how often its session is read: each time leaks some kilobytes of CPython."""
+
+    reads = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "session":
+            CountingReads.reads += 1
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    monkeypatch.setattr(CountingReads, "reads", 0)
+    return lambda: CountingReads.reads
+
+
+def counting(authority: Tls) -> ssl.SSLContext:
+    context = authority.client_context()
+    context.sslsocket_class = CountingReads
+    return context
+
+
+def test_a_session_of_tls_1_2_that_was_resumed_is_not_read_again(authority: Tls, reads: Callable[[], int]) -> None:
+    context = authority.server_context(maximum=ssl.TLSVersion.TLSv1_2)
+    with Server(closing, tls=context) as server, holdfast.Client(verify=counting(authority), trust_env=False) as client:
+        assert [client.get(server.url()).text for _ in range(3)] == ["False", "True", "True"]
+
+    assert reads() == 1
+
+
+def test_no_session_is_read_where_enough_are_kept(
+    authority: Tls, reads: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "MAX_SESSIONS_PER_SERVER", 2)
+    monkeypatch.setattr(tls, "resumable", lambda *_: None)  # as if all had shaken hands before there was a session
+    context = authority.server_context()
+    with Server(closing, tls=context) as server, holdfast.Client(verify=counting(authority), trust_env=False) as client:
+        assert [client.get(server.url()).text for _ in range(4)] == ["False"] * 4
+
+    assert reads() == 2
+
+
+# -- what OpenSSL holds --------------------------------------------------------------------------------------------------
+
+
+def test_a_write_of_nothing_sends_nothing(authority: Tls) -> None:
+    """What ``drop_write_buffer`` rests on."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = authority.client_context().wrap_bio(back, there, server_hostname="localhost")
+    theirs = authority.server_context().wrap_bio(there, back, server_side=True)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ours.do_handshake()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        theirs.do_handshake()
+    ours.do_handshake()
+    there.read()
+
+    assert ours.write(b"") == 0
+    assert there.pending == 0
+
+
+def test_a_connection_that_is_gone_has_no_write_buffer_to_drop(authority: Tls) -> None:
+    with Server(echo, tls=authority.server_context()) as server:
+        connected = connect_tcp("127.0.0.1", server.port, None)
+        sock = tls.wrap(connected, authority.client_context(), "127.0.0.1", server.port, None)
+        stream = SocketStream(sock)
+        stream.close()
+        with pytest.raises(OSError, match="descriptor"):
+            sock.send(b"")
+
+        stream.drop_write_buffer()
+
+
 # -- idle -------------------------------------------------------------------------------------------------------------
 
 

@@ -499,6 +499,18 @@ class SocketStream:
                 pass  # it wants the peer's alert now, or the peer is gone: the alert is out or never will be
         self.sock.close()
 
+    def drop_write_buffer(self) -> None:
+        """Have OpenSSL free the 16 KiB that it writes from, until it writes again. No write may be half done.
+
+        It frees them behind each write. But it takes them to read a ticket of TLS 1.3 too, which mostly comes after the request,
+        and keeps them as long as the connection is idle. A write of nothing sends nothing (SSL_write_ex(3)), and ends as others do.
+        """
+        if isinstance(self.sock, ssl.SSLSocket):
+            try:
+                self.sock.send(b"")
+            except OSError:
+                pass  # the connection is broken: who reads from it next is told
+
     def forget(self) -> None:
         """Give the descriptor back without a byte on the wire: after a fork it is the parent's connection."""
         self._eof = True

@@ -4,13 +4,14 @@ Law: a context is built once per (verify, cert) and never for plain http. Buildi
 much as ten handshakes. A context given by the user is used as it is and never changed.
 
 Sessions. A TLS 1.3 ticket is there only after the first read, and ``SSLSocket.session`` leaks 6.5 KB per access on CPython
-3.10 to 3.13: it is read once per connection. A session belongs to its context, so the key begins with the context: another
-verify or client certificate never resumes it.
+3.10 to 3.13: it is read once per connection, and not where enough are kept. A session belongs to its context, so the key begins
+with the context: another verify or client certificate never resumes it.
 
 A ticket may resume once only, or at the worker process that gave it, or never, and a reload of the server makes all void. So
 each ticket of TLS 1.3 is taken out when it is offered, the newest first (RFC 8446, appendix C.4, wants no reuse either), and what
-the connection has after its first answer is put in: the ticket that it was given, or the old one if the server took that and gave
-none. A server that does not take one does a full handshake. A session of TLS 1.2 is offered until there is a newer one.
+the connection has after its first answer is put in, unless eight are there: the ticket that it was given, or the old one if the
+server took that and gave none. A server that does not take one does a full handshake. A session of TLS 1.2 is offered until a full
+handshake has made a newer one.
 """
 
 from __future__ import annotations
@@ -278,12 +279,17 @@ def resumable(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSe
 
 def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
     """Keep the connection's session for a handshake to come. Once per connection, after its first response byte."""
+    context = sock.context
+    key = _session_key(context, server_name, port)
+    once = sock.version() == "TLSv1.3"
+    with _lock():
+        kept = len(_sessions.get(key, ()))
+    if kept and (kept >= MAX_SESSIONS_PER_SERVER if once else sock.session_reused):
+        return
     session = sock.session
     if session is None or not session.has_ticket:
         return
-    context = sock.context
-    key = _session_key(context, server_name, port)
-    offer = _Offer(context, session, sock.version() == "TLSv1.3")
+    offer = _Offer(context, session, once)
     with _lock():
         offers = _sessions.setdefault(key, [])
         if not offer.once:
