@@ -17,6 +17,7 @@ MEASUREMENTS = {
     "threads": "requests per second of 1, 8 and 64 threads on one client, and the slowest (needs nginx)",
     "bodies": "CPU and peak memory of 256 MiB received and sent, plain and TLS, beside other clients",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
+    "idle": "memory of an idle connection, plain and TLS, beside other clients (Linux)",
     "chaos": "a soak against servers that fail in every way, then every failing call and an interrupt at every line",
     "servers": "eighteen real servers from PyPI: requests back to back, and what follows a refused upload (installs them)",
     "relay": "POSTs aimed at the idle close behind a relay that acknowledges for the server, by meeting number",
