@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "cpu": "CPU per kept-alive request against a bare h11 loop, and the cost of the import (needs nginx)",
     "instructions": "instructions per kept-alive request, by callgrind (needs nginx and valgrind)",
     "pool": "CPU per acquire and release, with many origins, idle connections and waiters",
+    "pools": "CPU per acquire and release beside the pools of SQLAlchemy, psycopg, urllib3, httpcore; who notices a dead one",
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "threads": "requests per second of 1, 8 and 64 threads on one client, and the slowest (needs nginx)",
     "bodies": "CPU and peak memory of 256 MiB received and sent, plain and TLS, beside other clients",
