@@ -1,6 +1,6 @@
 """User-space instructions of a kept-alive GET, by valgrind's callgrind: steady to 1 % on a machine that is not.
 
-    python -m benchmarks instructions [--only holdfast] [--max-ratio 0.88]
+    python -m benchmarks instructions [--only holdfast] [--max-ratio 0.88] [--json FILE]
 
 Every client gets 1 KiB from a real nginx on loopback, with its own defaults. It runs twice in an interpreter of its own, the
 second time for more requests: the difference, divided by theirs, is what one request costs. ``bare h11 loop`` is the floor of
@@ -19,10 +19,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import table
-from benchmarks.cpu import CLIENTS, Floor, Site, fields_of_floor, installed, nginx
+from benchmarks.cpu import CLIENTS, FLOOR, Floor, Site, fields_of_floor, installed, nginx
 from benchmarks.link import exit_on_sigterm
+from benchmarks.results import Chart, add_option, save
 
-FLOOR = "bare h11 loop"
 NAMES = (FLOOR, "holdfast", "urllib3", "requests", "http.client")
 WARM_UP = 150  # requests of the shorter run: caches, adaptive bytecode, the connection itself
 
@@ -67,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--requests", type=int, default=200, help="requests between the two runs (200)")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 if holdfast takes more than this x the floor's")
+    add_option(parser)
     return parser.parse_args()
 
 
@@ -92,6 +93,9 @@ def main() -> int:
             lines.append([name, "not installed", ""])
     print(f"1 KiB from nginx on loopback, kept alive{', TLS' if options.tls else ''}; user space only.\n")
     print(table(lines), flush=True)
+    row = f"kept alive{', TLS' if options.tls else ''}"
+    figures = {row: {name: round(counts[name] / counts[FLOOR], 3) if name in counts else None for name in names}}
+    save(options.json, "instructions", sys.argv[1:], [Chart("Instructions of a GET of 1 KiB", f"× {FLOOR}", figures)])
     ratio = counts["holdfast"] / counts[FLOOR] if "holdfast" in counts else None
     if options.max_ratio is not None and (ratio is None or ratio > options.max_ratio):
         print(f"\nholdfast: {'not measured' if ratio is None else f'{ratio:.2f} x the floor'}, bar {options.max_ratio}")
