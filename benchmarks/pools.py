@@ -99,19 +99,24 @@ class Built:
 
     cycle: Callable[[], object]
     take: Callable[[], tuple[socket.socket, Callable[[], object]]]
-    close: Callable[[], object] = lambda: None
+    close: Callable[[], object]
 
 
 def _lifo(address: Address, size: int) -> Built:
     stack: queue.LifoQueue[Connection] = queue.LifoQueue()
-    for _ in range(size):
-        stack.put(Connection(address))
+    connections = [Connection(address) for _ in range(size)]
+    for connection in connections:
+        stack.put(connection)
 
     def take() -> tuple[socket.socket, Callable[[], object]]:
         connection = stack.get()
         return connection.sock, lambda: stack.put(connection)
 
-    return Built(lambda: stack.put(stack.get()), take)
+    def close() -> None:
+        for connection in connections:
+            connection.close()
+
+    return Built(lambda: stack.put(stack.get()), take, close)
 
 
 def _holdfast(address: Address, size: int, polls: bool) -> Built:
@@ -247,7 +252,8 @@ def _psycopg(address: Address, size: int, check: bool) -> Built:
 
     def by_round_trip(connection: Connection) -> None:
         if not connection.ping():
-            connection.pgconn.transaction_status = 4  # UNKNOWN: broken
+            connection.pgconn.transaction_status = 4  # UNKNOWN: the pool forgets it
+            connection.close()
             raise OSError("no answer")
 
     where = {"host": address[0], "port": address[1]}
