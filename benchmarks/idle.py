@@ -1,6 +1,6 @@
 """The memory of an idle connection, beside other clients.
 
-    python -m benchmarks idle [--connections 400] [--json FILE]
+    python -m benchmarks idle [--connections 200] [--json FILE]
 
 Each client opens so many connections to one server at once, by answers of 1 KiB that it holds as streams, reads them, and keeps the
 connections. *Resident* is what that added to ``VmRSS``, with what opening them took and the allocator keeps. *In use* is what is
@@ -42,7 +42,7 @@ Opened = Callable[[str, int], None]
 
 def _holdfast(ca: str | None, count: int) -> Opened:
     holdfast = importlib.import_module("holdfast")
-    limits = holdfast.Limits(max_connections_per_origin=count, max_idle_connections=count)
+    limits = holdfast.Limits(max_connections_per_origin=count, max_idle_connections=count, idle_timeout=None)
     client = holdfast.Client(verify=ca or True, limits=limits, trust_env=False)
 
     def run(url: str, count: int) -> None:
@@ -80,7 +80,7 @@ def _urllib3(ca: str | None, count: int) -> Opened:
 def _httpx(ca: str | None, count: int) -> Opened:
     httpx = importlib.import_module("httpx")
     verify: Any = ssl.create_default_context(cafile=ca) if ca else True
-    limits = httpx.Limits(max_connections=count, max_keepalive_connections=count, keepalive_expiry=60)
+    limits = httpx.Limits(max_connections=count, max_keepalive_connections=count, keepalive_expiry=None)
     client = httpx.Client(verify=verify, limits=limits, trust_env=False)
 
     def run(url: str, count: int) -> None:
@@ -137,7 +137,7 @@ def measure(name: str, tls: bool, count: int) -> dict[str, float | None]:
             for unit, allocator in UNITS.items():
                 argv = [sys.executable, "-m", "benchmarks.idle", "child", name, f"{url}/{ANSWER}", ca, str(count)]
                 environment = {**os.environ, "no_proxy": "*", "PYTHONMALLOC": allocator}
-                done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, env=environment)
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, env=environment)
                 if done.returncode:
                     raise RuntimeError(f"{name} failed:\n{done.stderr}")
                 found[unit] = json.loads(done.stdout)[unit]
@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks idle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--connections", type=int, default=400, help="of each client (400)")
+    parser.add_argument("--connections", type=int, default=200, help="of each client (200)")
     add_option(parser)
     options = parser.parse_args()
     if not os.path.exists("/proc/self/status"):
