@@ -500,7 +500,9 @@ class SocketStream:
         self.sock.close()
 
     def drop_write_buffer(self) -> None:
-        """Have OpenSSL free the 16 KiB that it writes from, until it writes again. No write may be half done.
+        """Have OpenSSL free the 16 KiB that it writes from, until it writes again.
+
+        No write may be half done: OpenSSL would finish that one, and take more bytes than there are in nothing.
 
         It frees them behind each write. But it takes them to read a ticket of TLS 1.3 too, which mostly comes after the request,
         and keeps them as long as the connection is idle. A write of nothing sends nothing (SSL_write_ex(3)), and ends as others do.
