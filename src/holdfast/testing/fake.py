@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakSet
 
 from ..message.content import make_body
+from ..routes import Route
 from ..transport import Transport
 from ..transports import ConnectionTransport
 from .expected import Call, Expected
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from ..message.request import PreparedRequest
     from ..message.response import Response
     from ..pool.pool import Pool
-    from ..routes import Route
     from ..timeouts import Deadline, Timeouts
     from ..transport import NextLeg, OnInformational
     from ..transports import TransportOptions
@@ -331,4 +331,6 @@ def _send(
     next_leg: NextLeg | None = None,
 ) -> Response:
     """In place of ``Transport.send`` as long as there is a Fake."""
-    return _entered.send(_entered.fakes, transport, request, route, timeouts, deadline, on_informational, next_leg)
+    # Under urllib3, its pools are the keys of the connections, and its requests no requests of ours.
+    fakes = _entered.fakes if isinstance(route, Route) else ()
+    return _entered.send(fakes, transport, request, route, timeouts, deadline, on_informational, next_leg)
