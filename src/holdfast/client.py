@@ -266,7 +266,8 @@ class Client(Verbs):
             proxies: for this call, key by key over the environment's and the client's.
             hooks: ``{"response": callable}``, over the client's.
             stream: leave the body unread until asked; close the response, or read it to its end.
-            verify, cert: for this call, over the client's.
+            verify: for this call, over the client's.
+            cert: for this call, over the client's.
             json: a value to send as JSON.
             retries: for this call, over the client's.
             on_informational: called with (status, fields) of each 1xx response.
