@@ -195,10 +195,8 @@ class Examination:
 
 
 def progress_of(state: Watch, now: float) -> str:
-    """``waiting 12 s of 118 s: 3 of 8 connections ended``."""
+    """``waiting up to 106 s more (Ctrl-C: report now); 3 of 8 done, idle for 12 s``: no wider than a terminal of 80 columns."""
     ended = len(state.watched) - len(state.waiting)
     oldest = max((now - each.connection.used for each in state.waiting), default=0.0)
-    return (
-        f"waiting: {ended} of {len(state.watched)} connections ended or used, the others idle for {oldest:.0f} s "
-        f"(at most {state.until - now:.0f} s more; Ctrl-C shows what is known)"
-    )
+    left = f"waiting up to {state.until - now:.0f} s more (Ctrl-C: report now)"
+    return f"{left}; {ended} of {len(state.watched)} done, idle for {oldest:.0f} s"
