@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "libraries": "real libraries on requests, and with holdfast in its place: the same result or not (installs them)",
     "distance": "1000 requests to a server 100 ms away, one-off and kept alive; full and resumed handshakes (root; nginx)",
     "plot": "draw the figures that other commands wrote with --json as SVG (matplotlib)",
+    "messages": "what each client says when a connection ends: the messages of docs/errors/",
     "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
 }
 
