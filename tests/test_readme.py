@@ -125,6 +125,7 @@ def api(conn: Conn) -> None:
         conn.send(answer)
 
 
+SDKS = ("openai", "anthropic", "boto3", "kubernetes")  # the extra "sdks": the gate runs their blocks in one of its suites
 ENDS_ONCE = "api.example.com ends its first connection at the second request"
 
 
@@ -146,6 +147,8 @@ def answer_to(request: Received, server: Server) -> bytes | None:
         return chunked(b"one ", b"line\n", headers=["Content-Type: text/plain"])
     if path == "/upload":
         assert b'name="document"; filename="report.txt"' in request.body
+    if path == "/api/v1/namespaces":
+        return ok(b'{"items": []}', "Content-Type: application/json")
     known = path in ("/busy", "/upload") or path.startswith("/items")
     return ok(b'["item"]', "Content-Type: application/json") if known else response(404, b"")
 
@@ -179,6 +182,8 @@ FILE = re.compile(r"# (\w+\.py)\n")  # the first line of a block that is a file 
 def test_every_python_block_runs_and_prints_what_its_comments_say(
     page: str, line: int, block: str, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for sdk in re.findall(rf"^import ({'|'.join(SDKS)})$", block, re.MULTILINE):
+        pytest.importorskip(sdk, reason=f"needs {sdk}: pip install -e '.[sdks]'")
     here = block.replace("https://api.example.com", server.url("").rstrip("/"))
     holdfast.close()
     exec(compile("\n" * (line - 1) + here, page, "exec"), {"holdfast": holdfast})
