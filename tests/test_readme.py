@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast.contrib.urllib3 import connection
 from holdfast.reasons import Delivery
 from holdfast.resend import IDEMPOTENT, MAX_RESENDS, Resend, may_resend
 from tests.server import Conn, Received, Server, chunked, ok, response
@@ -170,6 +171,16 @@ def server(page: str) -> Iterator[Server]:
 FILE = re.compile(r"# (\w+\.py)\n")  # the first line of a block that is a file of its own
 
 
+@pytest.fixture
+def under_urllib3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each block begins with figures of its own, as it would in a program of its own."""
+    transport = connection.new_transport()
+    monkeypatch.setattr(connection, "_transport", transport)
+    yield
+    transport.close()
+
+
+@pytest.mark.usefixtures("under_urllib3")
 @pytest.mark.parametrize(
     ("page", "line", "block"),
     [
@@ -236,12 +247,22 @@ def test_every_relative_link_leads_to_a_file_and_a_heading_that_are_there(page: 
     assert not broken
 
 
-def test_the_readme_leads_to_every_page_and_is_short() -> None:
-    pages = set(PAGES) - {"README.md"}
-
-    assert len(pages) >= 6
-    assert pages <= set(re.findall(r"\]\((docs/[\w-]+\.md)", README)), "a page that nobody finds"
+def test_the_readme_leads_to_the_index_and_is_short() -> None:
+    assert "](docs/index.md)" in README
     assert README.count("\n") <= 260
+
+
+def test_the_index_leads_to_every_page() -> None:
+    pages = {page.removeprefix("docs/") for page in PAGES} - {"README.md", "index.md"}
+
+    assert len(pages) >= 20
+    assert pages <= set(re.findall(r"\]\(([\w/-]+\.md)\)", PAGES["docs/index.md"])), "a page that nobody finds"
+
+
+def test_the_navigation_of_the_site_has_every_page_once() -> None:
+    navigation = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+
+    assert sorted(navigation) == sorted(page.removeprefix("docs/") for page in PAGES if page != "README.md")
 
 
 SOURCE = ROOT / "src" / "holdfast"
