@@ -172,6 +172,8 @@ def said(client: str, failure: str) -> str:
     with server(used, end, again=not used) as url:
         try:
             status = CLIENTS[client](method, url, used)
+        except ImportError:
+            return "is not installed: pip install '.[bench]'"
         except Exception as error:
             return f"{_class(error)}: {error}".replace(url, "URL")
         return f"{status}, sent again" if used else str(status)
@@ -189,8 +191,5 @@ def main() -> int:
     for failure in FAILURES:
         print(failure)
         for client in [only] if only else CLIENTS:
-            try:
-                print(f"  {client:9} {said(client, failure)}")
-            except ImportError as error:
-                print(f"  {client:9} not installed: {error}")
+            print(f"  {client:9} {said(client, failure)}")
     return 0

@@ -7,6 +7,7 @@ that every link in the HTML, to a page, a picture or an anchor, leads somewhere.
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,10 @@ def _leads_somewhere(site: Path, path: Path, target: str, anchor: str, pages: di
 
 
 def main() -> int:
-    """0 if the site was built and everything in it leads somewhere."""
+    """0 if the site was built and everything in it leads somewhere; 2 without Zensical."""
+    if importlib.util.find_spec("zensical") is None:
+        print("the site is built by Zensical: pip install -e '.[docs]' (Python 3.11 or newer)")
+        return 2
     done = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=ROOT, capture_output=True, text=True
     )
