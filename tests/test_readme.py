@@ -180,11 +180,16 @@ def under_urllib3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     transport.close()
 
 
+def of_linux(block: str) -> list[pytest.MarkDecorator]:
+    """The mark of a block that names what only Linux has."""
+    return [pytest.mark.needs("linux")] if "socket.TCP_" in block else []
+
+
 @pytest.mark.usefixtures("under_urllib3")
 @pytest.mark.parametrize(
     ("page", "line", "block"),
     [
-        pytest.param(page, *each, id=f"{page}, line {each[0]}")
+        pytest.param(page, *each, id=f"{page}, line {each[0]}", marks=of_linux(each[1]))
         for page in PAGES
         for each in blocks("python", PAGES[page])
         if not FILE.match(each[1])

@@ -94,9 +94,9 @@ def check(expected: list[advice.Expectation], findings: advice.Findings, err: Te
         if value is None:
             found = "it was not measured"
         elif holds is None:
-            found = f"it is {value[0]:g} or more; measure longer"
+            found = f"it is {round(value[0], 2):g} or more; measure longer"
         else:
-            found = f"it is {value[0]:g}" + ("" if value[0] == value[1] else " or more")
+            found = f"it is {round(value[0], 2):g}" + ("" if value[0] == value[1] else " or more")
         err.line(("not as expected: ", "bad"), f"{each}: {found}")
     return code
 
