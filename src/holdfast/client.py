@@ -88,8 +88,8 @@ class Client(Verbs):
         source_address: local (address, port) to connect from.
         socket_options: (level, option, value) of each option to set on a socket before it connects, behind ``TCP_NODELAY``,
             the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
-            the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection.
-            An option given here goes over these.
+            the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection,
+            and probes go on for so long. An option given here goes over these.
         transport: what sends each request, instead of connections of this client's own: see ``holdfast.BaseTransport``. ``limits``
             and ``keeper`` are given to the ``holdfast.ConnectionTransport`` that it wraps, then.
         keeper: look after idle connections from a background thread, one for all clients of the process; if False, that is
