@@ -1,7 +1,5 @@
 """holdfast under httpx: ``httpx.Client(transport=HoldfastTransport())`` (for httpx2, ``holdfast.contrib.httpx2``).
 
-::
-
     import httpx
     from holdfast.contrib.httpx import HoldfastTransport
 

@@ -1,7 +1,5 @@
 """holdfast under httpx2: ``httpx2.Client(transport=HoldfastTransport())`` (for httpx, ``holdfast.contrib.httpx``).
 
-::
-
     import httpx2
     from holdfast.contrib.httpx2 import HoldfastTransport
 

@@ -1,7 +1,5 @@
 """holdfast under urllib3 2: programs on urllib3, requests, botocore, kubernetes, … stay as they are, their connections are ours.
 
-::
-
     import holdfast.contrib.urllib3
 
     holdfast.contrib.urllib3.inject()      # for every pool of the process, those made before too
