@@ -40,6 +40,7 @@ class Page(HTMLParser):
 
 def dead_links(site: Path) -> Iterator[str]:
     """``page: link`` for every link inside a built site that leads to no file, or to no anchor of its file."""
+    site = site.resolve()
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     for path, page in pages.items():
         for link in page.links:
@@ -53,6 +54,8 @@ def _leads_somewhere(site: Path, path: Path, target: str, anchor: str, pages: di
     found = (home / unquote(target).lstrip("/")).resolve() if target else path
     if found.is_dir():
         found /= "index.html"
+    if not found.is_relative_to(site):
+        return False  # a file of the repository, perhaps, that the site has not
     if not anchor:
         return found.is_file()
     return found in pages and unquote(anchor) in pages[found].anchors
