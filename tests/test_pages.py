@@ -79,7 +79,9 @@ def test_links_that_lead_somewhere_are_not_complained_of(site: Path) -> None:
     assert list(dead_links(site)) == []
 
 
-@pytest.mark.parametrize("link", ["gone/", "gone.html", "other/#gone", "#gone", "gone.svg", "/gone/", "../picture.svg#top", "../.."])
+@pytest.mark.parametrize(
+    "link", ["gone/", "gone.html", "other/#gone", "#gone", "gone.svg", "/gone/", "../picture.svg#top", "../.."]
+)
 def test_a_link_that_leads_nowhere_in_the_site_is_found(site: Path, link: str) -> None:
     (site.parent / "index.html").write_text("a page of another site")
     (site / "other" / "dead.html").write_text(f'<a href="{link}">x</a>')
