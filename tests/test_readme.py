@@ -270,6 +270,16 @@ def test_the_navigation_of_the_site_has_every_page_once() -> None:
     assert sorted(navigation) == sorted(page.removeprefix("docs/") for page in PAGES if page != "README.md")
 
 
+OF_REQUESTS = {"Session", "session", "codes", "cookies", "status_codes", "structures"}  # docs/from-requests.md tells of these
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    reference = "".join(text for page, text in PAGES.items() if page.startswith("docs/reference/"))
+    shown = re.findall(r"^::: holdfast\.(\w+)$", reference, re.MULTILINE)
+
+    assert sorted(shown) == sorted(set(holdfast.__all__) - set(holdfast.exceptions.__all__) - OF_REQUESTS)
+
+
 SOURCE = ROOT / "src" / "holdfast"
 
 
