@@ -230,7 +230,8 @@ def early_answer(status: int = 413, **answer: Any) -> Failure:
     ``request_incomplete``.
 
     Args:
-        status, answer: as in ``Answer``.
+        status: of the answer.
+        answer: ``content``, ``headers`` and the like, as in ``Answer``.
     """
     made = Answer(status, **answer)
     made.headers["Connection"] = "close"
