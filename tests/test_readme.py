@@ -126,7 +126,7 @@ def api(conn: Conn) -> None:
         conn.send(answer)
 
 
-SDKS = ("openai", "anthropic", "boto3", "kubernetes")  # the extra "sdks": the gate runs their blocks in one of its suites
+SDKS = ("openai", "anthropic", "boto3", "kubernetes")  # the extra "sdks": the gate runs their blocks in a step of its own
 ENDS_ONCE = "api.example.com ends its first connection at the second request"
 
 
