@@ -1,4 +1,4 @@
-"""What ``python -m pages`` makes: the picture of idle times is that of the tables, and a dead link is found."""
+"""What ``docs/tools/`` makes: the picture of idle times is that of the tables, and a dead link is found."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pages import idle_times
-from pages.build import dead_links
-from pages.idle_times import Idle
-from pages.terminal import COLUMNS, picture
+from docs.tools import idle_times
+from docs.tools.build_site import dead_links
+from docs.tools.idle_times import Idle
+from docs.tools.terminal import COLUMNS, picture
 
 TABLE = """
 | server | idle, s | ends by |
@@ -45,7 +45,7 @@ def test_the_picture_of_idle_times_is_drawn_from_the_tables_as_they_are() -> Non
     drawn = idle_times.PICTURE.read_text(encoding="utf-8")
 
     assert len(rows) > 40
-    assert drawn == idle_times.svg(rows), "run python -m pages idle_times"
+    assert drawn == idle_times.svg(rows), "run python -m docs.tools.idle_times"
 
 
 def test_the_lines_of_the_clients_stand_where_the_comparison_says() -> None:

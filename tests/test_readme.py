@@ -265,7 +265,7 @@ def test_the_index_leads_to_every_page() -> None:
 
 
 def test_the_navigation_of_the_site_has_every_page_once() -> None:
-    navigation = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    navigation = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8"))
 
     assert sorted(navigation) == sorted(page.removeprefix("docs/") for page in PAGES if page != "README.md")
 

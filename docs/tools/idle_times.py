@@ -1,7 +1,7 @@
 """docs/pictures/idle-times.svg: how long servers keep an idle connection, drawn from the tables of docs/servers.md.
 
-``python -m pages idle_times`` writes it. A row of a table becomes a bar when its "idle, s" begins with a number; servers that close
-after each answer, or never, are named below the bars. The axis is logarithmic: the times go from 1 s to 300 s.
+``python -m docs.tools.idle_times`` writes it. A row of a table becomes a bar when its "idle, s" begins with a number; servers that
+close after each answer, or never, are named below the bars. The axis is logarithmic: the times go from 1 s to 300 s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "docs" / "servers.md"
 PICTURE = ROOT / "docs" / "pictures" / "idle-times.svg"
 

@@ -1,4 +1,4 @@
-"""docs/pictures/timing.svg and doctor.svg: what the commands show in a terminal. ``python -m pages terminal`` writes them.
+"""docs/pictures/timing.svg and doctor.svg: what the commands show in a terminal. ``python -m docs.tools.terminal`` writes them.
 
 Nothing is drawn by hand: nginx is started on loopback with its own settings and a certificate of trustme's, each command runs in a
 pseudo-terminal of COLUMNS columns, and rich turns what it wrote there into SVG.
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 COLUMNS = 100
 COMMANDS = {
