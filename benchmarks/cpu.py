@@ -1,6 +1,6 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
-    python -m benchmarks cpu [--tls] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15] [--json FILE]
+    python -m benchmarks cpu [--tls] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
 the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback

@@ -1,6 +1,6 @@
 """User-space instructions of a kept-alive GET, by valgrind's callgrind: steady to 1 % on a machine that is not.
 
-    python -m benchmarks instructions [--only holdfast] [--max-ratio 0.88] [--json FILE]
+    python -m benchmarks instructions [--only holdfast] [--max-ratio 0.88]
 
 Every client gets 1 KiB from a real nginx on loopback, with its own defaults. It runs twice in an interpreter of its own, the
 second time for more requests: the difference, divided by theirs, is what one request costs. ``bare h11 loop`` is the floor of
