@@ -23,7 +23,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +127,16 @@ def child(name: str, url: str, ca: str | None, count: int) -> dict[str, float | 
     return {"resident": resident / count, "in use": None if used is None or now is None else (now - used) / count}
 
 
-def measure(name: str, tls: bool, count: int) -> dict[str, float | None]:
-    """Bytes of an idle connection of this client: resident, and in use."""
+def measure(name: str, tls: bool, count: int, units: Sequence[str] = tuple(UNITS)) -> dict[str, float | None]:
+    """Bytes of an idle connection of this client, by unit."""
     with tempfile.TemporaryDirectory() as directory:
         write_certificates(directory)
         ca = f"{directory}/ca.pem" if tls else "-"
         with server(directory, tls=tls) as url:
             found = {}
-            for unit, allocator in UNITS.items():
+            for unit in units:
                 argv = [sys.executable, "-m", "benchmarks.idle", "child", name, f"{url}/{ANSWER}", ca, str(count)]
-                environment = {**os.environ, "no_proxy": "*", "PYTHONMALLOC": allocator}
+                environment = {**os.environ, "no_proxy": "*", "PYTHONMALLOC": UNITS[unit]}
                 done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False, env=environment)
                 if done.returncode:
                     raise RuntimeError(f"{name} failed:\n{done.stderr}")
