@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from holdfast.testing import Fake
+    from holdfast.testing import Fake, Server
 
 
 @pytest.fixture
@@ -22,3 +22,21 @@ def holdfast_fake() -> Iterator[Fake]:
 
     with Fake() as fake:
         yield fake
+
+
+@pytest.fixture
+def holdfast_server() -> Iterator[Server]:
+    """A ``holdfast.testing.Server`` on loopback for the length of the test; it echoes until the test sets its ``script``."""
+    from holdfast.testing import Server
+
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def holdfast_tls_server() -> Iterator[Server]:
+    """As ``holdfast_server``, over TLS: clients verify it against ``server.ca_path``. It needs the extra ``testing`` (trustme)."""
+    from holdfast.testing import Server
+
+    with Server(tls=True) as server:
+        yield server

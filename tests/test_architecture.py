@@ -172,7 +172,7 @@ def test_no_module_needs_itself() -> None:
     [
         ("h11", {"dialer", "transport", "wire", "cli", "testing"}),
         ("select", {"wire", "contrib", "cli"}),
-        ("ssl", {"routes", "wire", "contrib", "requests", "cli"}),
+        ("ssl", {"routes", "wire", "contrib", "requests", "cli", "testing"}),
         ("socket", {"wire", "dialer", "message", *FROM_OUTSIDE}),  # message: inet_pton says whether a host is an address
         ("certifi", {"wire", "requests"}),
         ("socksio", {"wire"}),

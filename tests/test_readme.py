@@ -17,7 +17,7 @@ import holdfast
 from holdfast.contrib.urllib3 import connection
 from holdfast.reasons import Delivery
 from holdfast.resend import IDEMPOTENT, MAX_RESENDS, Resend, may_resend
-from tests.server import Conn, Received, Server, chunked, ok, response
+from tests.server import Conn, Home, Received, Server, chunked, ok, response
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -138,7 +138,7 @@ def ends_once(conn: Conn) -> None:
         conn.send(answer_to(request, conn.server) or response(404, b""))
 
 
-def answer_to(request: Received, server: Server) -> bytes | None:
+def answer_to(request: Received, server: Home) -> bytes | None:
     path = request.target.partition("?")[0]
     if path == "/crash":
         return None
