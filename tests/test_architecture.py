@@ -350,7 +350,7 @@ def test_importing_holdfast_leaves_out_what_most_programs_never_use(heavy: str, 
 
 
 def test_modules_of_rare_use_wait_for_it(imported: set[str]) -> None:
-    rare = {"message.cookies", "message.multipart", "wire.mending", "wire.socks", "wire.tls_in_tls"}
+    rare = {"message.cookies", "message.multipart", "wire.mending", "wire.replaced", "wire.socks", "wire.tls_in_tls"}
     rare |= {"contrib", "testing", "transports", "wsgi"}
 
     assert not imported & {f"holdfast.{name}" for name in rare}

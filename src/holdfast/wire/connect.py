@@ -6,6 +6,7 @@ the race is closed.
 
 from __future__ import annotations
 
+import _socket
 import contextvars
 import errno
 import os
@@ -91,7 +92,8 @@ def connect_tcp(
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
     opening.dns += race.started - asked
     try:
-        sock = race.run()
+        sock = None if _is_own_class(socket.socket) else _connect_replaced(addresses, until, clock)
+        sock = race.run() if sock is None else sock
         return sock  # noqa: RET504 - a Ctrl-C while the losers are closed finds it in this frame, see dialer
     except HoldfastConnectionError:
         raise
@@ -101,6 +103,16 @@ def connect_tcp(
         opening.tcp += clock() - race.started
         opening.tried += race.outcomes.items()
         race.close_losers()
+
+
+def _is_own_class(made: Any) -> bool:
+    return isinstance(made, type) and issubclass(made, _socket.socket)
+
+
+def _connect_replaced(addresses: list[Address], until: float | None, clock: Callable[[], float]) -> Any:
+    from . import replaced  # by a test, or by gevent
+
+    return replaced.connect(addresses[0], until, clock) if addresses else None
 
 
 def _never_connected(message: str) -> HoldfastConnectionError:

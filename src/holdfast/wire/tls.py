@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 from .._fork import after_in_child
 from ..exceptions import ConnectTimeout, SSLError
 from .readiness import wait_readable, wait_writable
+from .stream import is_system_socket
 
 Path = str | os.PathLike[str]
 Verify = bool | Path | tuple[str, ...] | ssl.SSLContext
@@ -54,6 +55,7 @@ class _Offer(NamedTuple):
     once: bool
 
 
+_OWN_CONTEXT = ssl.SSLContext  # also while a test replaces it
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
 _sessions: OrderedDict[tuple[object, ...], list[_Offer]] = OrderedDict()
@@ -76,7 +78,7 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
         SSLError: the file at a path is not what it should be.
         ValueError: ``cert`` together with a ready SSLContext.
     """
-    if isinstance(verify, ssl.SSLContext):
+    if isinstance(verify, (ssl.SSLContext, _OWN_CONTEXT)):
         if cert is not None:
             raise ValueError("cert= together with verify=SSLContext: load the certificate into the context instead")
         return verify
@@ -94,12 +96,15 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
 
 
 def _context_key(verify: bool | Path | tuple[str, ...], cert: Cert) -> object:
-    """A path counts with its modification time, so that a renewed bundle is read and an old one is not kept alive."""
+    """A path counts with its modification time, so that a renewed bundle is read and an old one is not kept alive.
+
+    So does the class: a test that replaces it for a while (mocket) has contexts of its own, and leaves none behind.
+    """
     ca = verify if isinstance(verify, bool) else tuple(_stamp(path, "CA bundle") for path in _paths(verify))
     if cert is None:
-        return ca, None
+        return ssl.SSLContext, ca, None
     paths = (cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)
-    return ca, tuple(_stamp(p, "client certificate or key") for p in paths[:2]), paths[2:]
+    return ssl.SSLContext, ca, tuple(_stamp(p, "client certificate or key") for p in paths[:2]), paths[2:]
 
 
 def _paths(verify: Path | tuple[str, ...]) -> tuple[str, ...]:
@@ -184,6 +189,12 @@ def wrap(
         ConnectTimeout: the handshake was not done by then.
         SSLError: it failed; the message names the host and the reason.
     """
+    if not is_system_socket(sock):
+        from . import replaced  # by a test, or by gevent
+
+        if replaced.is_replaced(sock):
+            wrapped: ssl.SSLSocket = replaced.wrap(sock, context, server_name, port)
+            return wrapped
     started = clock()
     secure = None
     try:
