@@ -24,6 +24,7 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
+RUN_ELSEWHERE = {"docs/testing-servers.md"}  # its blocks are files of tests: tests/testing/test_page.py
 README = PAGES["README.md"]
 RESENDING = PAGES["docs/resending.md"]
 CONNECTIONS = PAGES["docs/connections.md"]
@@ -191,6 +192,7 @@ def of_linux(block: str) -> list[pytest.MarkDecorator]:
     [
         pytest.param(page, *each, id=f"{page}, line {each[0]}", marks=of_linux(each[1]))
         for page in PAGES
+        if page not in RUN_ELSEWHERE
         for each in blocks("python", PAGES[page])
         if not FILE.match(each[1])
     ],
