@@ -286,6 +286,14 @@ def test_sentences_name_the_actor(module: str) -> None:
     assert not riddles, "say who it is: the waiter, the keeper thread, the server, the user"
 
 
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_type_checker_is_silenced_with_a_reason(module: str) -> None:
+    lines = modules()[module].read_text(encoding="utf-8").splitlines()
+    bare = [line.strip() for line in lines if "# type: ignore" in line and not re.search(r"# type: ignore\[[a-z, -]+\]  # \w", line)]
+
+    assert not bare, "say beside it in what the library's types are wrong"
+
+
 # -- what importing costs ----------------------------------------------------------------------------------------------
 
 

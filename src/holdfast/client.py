@@ -99,6 +99,7 @@ class Client(Verbs):
         ValueError: an argument makes no sense; at once, not at the first request.
     """
 
+    _netrc: Netrc
     _jar: CookieJar | None = None  # made when the first cookie is set or asked for
 
     _request_type = PreparedRequest
@@ -326,8 +327,10 @@ class Client(Verbs):
 
     def _is_replaced(self) -> bool:
         """Whether ``send`` or ``prepare_request`` is another's: of a subclass, or put on the class or on this object by a mock."""
+        send: Any = self.send
+        prepare: Any = self.prepare_request
         try:
-            return self.send.__func__ is not _SEND or self.prepare_request.__func__ is not _PREPARE  # type: ignore[attr-defined]  # of a method, which it usually is
+            return send.__func__ is not _SEND or prepare.__func__ is not _PREPARE  # of methods, which they usually are
         except AttributeError:
             return True  # what was put there is no method
 

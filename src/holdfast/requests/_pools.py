@@ -210,10 +210,11 @@ def translated(manager: Any) -> Manager | None:
         name: value for name, value in manager.connection_pool_kw.items() if not name.startswith("_proxy") and value is not None
     }
     proxy = None
-    if isinstance(manager, poolmanager.ProxyManager):
-        if manager.proxy.scheme != "http" or any(manager.proxy_config[:1]):  # type: ignore[union-attr,index]
+    if type(manager) is poolmanager.ProxyManager:
+        proxied: Any = manager  # it has a proxy and its configuration: None is for its base
+        if proxied.proxy.scheme != "http" or any(proxied.proxy_config[:1]):
             return None
-        proxy = str(manager.proxy)
+        proxy = str(proxied.proxy)
     if settings.keys() - _KNOWN - {"maxsize", "block"}:
         return None
     made = Manager(manager.pools._maxsize, proxy=proxy, proxy_headers=getattr(manager, "proxy_headers", None), **settings)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -116,19 +116,25 @@ def _note_timeout(conn: Any, kwargs: dict[str, Any]) -> None:
 # -- for one manager -----------------------------------------------------------------------------------------------------
 
 
-class _Carrying:
+if TYPE_CHECKING:
+    _AnyPool = HTTPConnectionPool
+else:
+    _AnyPool = object
+
+
+class _Carrying(_AnyPool):
     """What makes a class of urllib3's pools carry its requests."""
 
     def _new_conn(self) -> Any:
-        return connection.carry(self, super()._new_conn(), for_good=True)  # type: ignore[arg-type, misc]
+        return connection.carry(self, super()._new_conn(), for_good=True)
 
     def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
         _note_timeout(conn, kwargs)
-        return super()._make_request(conn, *args, **kwargs)  # type: ignore[misc]
+        return super()._make_request(conn, *args, **kwargs)
 
     def close(self) -> None:
-        super().close()  # type: ignore[misc]
-        connection.pool_closed(self)  # type: ignore[arg-type]
+        super().close()
+        connection.pool_closed(self)
 
 
 class HoldfastHTTPConnectionPool(_Carrying, HTTPConnectionPool):

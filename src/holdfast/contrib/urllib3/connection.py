@@ -190,7 +190,7 @@ class Carried(HTTPConnection):
             self._leave("used step by step, without request()")
         super().send(data)
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own is no http.client's, either
         """Send the request; the response."""
         options = self._response_options
         if options is None or not (self._is_repeat or (not self._is_left and _is_pristine())):
@@ -344,7 +344,9 @@ class Carried(HTTPConnection):
 
 def _request(head: Head, content: Body | None) -> PreparedRequest:
     request = PreparedRequest()
-    request.method, request.parsed, request.headers = head  # type: ignore[assignment]
+    target: Any  # a Url, or what is one where it is asked
+    request.method, target, request.headers = head
+    request.parsed = target
     request.payload = content
     return request
 

@@ -234,7 +234,7 @@ class CarriedResponse(http.client.HTTPResponse):
         self.chunked = False
         self.length = None
         self.chunk_left = None
-        if self.status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
+        if self.status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]  # typeshed has only what is documented
             self.length = 0
             return
         for name, value in self.items:
