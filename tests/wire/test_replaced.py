@@ -205,10 +205,10 @@ def test_what_it_raises_is_told_as_what_a_socket_raises_would_be(
 def test_a_name_without_addresses_is_the_usual_error(
     pretended: type[Pretended], client: holdfast.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
-
-    with pytest.raises(holdfast.ConnectionError, match="the name has no address"):
-        client.get("http://mocked.test/")
+    with monkeypatch.context() as patch:  # undone before the fixture's own
+        patch.setattr(socket, "getaddrinfo", lambda *args: [])
+        with pytest.raises(holdfast.ConnectionError, match="the name has no address"):
+            client.get("http://mocked.test/")
 
 
 def test_a_class_that_is_not_derived_but_has_a_descriptor_is_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
