@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import holdfast
-import holdfast.testing as kit
 from holdfast.testing import ScriptFailed, Server, certificates, connection
 from holdfast.testing import server as server_module
 from holdfast.testing.behaviours import replies
@@ -90,15 +89,6 @@ def test_unwrap_of_a_plain_connection_is_the_scripts_mistake() -> None:
     with pytest.raises(ScriptFailed, match=r"unwrap\(\) is for TLS"):  # noqa: SIM117
         with Server(Conn.unwrap) as server, holdfast.Client() as client, pytest.raises(holdfast.RequestException):
             client.get(server.url("/"))
-
-
-def test_names_of_the_kit_are_there_when_they_are_asked_for() -> None:
-    for name in kit._MODULES:
-        kit.__dict__.pop(name, None)  # which importing it has put there
-
-    assert all(getattr(kit, name) for name in kit.__all__)
-    with pytest.raises(AttributeError, match=r"module 'holdfast\.testing' has no attribute 'Mock'"):
-        _ = kit.Mock
 
 
 def test_a_test_file_of_a_user_has_the_fixtures_by_the_entry_point(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """A kit for the tests of programs that use holdfast; docs/testing.md tells of it. Nothing outside tests needs it.
 
-``Fake`` answers requests by routes, without a network; ``failures`` are what it can answer with, by name.
-``Server`` is a real server on loopback whose behaviour is a script; ``behaviours`` are ready-made ones, ``responses`` the bytes that
-they say. The names are imported when they are first asked for, since pytest imports this package for every program that has holdfast installed.
+``Fake`` answers requests by routes, without a network; ``failures`` are what it can answer with, by name. ``Server`` is a real
+server on loopback whose behaviour is a script; ``behaviours`` are ready-made ones, ``responses`` the bytes that they say. The names
+are imported when they are first asked for, since pytest imports this package for every program that has holdfast installed.
 """
 
 from importlib import import_module
