@@ -39,6 +39,7 @@ from .wire.http1 import Http1Connection
 from .wire.http1 import OnInformational as OnInformational
 from .wire.proxy import proxy_authorization
 from .wire.reuse import FIN_PATIENCE_SECONDS, MAX_HABITS, Habits
+from .wire.telling import Outgoing
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
@@ -127,7 +128,7 @@ class Transport:
             attributes=dialer.attributes,
             words=dialer.WORDS,
         )
-        self._heads: dict[tuple[Any, ...], h11.Request] = {}
+        self._heads: dict[tuple[Any, ...], Outgoing] = {}
 
     def send(
         self,
@@ -146,7 +147,7 @@ class Transport:
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
         """
-        event = self._event(request, route)
+        outgoing = self._head(request, route)
         body = request.payload
         resends = lost_fresh = 0
         attempts: list[Attempt] | None = None
@@ -155,15 +156,15 @@ class Transport:
             lease = lease or self._acquire(request, route, timeouts, deadline, attempts)
             connection = lease.resource
             try:
-                head = connection.exchange(event, body, timeouts, deadline, on_informational)
+                head = connection.exchange(outgoing, body, timeouts, deadline, on_informational)
                 status = head.status_code
                 if (status != 408 and status != 417) or (
-                    reason := self._resend_after(head, event, request, route, lease, resends)
+                    reason := self._resend_after(head, outgoing.event, request, route, lease, resends)
                 ) is None:
                     return self._respond(request, route, lease, head, resends, next_leg, attempts)
                 attempts = [*(attempts or ()), Attempt(reason.value, f"the server answered {status}", lease.reused)]
                 if status == 417:
-                    event = _without_expect(event)
+                    outgoing = _without_expect(outgoing.event)
             except ExchangeFailed as failure:
                 reason = self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
                 attempts = [*(attempts or ()), Attempt(reason.value, str(failure.error), lease.reused)]
@@ -205,8 +206,8 @@ class Transport:
 
     # -- the request ---------------------------------------------------------------------------------------------------
 
-    def _event(self, request: PreparedRequest, route: Route) -> h11.Request:
-        """The head of the request as h11 has validated it. A version never stands for two contents, so heads can be kept."""
+    def _head(self, request: PreparedRequest, route: Route) -> Outgoing:
+        """The head of the request, as h11 has validated it. A version never stands for two contents, so heads can be kept."""
         url = request.parsed
         key: tuple[Any, ...] = (request.headers.version, request.method, url.target, url.host_header)
         if route.proxy is not None and route.is_forwarded:
@@ -214,9 +215,9 @@ class Transport:
             target = b"http://" + url.host_header + url.target
             answer = proxy_authorization(route.proxy, request.method, target.decode("ascii"))
             key = (*key[:2], target, url.host_header, answer)
-        return self._heads.get(key) or self._new_event(request, key)
+        return self._heads.get(key) or self._new_head(request, key)
 
-    def _new_event(self, request: PreparedRequest, key: tuple[Any, ...]) -> h11.Request:
+    def _new_head(self, request: PreparedRequest, key: tuple[Any, ...]) -> Outgoing:
         request.check_framing()
         fields = request.headers.encode()
         if "Host" not in request.headers:
@@ -226,13 +227,13 @@ class Transport:
             fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
         fields += [(b"Proxy-Authorization", value.encode("latin-1")) for value in key[4:] if value is not None]
         try:
-            event = h11.Request(method=key[1], target=key[2], headers=fields)
+            outgoing = Outgoing(h11.Request(method=key[1], target=key[2], headers=fields))
         except h11.LocalProtocolError as error:
             raise _inexpressible(error, request) from error
         if len(self._heads) >= MAX_HEADS:
             self._heads.clear()
-        self._heads[key] = event
-        return event
+        self._heads[key] = outgoing
+        return outgoing
 
     # -- the response --------------------------------------------------------------------------------------------------
 
@@ -357,9 +358,9 @@ def _expects(event: h11.Request) -> bool:
     return any(name == b"expect" for name, _ in event.headers)
 
 
-def _without_expect(event: h11.Request) -> h11.Request:
+def _without_expect(event: h11.Request) -> Outgoing:
     fields = [(name, value) for name, value in event.headers.raw_items() if name.lower() != b"expect"]
-    return h11.Request(method=event.method, target=event.target, headers=fields)
+    return Outgoing(h11.Request(method=event.method, target=event.target, headers=fields))
 
 
 def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> InvalidRequest:

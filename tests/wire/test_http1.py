@@ -230,6 +230,36 @@ WHOLE = [
 ]
 
 
+CONNECTION_FIELDS = [
+    ("close",),
+    ("Close",),
+    ("keep-alive, close",),
+    ("keep-alive,\tCLOSE , x",),
+    ("keep-alive", "close"),
+    ("keep-alive",),
+    ("closed",),
+    ("x-close, keep-alive",),
+    ('"close"',),
+    ("close;q=1",),
+    ("",),
+]
+
+
+@pytest.mark.parametrize("values", CONNECTION_FIELDS, ids=" and ".join)
+def test_what_the_answer_says_of_the_connection_is_read_as_h11_reads_it(values: tuple[str, ...]) -> None:
+    raw = ok(b"hello", *(f"Connection: {value}" for value in values))
+    judge = h11.Connection(h11.CLIENT)
+    judge.send(request())
+    judge.send(h11.EndOfMessage())
+    judge.receive_data(raw)
+    while type(judge.next_event()) is not h11.EndOfMessage:
+        pass
+
+    fate = answered(raw)[2]
+
+    assert fate is (None if judge.our_state is h11.DONE else Discard.SERVER_CLOSE)
+
+
 @pytest.mark.parametrize(("raw", "body", "fate"), [w[1:] for w in WHOLE], ids=[w[0] for w in WHOLE])
 def test_a_response_is_the_same_wherever_it_is_cut(raw: bytes, body: bytes, fate: Discard | None) -> None:
     assert answered(raw)[1:] == (body, fate)

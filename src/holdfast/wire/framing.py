@@ -93,8 +93,13 @@ def understand(head: h11.Response, fields: RawHeaders, request: h11.Request) -> 
             sets_cookies = True
         elif name == b"keep-alive":
             hints = parse_keep_alive(value)
-        elif name == b"connection" and version == b"1.0" and _kept_by_both(value, request):
-            reuse = _NEW_PARSER
+        elif name == b"connection":
+            options = value.lower()
+            if version == b"1.1":
+                if b"close" in options and b"close" in map(bytes.strip, options.split(b",")):
+                    reuse = _NEVER
+            elif version == b"1.0" and _kept_by_both(options, request):
+                reuse = _NEW_PARSER
     status = head.status_code
     bodyless = has_no_body(request.method, status)
     if chunked and (length is not None or version == b"1.0"):
@@ -112,9 +117,8 @@ def has_no_body(method: bytes, status: int) -> bool:
     return status in (204, 304) or method == b"HEAD" or (method == b"CONNECT" and status < 300)
 
 
-def _kept_by_both(connection: bytes, request: h11.Request) -> bool:
+def _kept_by_both(options: bytes, request: h11.Request) -> bool:
     """Whether this Connection field of an HTTP/1.0 response keeps the connection, and the request did not end it."""
-    options = connection.lower()
     if b"keep-alive" not in options or b"close" in options:
         return False
     return not any(name == b"connection" and b"close" in value.lower() for name, value in request.headers)

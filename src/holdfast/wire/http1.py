@@ -42,7 +42,7 @@ from .limits import (
 from .payload import Payload
 from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody, pieces_of
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
-from .telling import Told
+from .telling import Outgoing
 
 if TYPE_CHECKING:
     from .mending import Mended
@@ -89,7 +89,7 @@ class Http1Connection(Payload):
         "_pieces_of_head",
         "_queued",
         "_request",
-        "_told",
+        "_untold",
         "_write_error",
         "once",
         "opening",
@@ -108,8 +108,7 @@ class Http1Connection(Payload):
         self.once = self.session_kept = False
         self._head = NO_HEAD
         self._request = _NO_REQUEST
-        self._content = self._continued = self._queued = self._past = False
-        self._told = Told()
+        self._content = self._continued = self._queued = self._past = self._untold = False
         self._behind = b""  # what is read and not given yet of a body of known length; behind its last byte, what is too much
         self._pieces_of_head: list[bytes] = []  # all that came of it, until it is complete
         self._incomplete_request = False
@@ -119,7 +118,7 @@ class Http1Connection(Payload):
 
     def exchange(
         self,
-        request: h11.Request,
+        request: Outgoing | h11.Request,
         body: RequestBody | None,
         timeouts: Timeouts,
         deadline: Deadline,
@@ -128,6 +127,7 @@ class Http1Connection(Payload):
         """Send a request and return the head of its final response; ``read_body`` gives the rest.
 
         Args:
+            request: its head; an Outgoing, if it may be sent more than once.
             on_informational: called with (status, fields) of each 1xx response.
 
         Raises:
@@ -135,11 +135,12 @@ class Http1Connection(Payload):
             Exception: what the body's own iterator raised, as it is.
         """
         self._begin(timeouts, deadline)
+        outgoing = request if isinstance(request, Outgoing) else Outgoing(request)
         self._before = self._request
-        self._request = request
+        self._request = outgoing.event
         self._on_informational = on_informational
         try:
-            self._send(request, body)
+            self._send(outgoing, body)
             self.sent_at = deadline.clock()
             if self.phase is HEAD:
                 self._receive_head()
@@ -167,15 +168,20 @@ class Http1Connection(Payload):
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def _send(self, request: h11.Request, body: RequestBody | None) -> None:
+    def _send(self, request: Outgoing, body: RequestBody | None) -> None:
+        head = request.head
+        data = b"" if body is None else body.data
+        self._content = data is None or len(data) > 0
+        self._queued = False
+        self._untold = data is not None and len(data) == request.size and request.size <= WRITE_PIECE_BYTES
+        if self._untold:
+            self._write(head + data if data else head)
+            return
         conn = self._conn
-        head = self._told.tell(conn, request)
+        conn.send(request.framing)
         if body is None:
             self._write(head + conn.send(_END))
             return
-        data = body.data
-        self._content = data is None or len(data) > 0
-        self._queued = False
         if _EXPECTS in head.lower() and self._content:
             if not self._write(head):
                 return
@@ -369,7 +375,9 @@ class Http1Connection(Payload):
             try:
                 event = self._conn.next_event()
             except h11.RemoteProtocolError:
-                if self._mended is not None or not self._mend_head():
+                if self._untold:
+                    self._tell_late()
+                elif self._mended is not None or not self._mend_head():
                     raise
                 continue
             if type(event) is h11.Response:
@@ -378,7 +386,26 @@ class Http1Connection(Payload):
             if event is h11.NEED_DATA:
                 self._check_incomplete()
                 return
-            self._inform(event)  # h11 has nothing else to say here: an end of file is an error to it
+            if self._untold:
+                self._tell_late()
+            else:
+                self._inform(event)  # h11 has nothing else to say here: an end of file is an error to it
+
+    def _tell_late(self) -> None:
+        """What has come is no final response: h11 is to judge it as one who knows of the request."""
+        self._untold = False
+        pieces = self._pieces_of_head
+        self._begin_anew(b"".join(pieces))
+        if not pieces[-1]:
+            self._conn.receive_data(b"")  # the end of file
+
+    def _begin_anew(self, received: bytes) -> None:
+        """Give ``received`` to a new h11 that stands where the request has been sent."""
+        self._conn = conn = _new_h11()
+        # What send() returns is dropped: the request has left, with its body.
+        conn.send(h11.Request(method=self._request.method, target=self._request.target, headers=[(b"Host", b"")]))
+        conn.send(_END)
+        conn.receive_data(received)
 
     def _mend_head(self) -> bool:
         """Give a new h11 the head that the old one has refused, in a form that it reads; False if there is none."""
@@ -387,11 +414,7 @@ class Http1Connection(Payload):
         self._mended = mended = mend(b"".join(self._pieces_of_head), self._request.method)
         if mended is None:
             return False
-        self._conn = conn = _new_h11()
-        # Brought to where the old one stood. What send() returns is dropped: this connection carries no further request.
-        conn.send(h11.Request(method=self._request.method, target=self._request.target, headers=[(b"Host", b"")]))
-        conn.send(_END)
-        conn.receive_data(mended.received)
+        self._begin_anew(mended.received)
         return True
 
     def _check_incomplete(self) -> None:
@@ -464,7 +487,7 @@ class Http1Connection(Payload):
             self.once = fate is AfterBody.ONCE
         if self._habits.strays_after_head and self._request.method == b"HEAD":
             return Discard.UNSOLICITED  # they come when the connection is idle, or when the next request has left
-        if reuse is _NEW_PARSER or (counted and conn.our_state is h11.DONE):  # it is not DONE if a side said to close
+        if reuse is _NEW_PARSER or self._untold or (counted and conn.our_state is h11.DONE):  # not DONE if a side said to close
             self._conn = _new_h11()
         elif conn.our_state is h11.DONE:
             conn.start_next_cycle()
