@@ -136,7 +136,7 @@ class Client(Verbs):
         self.timeout = timeout
         self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
-        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options)
+        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options, clock)
         self._services = _services(transport, self._routes, limits, keeper, clock, sleep)
         self._transport, self._netrc = self._services.transport, self._services.netrc
         self._keeper = keeper

@@ -6,10 +6,12 @@ the route of a request, anew for every request and every hop of a redirect, beca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .environment import choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
+from ._clock import system_clock
+from .environment import LOOK_AGAIN, choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
 from .wire import tls
 from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets, user_timeout
 from .wire.proxy import Proxy, parse_proxy
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Verify = tls.Verify | None
 Cert = tls.Cert
 
+MAX_BELIEVED = 16  # contexts of which one Routes remembers when their files were looked at
 MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience; the connection may be another call's next
 
 
@@ -109,12 +112,22 @@ class Routes:
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
         socket_options: what is set on a socket, instead of the usual options; None for these.
+        clock: seconds, monotonic.
 
     Raises:
         ValueError: ``unix_socket`` is given and this Python has none.
     """
 
-    __slots__ = ("proxies", "server_name", "socket_options", "source_address", "trust_env", "unix_socket")
+    __slots__ = (
+        "_clock",
+        "_contexts",
+        "proxies",
+        "server_name",
+        "socket_options",
+        "source_address",
+        "trust_env",
+        "unix_socket",
+    )
 
     def __init__(
         self,
@@ -124,6 +137,7 @@ class Routes:
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
         socket_options: SocketOptions | None = None,
+        clock: Callable[[], float] = system_clock,
     ) -> None:
         if unix_socket is not None and not has_unix_sockets():
             raise ValueError(f"unix_socket={unix_socket!r}: this Python has no Unix-domain sockets; connect by host and port")
@@ -133,6 +147,8 @@ class Routes:
         self.unix_socket = unix_socket
         self.source_address = source_address
         self.socket_options = socket_options
+        self._clock = clock
+        self._contexts: dict[Any, tuple[float, ssl.SSLContext]] = {}
 
     def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
         """The route of a request. ``verify``, ``cert`` and ``proxies``: of its call.
@@ -193,11 +209,29 @@ class Routes:
             verify = True
         said = snapshot().authorities if verify is True and self.trust_env and may_name_authorities() else None
         if said is None:
-            return tls.context_for(verify, cert)
+            return self._context_for(verify, cert)
         paths = said.usable
         try:
-            return tls.context_for(paths, cert)
+            return self._context_for(paths, cert)
         except OSError as error:
             if error.filename not in paths:
                 raise
             raise explain_authorities(error, said) from error
+
+    def _context_for(self, verify: Any, cert: Cert) -> ssl.SSLContext:
+        """``tls.context_for``, whose files are looked at once in ``LOOK_AGAIN`` seconds, as netrc is: that costs system calls."""
+        key = (type(verify), verify, cert)  # the type: 1 is no True
+        now = self._clock()
+        try:
+            until, context = self._contexts[key]
+            if now < until:
+                return context
+        except KeyError:
+            pass
+        except TypeError:
+            return tls.context_for(verify, cert)  # a list, which may have changed
+        context = tls.context_for(verify, cert)
+        if len(self._contexts) >= MAX_BELIEVED:
+            self._contexts.clear()
+        self._contexts[key] = (now + LOOK_AGAIN, context)
+        return context
