@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "redirects": MESSAGES,
     "environment": MESSAGES,
     "auth": MESSAGES | {"environment"},
-    "routes": MESSAGES | {"environment", "wire"},
+    "routes": MESSAGES | {"environment", "wire", "_clock"},
     # where pool and wire meet
     "dialer": CONNECTION | {"pool", "routes"},
     "response_body": CONNECTION | {"pool", "dialer", "routes"},

@@ -198,3 +198,19 @@ def test_what_may_have_been_executed_before_the_server_was_gone_is_not_told_as_n
     assert caught.value.may_have_executed
     assert not caught.value.never_connected
     assert len(server.requests) == 2
+
+
+def test_a_hook_may_ask_again_over_the_connection_that_brought_all_of_its_response(no_leaks: None) -> None:
+    asked: list[str] = []
+
+    def again(response: holdfast.Response, **_: object) -> None:
+        asked.append(client.get(response.url).text)
+
+    limits = holdfast.Limits(max_connections_per_origin=1)
+    with Server(echo) as server, Client(limits=limits, timeout=Timeouts(pool=5)) as client:
+        first = client.get(server.url("/a"), hooks={"response": again})
+
+        assert first.content
+        assert len(asked) == 1
+        assert server.connections == 1
+        assert client.stats().idle == 1

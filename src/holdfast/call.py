@@ -192,7 +192,7 @@ class Call:
             self._next_leg = NextLeg()  # a hook may answer a challenge that holds for one connection
         try:
             response = services.transport.send(
-                request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg
+                request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg, settings.stream
             )
         except ClientClosed as error:
             error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was

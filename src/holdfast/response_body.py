@@ -40,6 +40,27 @@ class BodyState(Enum):
 _OPEN, _ENDED, _DRAINED, _LOST = BodyState
 
 
+def give_back(
+    lease: Lease[Route, Http1Connection],
+    keep_alive: tuple[float | None, int | None],
+    next_leg: Callable[[Lease[Route, Http1Connection]], None] | None,
+) -> None:
+    """The body has been read: the connection goes to its next user, if it can have one. For the arguments see ``BodyStream``."""
+    connection = lease.resource
+    reason = connection.recycle()
+    if reason is not None:
+        lease.discard(reason)
+    elif connection.once:
+        connection.once = False
+        if next_leg is None:
+            lease.discard(Discard.REFUSED)
+        else:
+            next_leg(lease)
+    else:
+        seconds, uses = keep_alive
+        lease.release(keep_for=None if seconds is None else keep_for(seconds), uses_left=uses)
+
+
 class BodyStream:
     """The payload of one response, and the lease of the connection it comes from.
 
@@ -177,22 +198,7 @@ class BodyStream:
         if self._verdict.pop("verdict", None) is None:
             lease.discard(Discard.BROKEN)  # race 3
             return
-        reason = connection.recycle()
-        if reason is not None:
-            lease.discard(reason)
-            return
-        if connection.once:
-            connection.once = False
-            self._hand_on(lease)
-            return
-        seconds, uses = self._keep_alive
-        lease.release(keep_for=None if seconds is None else keep_for(seconds), uses_left=uses)
-
-    def _hand_on(self, lease: Lease[Route, Http1Connection]) -> None:
-        if self._next_leg is None:
-            lease.discard(Discard.REFUSED)
-        else:
-            self._next_leg(lease)
+        give_back(lease, self._keep_alive, self._next_leg)
 
     def drain(self) -> bytes | None:
         """The rest of the payload if it is small and comes at once (64 KiB, 50 ms).

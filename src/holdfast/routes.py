@@ -11,7 +11,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._clock import system_clock
-from .environment import LOOK_AGAIN, choose_proxy, explain_authorities, may_name_authorities, may_proxy_http, may_proxy_https, snapshot
+from .environment import (
+    LOOK_AGAIN,
+    choose_proxy,
+    explain_authorities,
+    may_name_authorities,
+    may_proxy_http,
+    may_proxy_https,
+    snapshot,
+)
 from .wire import tls
 from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets, user_timeout
 from .wire.proxy import Proxy, parse_proxy

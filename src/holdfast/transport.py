@@ -25,6 +25,7 @@ from .exceptions import (
     TotalTimeout,
 )
 from .exceptions import ConnectionError as HoldfastConnectionError
+from .message.raw import BodySource, Drained
 from .message.response import Response
 from .message.timings import Attempt
 from .pool.keeper import keeper as the_keeper
@@ -32,7 +33,7 @@ from .pool.pool import Lease, Limits, Pool
 from .proxied import BodyByProxy, name_the_way
 from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
-from .response_body import BodyStream
+from .response_body import BodyStream, give_back
 from .routes import Route
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
@@ -138,11 +139,13 @@ class Transport:
         deadline: Deadline,
         on_informational: OnInformational | None = None,
         next_leg: NextLeg | None = None,
+        stream: bool = True,
     ) -> Response:
         """Send and receive the head of the response; the body is read from it.
 
         Args:
             next_leg: has, and is given, the connection that only requests of this call may use.
+            stream: the body need not be read at once. If it will be, and is here already, its connection does not wait for that.
 
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
@@ -161,7 +164,7 @@ class Transport:
                 if (status != 408 and status != 417) or (
                     reason := self._resend_after(head, outgoing.event, request, route, lease, resends)
                 ) is None:
-                    return self._respond(request, route, lease, head, resends, next_leg, attempts)
+                    return self._respond(request, route, lease, head, resends, next_leg, attempts, stream)
                 attempts = [*(attempts or ()), Attempt(reason.value, f"the server answered {status}", lease.reused)]
                 if status == 417:
                     outgoing = _without_expect(outgoing.event)
@@ -245,12 +248,19 @@ class Transport:
         head: ResponseHead,
         resends: int,
         next_leg: NextLeg | None,
-        attempts: list[Attempt] | None = None,
+        attempts: list[Attempt] | None,
+        stream: bool,
     ) -> Response:
-        if route.context is not None and not lease.resource.session_kept:
-            dialer.remember_session(lease.resource, route, written=not head.request_incomplete)
+        connection = lease.resource
+        if route.context is not None and not connection.session_kept:
+            dialer.remember_session(connection, route, written=not head.request_incomplete)
         leg = None if next_leg is None else partial(next_leg.offer, route)
-        if route.proxy is None:
+        # Nothing will come, or nothing more: from give_back on, the connection may be another's.
+        whole = connection.take_whole() if not stream or head.expected == 0 else None
+        body: BodySource
+        if whole is not None:
+            body = Drained(whole, connection.trailers)
+        elif route.proxy is None:
             body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)
         else:
             body = BodyByProxy(request, route, self.pool, lease, head.keep_alive, self.clock, leg)
@@ -264,10 +274,9 @@ class Transport:
         held = lease.held
         if held is not None:
             # A CallRecord once it is looked at: to make one costs as much as the numbers in it.
-            response.record = (lease, held, lease.idle, held.lent_at, held.uses, lease.resource.sent_at, attempts)
-        if head.expected == 0:
-            # Nothing will come: the connection need not wait for the caller to find out. From here on it may be another's.
-            body.read()
+            response.record = (lease, held, lease.idle, held.lent_at, held.uses, connection.sent_at, attempts)
+        if whole is not None:
+            give_back(lease, head.keep_alive, leg)
         return response
 
     # -- sending again -------------------------------------------------------------------------------------------------

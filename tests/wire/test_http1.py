@@ -230,6 +230,27 @@ WHOLE = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("reads", "taken", "fate"),
+    [
+        ((ok(b"hello"),), b"hello", None),
+        ((ok(),), b"", None),
+        ((head(200, "Content-Length: 5") + b"hell", b"o"), None, None),
+        ((ok(b"hello") + b"more",), b"hello", Discard.UNSOLICITED),
+        ((chunked(b"hello"),), None, None),
+    ],
+)
+def test_a_body_is_taken_whole_only_if_all_of_it_is_here(
+    reads: tuple[bytes, ...], taken: bytes | None, fate: Discard | None
+) -> None:
+    connection = Http1Connection(Stream(*reads))
+    ask(connection)
+
+    assert connection.take_whole() == taken
+    assert body_of(connection) == (b"hello" if taken is None else b"")
+    assert connection.recycle() is fate
+
+
 CONNECTION_FIELDS = [
     ("close",),
     ("Close",),

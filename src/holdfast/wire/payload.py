@@ -77,6 +77,17 @@ class Payload:
         expected = self._head.expected
         return self._read_framed() if expected is None else self._read_counted(expected, size)
 
+    def take_whole(self) -> bytes | None:
+        """The whole payload, with which the exchange is OVER, if it came with the head; else None."""
+        data, expected = self._behind, self._head.expected
+        if expected is None or len(data) < expected:
+            return None
+        self._behind = data[expected:]
+        data = data[:expected]
+        self._payload = expected
+        self.phase = OVER
+        return data
+
     def _read_counted(self, expected: int, size: int) -> bytes:
         left = expected - self._payload
         data = self._behind
