@@ -1,10 +1,12 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
-    python -m benchmarks cpu [--tls] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
+    python -m benchmarks cpu [--tls] [--ids] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
 the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback
 with its own defaults, and returns the body. With ``--new`` the server closes each connection after its answer.
+
+Within a second nginx answers with the same head each time, and holdfast has h11 judge it once. With ``--ids`` no two are alike.
 
 The law: *only neighbours are compared.* One process; blocks of requests in turn, floor, client, floor, client, …; a
 block's CPU (``time.process_time``: all threads, user and system) is divided by the mean of the two floor blocks around
@@ -69,6 +71,7 @@ http {{
         listen 127.0.0.1:{port} {tls};
         {listen6}
         {certificates}
+        {ids}
         root {root}/files;
     }}
 }}
@@ -95,18 +98,21 @@ class Site:
 
 
 @contextlib.contextmanager
-def nginx(program: str, *, tls: bool, new: bool = False, host: str = "127.0.0.1", tickets: bool = True) -> Iterator[Site]:
+def nginx(
+    program: str, *, tls: bool, new: bool = False, host: str = "127.0.0.1", tickets: bool = True, ids: bool = False
+) -> Iterator[Site]:
     """An nginx with a configuration, a port and files of its own, for the duration of the block.
 
     Args:
         new: each connection is closed after its answer.
         host: by which it is asked for.
         tickets: whether it gives TLS tickets, with which handshakes are resumed.
+        ids: each answer has an X-Request-Id of its own, so that no head comes twice.
     """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         site = Site(_free_port(), _write_certificates(root) if tls else None, host, new)
-        _write_files(root, site, tickets)
+        _write_files(root, site, tickets, ids)
         # -e: else nginx complains that it may not open the log it was compiled with.
         argv = [program, "-e", f"{root}/errors", "-p", str(root), "-c", f"{root}/conf"]
         process = subprocess.Popen(argv, start_new_session=True)
@@ -133,7 +139,7 @@ def _write_certificates(root: Path) -> str:
     return str(root / "ca.pem")
 
 
-def _write_files(root: Path, site: Site, tickets: bool) -> None:
+def _write_files(root: Path, site: Site, tickets: bool, ids: bool) -> None:
     (root / "files").mkdir()
     (root / "files" / "k").write_bytes(BODY)
     certificates = f"ssl_certificate {root}/server.crt; ssl_certificate_key {root}/server.key;"
@@ -147,6 +153,7 @@ def _write_files(root: Path, site: Site, tickets: bool) -> None:
         # A name may have both addresses: then nobody is refused at the first.
         listen6=f"listen [::1]:{site.port} {secure};" if site.host == "localhost" and socket.has_dualstack_ipv6() else "",
         certificates=certificates if site.ca else "",
+        ids="add_header X-Request-Id $request_id;" if ids else "",
         user="user root;" if os.geteuid() == 0 else "",  # or its worker cannot read the private temporary directory
     )
     (root / "conf").write_text(text)
@@ -403,6 +410,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--new", action="store_true", help="a new connection for each request: the server closes")
     parser.add_argument("--name", action="store_true", help="by the name localhost, not by address")
     parser.add_argument("--no-tickets", action="store_true", help="with --new --tls: no handshake can be resumed")
+    parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
     parser.add_argument("--rounds", type=int, default=25, help="blocks of each client (25)")
     parser.add_argument("--block", type=int, default=200, help="requests in a block (200)")
     parser.add_argument("--imports", type=int, default=15, help="fresh interpreters per module (15); 0 for none")
@@ -416,7 +424,8 @@ def measure_requests(options: argparse.Namespace, program: str) -> Chart:
     wanted = options.only or list(CLIENTS)
     present = [name for name in wanted if installed(name)]
     host = "localhost" if options.name else "127.0.0.1"
-    with nginx(program, tls=options.tls, new=options.new, host=host, tickets=not options.no_tickets) as site:
+    tickets = not options.no_tickets
+    with nginx(program, tls=options.tls, new=options.new, host=host, tickets=tickets, ids=options.ids) as site:
         floor = Floor(site, fields_of_floor(site)).get
         clients = {name: CLIENTS[name](site) for name in present}
         figures, bare = compare(floor, clients, options.rounds, options.block)
@@ -424,6 +433,7 @@ def measure_requests(options: argparse.Namespace, program: str) -> Chart:
     lines.append([FLOOR, f"{bare * 1e6:.1f}", "1.00", "", "1.00"])
     lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", "", ""] for name in wanted]
     how = "on a new connection each" if options.new else "kept alive"
+    how += ", no head twice" if options.ids else ""
     print(f"1 KiB from nginx on loopback, {how}, by {'name' if options.name else 'address'}{', TLS' if options.tls else ''};")
     print(f"medians of {options.rounds} blocks of {options.block} requests.\n")
     print(table(lines), flush=True)

@@ -1,6 +1,6 @@
 """User-space instructions of a kept-alive GET, by valgrind's callgrind: steady to 1 % on a machine that is not.
 
-    python -m benchmarks instructions [--only holdfast] [--max-ratio 0.88]
+    python -m benchmarks instructions [--tls] [--ids] [--only holdfast] [--max-ratio 0.88]
 
 Every client gets 1 KiB from a real nginx on loopback, with its own defaults. It runs twice in an interpreter of its own, the
 second time for more requests: the difference, divided by theirs, is what one request costs. ``bare h11 loop`` is the floor of
@@ -65,6 +65,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
+    parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
     parser.add_argument("--requests", type=int, default=200, help="requests between the two runs (200)")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 if holdfast takes more than this x the floor's")
     add_option(parser)
@@ -81,7 +82,7 @@ def main() -> int:
             print(f"this needs {name}, and there is none on the PATH (apt-get install {name})", file=sys.stderr)
             return 3
     names = [FLOOR, *(options.only or NAMES[1:])]
-    with nginx(str(programs["nginx"]), tls=options.tls) as site:
+    with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids) as site:
         fields = fields_of_floor(site)
         present = [name for name in names if name == FLOOR or installed(name)]
         counts = {name: per_request(name, site, fields, options.requests) for name in present}
@@ -91,7 +92,8 @@ def main() -> int:
             lines.append([name, f"{counts[name]:,.0f}", f"{counts[name] / counts[FLOOR]:.2f}"])
         else:
             lines.append([name, "not installed", ""])
-    print(f"1 KiB from nginx on loopback, kept alive{', TLS' if options.tls else ''}; user space only.\n")
+    how = (", TLS" if options.tls else "") + (", no head twice" if options.ids else "")
+    print(f"1 KiB from nginx on loopback, kept alive{how}; user space only.\n")
     print(table(lines), flush=True)
     row = f"kept alive{', TLS' if options.tls else ''}"
     figures = {row: {name: round(counts[name] / counts[FLOOR], 3) if name in counts else None for name in names}}

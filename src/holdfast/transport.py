@@ -264,7 +264,7 @@ class Transport:
             body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)
         else:
             body = BodyByProxy(request, route, self.pool, lease, head.keep_alive, self.clock, leg)
-        response = Response(head.status_code, head.reason, head.raw_headers, head.http_version, request, body)
+        response = Response(head.status_code, head.reason, head.raw_headers.copy(), head.http_version, request, body)
         response.sets_cookies = head.sets_cookies
         response.encoded = head.encoded
         if head.request_incomplete:

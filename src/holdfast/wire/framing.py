@@ -44,7 +44,7 @@ class ResponseHead(NamedTuple):
         status_code: 200 to 999.
         reason: the reason phrase as it came.
         http_version: ``b"1.1"`` or ``b"1.0"``.
-        raw_headers: the fields as they came, in order.
+        raw_headers: the fields as they came, in order. Not to be changed: it may be another answer's head, too.
         expected: payload bytes that will come; None when the framing does not say.
         chunked: the body comes in chunks.
         sets_cookies: there is a Set-Cookie field.

@@ -2,9 +2,10 @@
 
 Laws:
 
-1. What a head says, and where the exchange stands, is h11's knowledge; this file adds only what h11 leaves to its user: limits
-   on *complete* heads, trailers and chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes
-   left over. A body of known length is counted here, and not copied five times by h11; its connection goes on with a new h11.
+1. What a head says is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete* heads, trailers and
+   chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over. h11 is not asked what it
+   has said before: requests that are sent again (``telling``), a head that comes again (``judged``). A body of known length is
+   counted here, and not copied five times by h11; its connection goes on with a new h11.
 2. Nothing is read as a response that arrived before its request was written (``stream.acknowledged``).
 3. ``recycle`` is the one gate back to the pool.
 4. Every failure is an ExchangeFailed that says how far the exchange got.
@@ -33,6 +34,7 @@ from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
 from .failures import is_tls_error, lost, no_head, not_http, quote, text, too_large
 from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
+from .judged import NONE, judged
 from .limits import (
     MAX_HEAD_BYTES,
     MAX_INCOMPLETE_EVENT_BYTES,
@@ -84,6 +86,7 @@ class Http1Connection(Payload):
         "_habits",
         "_incomplete_request",
         "_informational",
+        "_judged",
         "_mended",
         "_on_informational",
         "_pieces_of_head",
@@ -107,6 +110,7 @@ class Http1Connection(Payload):
         self.phase = OVER
         self.once = self.session_kept = False
         self._head = NO_HEAD
+        self._judged = NONE
         self._request = _NO_REQUEST
         self._content = self._continued = self._queued = self._past = self._untold = False
         self._behind = b""  # what is read and not given yet of a body of known length; behind its last byte, what is too much
@@ -365,13 +369,20 @@ class Http1Connection(Payload):
             if data and not self.stream.acknowledged():
                 raise self._spoke_first(data)
             self._answered = bool(data)
+        if self._untold and not self._fed:
+            method, received, said = self._judged
+            if method == self._request.method and data.startswith(received):
+                self._head = said
+                self._behind = data[len(received) :]
+                self._note_head()
+                return
         self._pieces_of_head.append(data)
         self._fed += len(data)
         self._conn.receive_data(data)
 
     def _next_head(self) -> None:
         """Note the final response's head if it is complete. Informational ones are passed on and counted."""
-        while True:
+        while self.phase is HEAD:
             try:
                 event = self._conn.next_event()
             except h11.RemoteProtocolError:
@@ -382,11 +393,10 @@ class Http1Connection(Payload):
                 continue
             if type(event) is h11.Response:
                 self._check_head(event)
-                return
-            if event is h11.NEED_DATA:
+            elif event is h11.NEED_DATA:
                 self._check_incomplete()
                 return
-            if self._untold:
+            elif self._untold:
                 self._tell_late()
             else:
                 self._inform(event)  # h11 has nothing else to say here: an end of file is an error to it
@@ -450,11 +460,17 @@ class Http1Connection(Payload):
         if self._mended is not None:
             understood = understood._replace(raw_headers=self._mended.restore(fields), reuse=_NEVER)
         self._head = understood
-        self._pieces_of_head.clear()
         if understood.expected is not None:
             self._behind = self._conn.trailing_data[0]
+            if self._untold and len(self._pieces_of_head) == 1:
+                self._judged = judged(self._request.method, self._pieces_of_head[0], self._behind, understood)
         elif understood.chunked:
             self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
+        self._pieces_of_head.clear()
+        self._note_head()
+
+    def _note_head(self) -> None:
+        """The head is complete; ``queued`` is asked at that very moment."""
         if self._content:
             self._queued = self.stream.queued()
         self.phase = BODY
@@ -487,7 +503,9 @@ class Http1Connection(Payload):
             self.once = fate is AfterBody.ONCE
         if self._habits.strays_after_head and self._request.method == b"HEAD":
             return Discard.UNSOLICITED  # they come when the connection is idle, or when the next request has left
-        if reuse is _NEW_PARSER or self._untold or (counted and conn.our_state is h11.DONE):  # not DONE if a side said to close
+        if self._untold and not self._fed:
+            pass  # h11 has seen nothing of this exchange
+        elif reuse is _NEW_PARSER or self._untold or (counted and conn.our_state is h11.DONE):  # not DONE if a side said to close
             self._conn = _new_h11()
         elif conn.our_state is h11.DONE:
             conn.start_next_cycle()
