@@ -41,7 +41,7 @@ from .limits import (
     MAX_INFORMATIONAL_RESPONSES,
     check_head,
 )
-from .payload import Payload
+from .payload import SIZE_LINE, Payload
 from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody, pieces_of
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
 from .telling import Outgoing
@@ -92,7 +92,6 @@ class Http1Connection(Payload):
         "_pieces_of_head",
         "_queued",
         "_request",
-        "_untold",
         "_write_error",
         "once",
         "opening",
@@ -165,6 +164,7 @@ class Http1Connection(Payload):
         self._fed = 0
         self._payload = 0
         self._chunks = 0
+        self._chunk = None
         self._incomplete_request = self._content = self._past = False
         if self.trailers:
             self.trailers = []
@@ -465,7 +465,9 @@ class Http1Connection(Payload):
             if self._untold and len(self._pieces_of_head) == 1:
                 self._judged = judged(self._request.method, self._pieces_of_head[0], self._behind, understood)
         elif understood.chunked:
-            self._fed = len(self._conn.trailing_data[0])  # counted from here: the body's bytes only
+            behind = self._conn.trailing_data[0]
+            self._fed = len(behind)  # counted from here: the body's bytes only
+            self._take_over(SIZE_LINE, behind)
         self._pieces_of_head.clear()
         self._note_head()
 

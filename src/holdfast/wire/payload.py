@@ -3,12 +3,14 @@
 Laws:
 
 1. h11 frames, but a body of known length is counted here. If much of it is to come when all that came was given out, it is read
-   straight to its reader, and never a byte more than belongs to it.
+   straight to its reader, and never a byte more than belongs to it. So is what is in a large chunk, if its size's line is of the
+   plainest kind. Every other line, the last chunk's and the trailers, and each CRLF before one of those, are h11's to judge.
 2. A body that has come to its end has had every byte; anything else is an error that says how many came, and of how many.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -16,7 +18,7 @@ import h11
 from ..exceptions import BodyReadTimeout, RequestException, TotalTimeout
 from ..timeouts import Deadline, Timeouts
 from .failures import broken_body, cut_short, progress
-from .limits import check_chunks, check_trailers
+from .limits import MAX_INCOMPLETE_EVENT_BYTES, check_chunks, check_trailers
 from .protocols import OVER, ByteStream, Phase
 
 if TYPE_CHECKING:
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
 READ_PIECE_BYTES = 64 * 1024
 COUNTED_BYTES = 32 * 1024  # still to come: what is shorter comes in one read or two
 
+SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
+_NEXT_SIZE_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})\r\n")
+_BEGINS_ONE = re.compile(rb"(?:\r(?:\n(?:[0-9A-Fa-f]{0,16}\r?)?)?)?")
+_IN_A_CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx"
+
 
 class Payload:
     """What an ``Http1Connection`` knows of the body that it reads. Its attributes are the connection's."""
 
     __slots__ = (
         "_behind",
+        "_chunk",
         "_chunks",
         "_conn",
         "_deadline",
@@ -39,6 +47,7 @@ class Payload:
         "_past",
         "_payload",
         "_timeouts",
+        "_untold",
         "phase",
         "stream",
         "trailers",
@@ -48,6 +57,7 @@ class Payload:
     stream: ByteStream
     trailers: RawHeaders
     _behind: bytes
+    _chunk: int | None  # bytes still to come of a chunk that is counted here; None: h11 has the framing
     _chunks: int
     _conn: h11.Connection
     _deadline: Deadline
@@ -56,6 +66,7 @@ class Payload:
     _past: bool
     _payload: int
     _timeouts: Timeouts
+    _untold: bool
 
     @property
     def remaining(self) -> int | None:
@@ -75,7 +86,9 @@ class Payload:
         if self.phase is OVER:
             return b""
         expected = self._head.expected
-        return self._read_framed() if expected is None else self._read_counted(expected, size)
+        if expected is not None:
+            return self._read_counted(expected, size)
+        return (self._chunk is not None and self._read_chunks(size)) or self._read_framed()
 
     def take_whole(self) -> bytes | None:
         """The whole payload, with which the exchange is OVER, if it came with the head; else None."""
@@ -113,16 +126,19 @@ class Payload:
         return self._past
 
     def _read_past(self, size: int) -> bytes:
+        data = self._receive_up_to(size)
+        self._count(len(data))
+        return data
+
+    def _receive_up_to(self, size: int) -> bytes:
         """Never more than belongs to the body: what follows stays in the stream."""
         seconds = self._patience()
         try:
-            data = self.stream.read_up_to(size, seconds)
+            return self.stream.read_up_to(size, seconds)
         except TimeoutError as error:
             raise self._body_timed_out() from error
         except OSError as error:
             raise self._broken_body(error) from error
-        self._count(len(data))
-        return data
 
     def read_body_into(self, view: memoryview) -> int:
         """The next of a body that ``reads_past``, as much as is there, into ``view``, which is not empty; how many bytes.
@@ -163,6 +179,8 @@ class Payload:
                 data = bytes(event.data)  # h11 gives a bytearray
                 self._payload += len(data)
                 self._chunks += event.chunk_start
+                if event.chunk_end and not event.chunk_start:  # it was larger than what came at once: so may be the next one
+                    self._take_over(_NEXT_SIZE_LINE, self._conn.trailing_data[0])
                 return data
             if type(event) is h11.EndOfMessage:
                 self._finish(event)
@@ -171,9 +189,60 @@ class Payload:
                     # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
                     check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
                 data = self._receive_body()
+                first = self._head.chunked and not self._fed
                 self._fed += len(data)
+                if first and self._take_over(SIZE_LINE, data):
+                    return self._read_chunks(READ_PIECE_BYTES)
                 self._conn.receive_data(data)
         return b""
+
+    def _take_over(self, line: re.Pattern[bytes], received: bytes) -> bool:
+        """Count from here on if ``received`` begins with the ``line`` of a large chunk; what h11 was given of it is forgotten."""
+        found = line.match(received) if self._untold else None
+        size = 0 if found is None else int(found[1], 16)
+        if found is None or size < COUNTED_BYTES:
+            return False
+        self._chunk = size
+        self._chunks += 1
+        self._behind = received[found.end() :]
+        return True
+
+    def _read_chunks(self, size: int) -> bytes:
+        """The next of the chunk that is counted here, or of the next one; ``b""`` if it is h11's turn."""
+        if not self._chunk and not self._begin_next_chunk():
+            return b""
+        left = self._chunk or 0
+        data = self._behind
+        if data:
+            self._behind = data[left:]
+            data = data[:left]
+        else:
+            data = self._receive_up_to(min(size, left))
+            self._fed += len(data)
+            if not data:
+                raise cut_short("the connection ended before the body did", self._payload, None)
+        self._payload += len(data)
+        self._chunk = left - len(data)
+        return data
+
+    def _begin_next_chunk(self) -> bool:
+        """A chunk is at its end: go on with the next, if it is large too, else leave the rest to h11."""
+        received = self._behind
+        while _BEGINS_ONE.fullmatch(received) and (more := self._receive_body()):
+            self._fed += len(more)
+            received += more
+        if self._take_over(_NEXT_SIZE_LINE, received):
+            return True
+        # A new one, which has just read a chunk of one byte: what it expects is what comes.
+        self._conn = conn = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE_EVENT_BYTES)
+        conn.receive_data(_IN_A_CHUNK)
+        conn.next_event()
+        conn.next_event()
+        self._chunk = None
+        self._behind = b""
+        if received:
+            conn.receive_data(received)
+        return False
 
     def read_body_within(self, seconds: float) -> bytes:
         """Like ``read_body``, waiting at most ``seconds`` for more; with 0 only for what is here."""

@@ -1,0 +1,133 @@
+"""Large chunks are counted past h11: what is given out, and what is an error, is what h11 alone would give out and refuse."""
+
+from __future__ import annotations
+
+import random
+
+import h11
+import pytest
+
+from holdfast.exceptions import IncompleteBody, RequestException
+from holdfast.reasons import Discard
+from holdfast.wire import payload
+from holdfast.wire.http1 import Http1Connection
+from holdfast.wire.payload import COUNTED_BYTES
+from tests.server import head
+from tests.wire.test_http1 import END, Stream, ask, body_of, ok
+
+HEAD = head(200, "Transfer-Encoding: chunked")
+SIZES = (1, 7, 5000, COUNTED_BYTES - 1, COUNTED_BYTES, COUNTED_BYTES + 1, 70_000, 200_000)
+LINES = (b"%x\r\n",) * 12 + (b"%X\r\n", b"%020x\r\n", b"%016x\r\n", b"%x;a=b\r\n", b"%x \r\n", b"%x;\t\r\n")
+LASTS = (b"0\r\n\r\n",) * 4 + (b"000\r\n\r\n", b"0;end\r\n\r\n", b"0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n")
+DAMAGES = (b"\n", b"\r", b"\r\n", b" ", b"g", b"", b"\0", b"-", b"0x", b"\x80")
+
+
+def frames(random: random.Random) -> list[bytes]:
+    """A chunked body, its framing apart from its data."""
+    found = []
+    for _ in range(random.randrange(1, 5)):
+        size = random.choice(SIZES)
+        found += [random.choice(LINES) % size, random.randbytes(16) * (size // 16) + b"x" * (size % 16), b"\r\n"]
+    return [*found, random.choice(LASTS)]
+
+
+def damaged(random: random.Random, parts: list[bytes]) -> list[bytes]:
+    """With one byte of its framing replaced, or an end that comes too soon."""
+    at = random.choice([n for n, part in enumerate(parts) if len(part) < 40])
+    part = parts[at]
+    where = random.randrange(len(part))
+    if random.random() < 0.2:
+        return [*parts[:at], part[:where]]
+    return [*parts[:at], part[:where] + random.choice(DAMAGES) + part[where + 1 :], *parts[at + 1 :]]
+
+
+def cut(random: random.Random, raw: bytes) -> list[bytes]:
+    """In pieces of 64 KiB at most, many of which end inside of the framing."""
+    pieces = []
+    while raw:
+        size = random.choice((1, 2, 3, 5, 100, 8192, 32_768, 65_536, 65_536, 65_536))
+        pieces.append(raw[:size])
+        raw = raw[size:]
+    return pieces
+
+
+def outcome(pieces: list[bytes]) -> tuple[bytes, object, list[tuple[bytes, bytes]]]:
+    """The payload, what became of it and of the connection, and the trailers."""
+    connection = Http1Connection(Stream(*pieces, END))
+    ask(connection)
+    data, size = b"", len(pieces[-1])
+    try:
+        while piece := connection.read_body(size):
+            data += piece
+    except RequestException as error:
+        return data, type(error), []
+    return data, connection.recycle(), connection.trailers
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+def test_chunks_past_h11_are_what_they_are_to_h11(seed: int, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(seed)
+    parts = frames(chance)
+    raw = b"".join(parts if whole else damaged(chance, parts))
+    pieces = [HEAD + raw[:100], *cut(chance, raw[100:])] if chance.random() < 0.5 else [HEAD, *cut(chance, raw)]
+
+    found = outcome(pieces)
+
+    monkeypatch.setattr(payload, "COUNTED_BYTES", 1 << 62)  # no chunk is large: all is h11's
+    assert found == outcome(pieces)
+    assert not whole or found[1] is None
+
+
+def test_a_large_chunk_is_not_given_to_h11(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    take = h11.Connection.receive_data
+    monkeypatch.setattr(h11.Connection, "receive_data", lambda self, data: (given.append(len(data)), take(self, data))[1])
+    piece = b"%x\r\n" % 100_000 + b"x" * 100_000 + b"\r\n"
+    connection = Http1Connection(Stream(HEAD, piece, piece + piece, b"0\r\n\r\n", ok(b"next")))
+    ask(connection)
+
+    assert body_of(connection) == b"x" * 300_000
+    assert connection.recycle() is None
+    assert max(given) < 100
+    ask(connection)
+    assert body_of(connection) == b"next"
+
+
+def test_bytes_behind_the_last_chunk_end_the_connection() -> None:
+    raw = b"%x\r\n" % 50_000 + b"x" * 50_000 + b"\r\n0\r\n\r\n"
+    connection = Http1Connection(Stream(HEAD, raw + b"HTTP/1.1 200"))
+    ask(connection)
+
+    assert len(body_of(connection)) == 50_000
+    assert connection.recycle() is Discard.UNSOLICITED
+
+
+@pytest.mark.parametrize("said", ["Connection: close", "Content-Length: 50000"])
+def test_a_connection_of_which_that_was_said_ends_behind_a_large_chunk(said: str) -> None:
+    raw = b"%x\r\n" % 50_000 + b"x" * 50_000 + b"\r\n0\r\n\r\n"
+    connection = Http1Connection(Stream(head(200, "Transfer-Encoding: chunked", said) + raw))
+    ask(connection)
+
+    assert len(body_of(connection)) == 50_000
+    assert connection.recycle() is Discard.SERVER_CLOSE
+
+
+def test_a_request_that_ends_the_connection_has_its_large_chunks_by_h11() -> None:
+    raw = b"%x\r\n" % 50_000 + b"x" * 50_000 + b"\r\n0\r\n\r\n"
+    connection = Http1Connection(Stream(HEAD, raw))
+    ask(connection, "GET", ("Connection", "close"))
+
+    assert len(body_of(connection)) == 50_000
+    assert connection.recycle() is Discard.SERVER_CLOSE
+
+
+def test_the_end_in_the_middle_of_a_large_chunk_says_how_much_has_come() -> None:
+    connection = Http1Connection(Stream(HEAD, b"%x\r\n" % 100_000 + b"x" * 99_999, END))
+    ask(connection)
+
+    with pytest.raises(IncompleteBody, match="99999 bytes came") as caught:
+        body_of(connection)
+
+    assert caught.value.received == 99_999
+    assert connection.recycle() is Discard.BROKEN
