@@ -9,11 +9,11 @@ import pytest
 
 from holdfast.exceptions import IncompleteBody, RequestException
 from holdfast.reasons import Discard
-from holdfast.wire import payload
+from holdfast.wire import http1, payload
 from holdfast.wire.http1 import Http1Connection
 from holdfast.wire.payload import COUNTED_BYTES
-from tests.server import head
-from tests.wire.test_http1 import END, Stream, ask, body_of, ok
+from tests.server import head, ok
+from tests.wire.test_http1 import END, Stream, ask, body_of
 
 HEAD = head(200, "Transfer-Encoding: chunked")
 SIZES = (1, 7, 5000, COUNTED_BYTES - 1, COUNTED_BYTES, COUNTED_BYTES + 1, 70_000, 200_000)
@@ -81,8 +81,14 @@ def test_chunks_past_h11_are_what_they_are_to_h11(seed: int, whole: bool, monkey
 
 def test_a_large_chunk_is_not_given_to_h11(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
-    take = h11.Connection.receive_data
-    monkeypatch.setattr(h11.Connection, "receive_data", lambda self, data: (given.append(len(data)), take(self, data))[1])
+
+    class Watched(h11.Connection):
+        def receive_data(self, data: bytes) -> None:
+            given.append(len(data))
+            super().receive_data(data)
+
+    for module in (http1, payload):
+        monkeypatch.setattr(module, "new_h11", lambda: Watched(h11.CLIENT))
     piece = b"%x\r\n" % 100_000 + b"x" * 100_000 + b"\r\n"
     connection = Http1Connection(Stream(HEAD, piece, piece + piece, b"0\r\n\r\n", ok(b"next")))
     ask(connection)

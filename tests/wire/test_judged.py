@@ -25,7 +25,7 @@ class Judge(h11.Connection):
 
 @pytest.fixture(autouse=True)
 def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http1, "_new_h11", lambda: Judge(h11.CLIENT))
+    monkeypatch.setattr(http1, "new_h11", lambda: Judge(h11.CLIENT))
     monkeypatch.setattr(Judge, "asked", 0)
 
 

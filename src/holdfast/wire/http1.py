@@ -37,11 +37,10 @@ from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
 from .judged import NONE, judged
 from .limits import (
     MAX_HEAD_BYTES,
-    MAX_INCOMPLETE_EVENT_BYTES,
     MAX_INFORMATIONAL_RESPONSES,
     check_head,
 )
-from .payload import SIZE_LINE, Payload
+from .payload import SIZE_LINE, Payload, new_h11
 from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody, pieces_of
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
 from .telling import Outgoing
@@ -104,7 +103,7 @@ class Http1Connection(Payload):
         self._habits = habits or Habits()
         self.opening: Opening | None = None
         self.sent_at = 0.0
-        self._conn = _new_h11()
+        self._conn = new_h11()
         self.trailers: RawHeaders = []
         self.phase = OVER
         self.once = self.session_kept = False
@@ -411,7 +410,7 @@ class Http1Connection(Payload):
 
     def _begin_anew(self, received: bytes) -> None:
         """Give ``received`` to a new h11 that stands where the request has been sent."""
-        self._conn = conn = _new_h11()
+        self._conn = conn = new_h11()
         # What send() returns is dropped: the request has left, with its body.
         conn.send(h11.Request(method=self._request.method, target=self._request.target, headers=[(b"Host", b"")]))
         conn.send(_END)
@@ -508,7 +507,7 @@ class Http1Connection(Payload):
         if self._untold and not self._fed:
             pass  # h11 has seen nothing of this exchange
         elif reuse is _NEW_PARSER or self._untold or (counted and conn.our_state is h11.DONE):  # not DONE if a side said to close
-            self._conn = _new_h11()
+            self._conn = new_h11()
         elif conn.our_state is h11.DONE:
             conn.start_next_cycle()
         else:
@@ -599,7 +598,3 @@ class Http1Connection(Payload):
 _END = h11.EndOfMessage()
 _NO_REQUEST = h11.Request(method="GET", target="/", headers=[("Host", "")])
 _EXPECTS = b"\r\nexpect: 100-continue\r\n"  # of a head in lower case, as h11 writes it
-
-
-def _new_h11() -> h11.Connection:
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE_EVENT_BYTES)

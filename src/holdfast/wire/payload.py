@@ -234,7 +234,7 @@ class Payload:
         if self._take_over(_NEXT_SIZE_LINE, received):
             return True
         # A new one, which has just read a chunk of one byte: what it expects is what comes.
-        self._conn = conn = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE_EVENT_BYTES)
+        self._conn = conn = new_h11()
         conn.receive_data(_IN_A_CHUNK)
         conn.next_event()
         conn.next_event()
@@ -291,3 +291,8 @@ class Payload:
 
 
 _AT_ONCE = Timeouts(read=0.001)
+
+
+def new_h11() -> h11.Connection:
+    """The client's side of a connection on which nothing has been said yet."""
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_INCOMPLETE_EVENT_BYTES)
