@@ -15,11 +15,9 @@ from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
-from .pool.advice import OriginAdvice
 from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .pool.pool import Pool
-from .pool.stats import OriginStats, PoolStats
 from .reasons import Discard
 from .retries import Retries
 from .settings import default_headers
@@ -27,6 +25,8 @@ from .timeouts import Timeouts
 
 if TYPE_CHECKING:
     from . import requests as requests
+    from .pool.advice import OriginAdvice
+    from .pool.stats import OriginStats, PoolStats
     from .requests import adapters as adapters
     from .requests import compat as compat
     from .requests import cookies, status_codes, structures
@@ -83,6 +83,7 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
+_OF_POOL = {"OriginAdvice": ".pool.advice", "OriginStats": ".pool.stats", "PoolStats": ".pool.stats"}
 _OF_REQUESTS = ("Session", "session", "codes")
 """What is there for programs written for requests, and imported for them alone: a Session is a Client with adapters."""
 
@@ -105,6 +106,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _OF_TRANSPORTS:
         return getattr(import_module(_OF_TRANSPORTS[name], __name__), name)
+    if name in _OF_POOL:
+        return getattr(import_module(_OF_POOL[name], __name__), name)
     requests = import_module(".requests", __name__)
     if name == "requests":
         return requests

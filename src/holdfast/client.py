@@ -34,10 +34,8 @@ from .message.headers import Headers, HeaderTypes
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
-from .pool.advice import OriginAdvice
 from .pool.events import PoolEvent
 from .pool.limits import Limits
-from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
 from .routes import Cert, Routes, Verify, socket_options_for
@@ -48,6 +46,8 @@ from .verbs import Verbs
 
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
+    from .pool.advice import OriginAdvice
+    from .pool.stats import PoolStats
     from .transports import BaseTransport
 else:
     BaseTransport = Any  # imported by the clients that are given one; get_type_hints() works without it

@@ -27,7 +27,6 @@ from .exceptions import (
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .message.raw import BodySource, Drained
 from .message.response import Response
-from .message.timings import Attempt
 from .pool.keeper import keeper as the_keeper
 from .pool.pool import Lease, Limits, Pool
 from .proxied import BodyByProxy, name_the_way
@@ -44,6 +43,7 @@ from .wire.telling import Outgoing
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
+    from .message.timings import Attempt
     from .timeouts import Deadline, Timeouts
 
 MAX_HEADS = 512
@@ -165,12 +165,12 @@ class Transport:
                     reason := self._resend_after(head, outgoing.event, request, route, lease, resends)
                 ) is None:
                     return self._respond(request, route, lease, head, resends, next_leg, attempts, stream)
-                attempts = [*(attempts or ()), Attempt(reason.value, f"the server answered {status}", lease.reused)]
+                attempts = [*(attempts or ()), _attempt(reason, f"the server answered {status}", lease)]
                 if status == 417:
                     outgoing = _without_expect(outgoing.event)
             except ExchangeFailed as failure:
                 reason = self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
-                attempts = [*(attempts or ()), Attempt(reason.value, str(failure.error), lease.reused)]
+                attempts = [*(attempts or ()), _attempt(reason, str(failure.error), lease)]
                 lost_fresh += not lease.reused and failure.delivery is Delivery.UNKNOWN
             except h11.LocalProtocolError as error:
                 lease.discard(Discard.BROKEN)
@@ -361,6 +361,12 @@ def _habits_of(known: dict[Route, Habits], route: Route) -> Habits:
             known.clear()
         found = known.setdefault(route, Habits())
     return found
+
+
+def _attempt(reason: Resend, error: str, lease: Lease[Route, Http1Connection]) -> Attempt:
+    from .message.timings import Attempt  # few requests are sent twice
+
+    return Attempt(reason.value, error, lease.reused)
 
 
 def _expects(event: h11.Request) -> bool:

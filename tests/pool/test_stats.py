@@ -14,7 +14,8 @@ from holdfast.pool.advice import advise_origin
 from holdfast.pool.events import SATURATED_AFTER_SECONDS, WARN_INTERVAL_SECONDS, Announcer, PoolEvent, Utilisation
 from holdfast.pool.limits import Limits
 from holdfast.pool.pool import Pool
-from holdfast.pool.stats import RATE_BUCKET_SECONDS, Histogram, OriginStats, Rate, Tally
+from holdfast.pool.stats import OriginStats
+from holdfast.pool.tally import RATE_BUCKET_SECONDS, Histogram, Rate, Tally
 from holdfast.pool.words import Words
 from holdfast.reasons import Discard
 from holdfast.resend import Resend

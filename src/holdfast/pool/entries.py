@@ -20,7 +20,7 @@ from ..reasons import Discard
 from .borrower import Where, current_line
 from .events import Utilisation
 from .learning import Learned
-from .stats import Tally
+from .tally import Tally
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from .entries import IDLE, K, Mutex, Origin, PooledConnection, R, Waiter
 from .events import Announcer, Utilisation
 from .learning import AT_ONCE_SECONDS, Learned
 from .limits import Limits
-from .stats import Tally
+from .tally import Tally
 
 # Seconds until the next attempt to keep connections ready for a server that does not want them: the first, the longest.
 MIN_BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 1.0, 60.0

@@ -14,7 +14,6 @@ What it assumes: ``sweep(now)`` does not block for long and returns seconds, or 
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import weakref
@@ -24,8 +23,7 @@ from typing import Protocol
 from .. import _fork
 from .._clock import system_clock
 from .._threads import start, wait_for_end
-
-log = logging.getLogger("holdfast.pool")
+from .events import log
 
 FIRST_SWEEP_SECONDS = 1.0  # from the first connection of a pool to the first look at it
 MIN_SWEEP_SECONDS = 0.05  # between two sweeps of one pool, even if it asks for less
@@ -123,7 +121,7 @@ class Keeper:
     def _sweep(self, pool: Sweepable) -> None:
         try:
             delay = pool.sweep(self._clock())
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is logged, by a logger that ruff does not know for one
             log.exception("the upkeep of %r failed", pool)
             delay = RETRY_SECONDS
         with self._condition:

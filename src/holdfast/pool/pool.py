@@ -33,24 +33,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from threading import get_ident
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from .. import _fork
 from .._clock import system_clock
 from .._threads import start
 from ..reasons import Discard
 from . import deferred, messages
-from .advice import OriginAdvice, advise
 from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log
-from .figures import snapshot
 from .lasting import look_longer
 from .limits import Limits
 from .state import PoolState
-from .stats import PoolStats
 from .threads import ThreadWaiter, spawn_thread
 from .upkeep import SWEEP_SECONDS, Upkeep
 from .words import Words
+
+if TYPE_CHECKING:
+    from .advice import OriginAdvice
+    from .stats import PoolStats
 
 __all__ = ["Lease", "Limits", "Pool", "PoolEvent"]
 
@@ -580,12 +581,16 @@ class Pool(Generic[K, R]):
 
     def stats(self) -> PoolStats:
         """What the pool holds and has done, as of now."""
+        from .figures import snapshot
+
         stats = snapshot(self._state, self._attributes)
         self._run_deferred()
         return stats
 
     def advise(self) -> tuple[OriginAdvice, ...]:
         """Per origin: how many connections the measured load needs, what that rests on, and what to change."""
+        from .advice import advise
+
         return advise(self.stats(), self.limits, self._words)
 
     def __repr__(self) -> str:
