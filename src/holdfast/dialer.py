@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ def open_connection(
 
 def _close_unreturned(error: BaseException) -> None:
     """Close the sockets that only the frames of ``error`` still know: Ctrl-C may strike at the line that returns one."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
+    for frame in tls.frames_of(error):
         if frame.f_globals.get("__package__", "").startswith(str(__package__)):
             for value in list(frame.f_locals.values()):
                 if isinstance(value, socket.socket):

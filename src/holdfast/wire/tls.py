@@ -23,9 +23,9 @@ import ssl
 import sys
 import threading
 import time
-import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, NamedTuple
 
 from .._fork import after_in_child
@@ -227,10 +227,18 @@ def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseExc
     it is connected, leave the half-made SSLSocket with the descriptor, and only the frames of the error still know it. After a
     Ctrl-C two of them may have it; closed twice, it would be another connection's by the second time.
     """
-    unreturned = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    unreturned = [frame.f_locals.get("self") for frame in frames_of(error)]
     owners = [owner for owner in (sock, secure, *unreturned) if isinstance(owner, socket.socket)]
     for descriptor in {owner.detach() for owner in owners} - {-1}:
         socket.close(descriptor)
+
+
+def frames_of(error: BaseException) -> Iterator[FrameType]:
+    """From the one that caught it to the one that raised it. The module traceback is not worth its import for that."""
+    entry = error.__traceback__
+    while entry is not None:
+        yield entry.tb_frame
+        entry = entry.tb_next
 
 
 def without_zone(server_name: str) -> str:
