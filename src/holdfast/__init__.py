@@ -18,6 +18,7 @@ from .message.url import Url
 from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .pool.pool import Pool
+from .pool.stats import OriginStats, PoolStats
 from .reasons import Discard
 from .retries import Retries
 from .settings import default_headers
@@ -26,7 +27,6 @@ from .timeouts import Timeouts
 if TYPE_CHECKING:
     from . import requests as requests
     from .pool.advice import OriginAdvice
-    from .pool.stats import OriginStats, PoolStats
     from .requests import adapters as adapters
     from .requests import compat as compat
     from .requests import cookies, status_codes, structures
@@ -83,7 +83,6 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
-_OF_POOL = {"OriginAdvice": ".pool.advice", "OriginStats": ".pool.stats", "PoolStats": ".pool.stats"}
 _OF_REQUESTS = ("Session", "session", "codes")
 """What is there for programs written for requests, and imported for them alone: a Session is a Client with adapters."""
 
@@ -106,8 +105,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _OF_TRANSPORTS:
         return getattr(import_module(_OF_TRANSPORTS[name], __name__), name)
-    if name in _OF_POOL:
-        return getattr(import_module(_OF_POOL[name], __name__), name)
+    if name == "OriginAdvice":
+        return import_module(".pool.advice", __name__).OriginAdvice
     requests = import_module(".requests", __name__)
     if name == "requests":
         return requests

@@ -42,6 +42,7 @@ from ..reasons import Discard
 from . import deferred, messages
 from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log
+from .figures import snapshot
 from .lasting import look_longer
 from .limits import Limits
 from .state import PoolState
@@ -581,8 +582,6 @@ class Pool(Generic[K, R]):
 
     def stats(self) -> PoolStats:
         """What the pool holds and has done, as of now."""
-        from .figures import snapshot
-
         stats = snapshot(self._state, self._attributes)
         self._run_deferred()
         return stats

@@ -1,4 +1,4 @@
-"""What a pool tells of what it counts: ``PoolStats``, a frozen snapshot. Imported when it is first asked for."""
+"""What a pool tells of what it counts: ``PoolStats``, a frozen snapshot."""
 
 from __future__ import annotations
 
