@@ -36,6 +36,7 @@ from .message.response import Response
 from .message.url import Url
 from .pool.events import PoolEvent
 from .pool.limits import Limits
+from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
 from .routes import Cert, Routes, Verify, socket_options_for
@@ -47,10 +48,10 @@ from .verbs import Verbs
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
     from .pool.advice import OriginAdvice
-    from .pool.stats import PoolStats
     from .transports import BaseTransport
 else:
     BaseTransport = Any  # imported by the clients that are given one; get_type_hints() works without it
+    OriginAdvice = Any  # imported when advice is asked for
 
 MAX_TEMPLATES = 512
 _ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
