@@ -6,6 +6,7 @@ the route of a request, anew for every request and every hop of a redirect, beca
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +26,6 @@ from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from .message.request import PreparedRequest
@@ -228,7 +228,7 @@ class Routes:
 
     def _context_for(self, verify: Any, cert: Cert) -> ssl.SSLContext:
         """``tls.context_for``, whose files are looked at once in ``LOOK_AGAIN`` seconds, as netrc is: that costs system calls."""
-        key = (type(verify), verify, cert)  # the type: 1 is no True
+        key = (ssl.SSLContext, type(verify), verify, cert)  # the class: a test may replace it; the type: 1 is no True
         now = self._clock()
         try:
             until, context = self._contexts[key]

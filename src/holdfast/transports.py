@@ -284,8 +284,9 @@ class Handling(Transport):
         deadline: Deadline,
         on_informational: OnInformational | None = None,
         next_leg: NextLeg | None = None,
+        stream: bool = True,
     ) -> Response:
-        """Have the user's transport send it."""
+        """Have the user's transport send it. ``stream``: its connection, if it has one, is its own matter."""
         assert isinstance(route, _Asked)
         if self.pool.closed:
             raise client_closed()
