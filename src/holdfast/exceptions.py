@@ -19,12 +19,15 @@
     │   └── IncompleteBody                 the connection ended before the body did
     ├── ContentDecodingError               gzip, deflate, br or zstd data is corrupt or cut short
     │   └── DecodedTooLarge                it decodes to more than max_decoded
+    ├── EventStreamError                   iter_events() of what is no event stream
+    │   └── EventTooLarge                  an event of the stream has more than max_event_bytes
     ├── TooManyRedirects
     ├── UnrewindableBodyError              a body that was consumed cannot be sent again
     ├── StreamConsumedError                the body of a streamed response was read already (TypeError, RuntimeError)
     ├── InvalidJSONError
     │   └── JSONDecodeError (ValueError)   response.json() of something that is not JSON
     ├── InvalidRequest (ValueError)        nothing was sent: the arguments contradict each other
+    │   ├── AddressRefused                 allow_address= forbids to dial any address of the host
     │   ├── WrongType (TypeError)          an argument is of a type that cannot be sent
     │   └── ClientClosed (RuntimeError)    this Client was closed
     ├── InvalidHeader (ValueError)         nothing was sent: a field name or value is not allowed
@@ -43,6 +46,7 @@ import json as _json
 from typing import Any
 
 __all__ = [
+    "AddressRefused",
     "BodyReadTimeout",
     "ChunkedEncodingError",
     "ClientClosed",
@@ -51,6 +55,8 @@ __all__ = [
     "ConnectionLost",
     "ContentDecodingError",
     "DecodedTooLarge",
+    "EventStreamError",
+    "EventTooLarge",
     "FileModeWarning",
     "HTTPError",
     "HeadersTooLarge",
@@ -218,6 +224,14 @@ class DecodedTooLarge(ContentDecodingError):
     """The body decodes to more than ``max_decoded`` bytes."""
 
 
+class EventStreamError(RequestException):
+    """What the server answered is no event stream, or the stream cannot be taken up again."""
+
+
+class EventTooLarge(EventStreamError):
+    """An event of a stream, or one of its lines, has more bytes than ``max_event_bytes``."""
+
+
 class TooManyRedirects(RequestException):
     """More than ``max_redirects`` redirects; ``.response`` is the last of them."""
 
@@ -255,6 +269,22 @@ class JSONDecodeError(InvalidJSONError, _json.JSONDecodeError):
 
 class InvalidRequest(RequestException, ValueError):
     """Nothing was sent: the arguments contradict each other or cannot be expressed in HTTP/1.1."""
+
+
+class AddressRefused(InvalidRequest):
+    """Nothing was sent: the client's ``allow_address`` forbids to dial the address, or every address of the name.
+
+    It is no ConnectionError, so that neither ``Retries`` nor a program that repeats what the network broke asks again.
+
+    Attributes:
+        address: the address that was refused, the first if there are several; an ``ipaddress`` object.
+        host: the name it is of, or the address as the URL writes it.
+    """
+
+    def __init__(self, *args: Any, address: Any = None, host: str = "", **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.address = address
+        self.host = host
 
 
 class WrongType(InvalidRequest, TypeError):

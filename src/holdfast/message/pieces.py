@@ -17,6 +17,9 @@ from ..exceptions import InvalidRequest
 PIECE = 64 * 1024
 """Bytes: the most that a piece of a body has when the caller gives no size."""
 
+MAX_EVENT_BYTES = 1 << 20
+"""Bytes: the most that one event of an event stream may have when the caller gives no bound."""
+
 _MAX_CHARSET = 40
 # They are no charsets of text on the web, and they are slow (quadratic) or warn about what they meet.
 _NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"))

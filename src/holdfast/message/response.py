@@ -21,7 +21,7 @@ from ..exceptions import HTTPError, JSONDecodeError, RequestException, StreamCon
 from .decoding import make_decoder
 from .fields import RawHeaders, declared_encoding, field_of, has_field, parse_links
 from .headers import Headers
-from .pieces import check_chunk_size, decoded, lines, slices, split_at, text_codec
+from .pieces import MAX_EVENT_BYTES, check_chunk_size, decoded, lines, slices, split_at, text_codec
 from .raw import NO_FIELDS, BodySource, BodyState, Drained, GivenBody, RawBody, gather
 from .request import PreparedRequest
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from .cookies import CookieJar
+    from .events import ServerSentEvent
     from .timings import ConnectionInfo, Timings
 
 REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
@@ -473,6 +474,21 @@ class Response:
         """
         pieces = self.iter_content(chunk_size, decode_unicode)
         return lines(pieces) if delimiter is None else split_at(pieces, delimiter)
+
+    def iter_events(self, max_event_bytes: int | None = MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:
+        """The events of a ``text/event-stream``, each as soon as it has ended: see ``message.events``.
+
+        Args:
+            max_event_bytes: most bytes of one event; None for any number. Default 1 MiB.
+
+        Raises:
+            EventStreamError: the Content-Type is another.
+            EventTooLarge: an event has more bytes; no more is read.
+            As ``iter_content``, while iterating.
+        """
+        from .events import EventParser, events_in
+
+        return events_in(self, EventParser(max_event_bytes=max_event_bytes))
 
     @property
     def raw(self) -> Any:
