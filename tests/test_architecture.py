@@ -65,7 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verbs": {"arguments", "message"},
     "transports": ONE_CALL | {"pool", "dialer", "timeouts", "_clock"},
     "wsgi": ONE_CALL | {"timeouts", "transports", "_version"},
-    "client": ONE_CALL | {"arguments", "settings", "verbs", "pool", "timeouts", "transports", "_clock"},
+    "event_source": {"exceptions", "message", "retries"},
+    "client": ONE_CALL | {"arguments", "event_source", "settings", "verbs", "pool", "timeouts", "transports", "_clock"},
     "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
@@ -73,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": EVERYTHING | {"requests", "contrib"},
     "testing": EVERYTHING | {"requests"},
     "__main__": {"cli"},
-    "__init__": EVERYTHING | {"requests"},
+    "__init__": EVERYTHING | {"event_source", "requests"},
 }
 
 
@@ -176,7 +177,7 @@ def test_no_module_needs_itself() -> None:
         ("socket", {"wire", "dialer", "message", *FROM_OUTSIDE}),  # message: inet_pton says whether a host is an address
         ("certifi", {"wire", "requests"}),
         ("socksio", {"wire"}),
-        ("threading", {"pool", "wire", "auth", "message", "api", "_threads", "contrib", "requests", "cli", "testing"}),
+        ("threading", {"pool", "wire", "auth", "message", "api", "_threads", "event_source", *FROM_OUTSIDE}),
     ],
 )
 def test_a_library_is_known_only_to_those_whose_business_it_is(library: str, allowed: set[str]) -> None:
@@ -359,7 +360,7 @@ def test_importing_holdfast_leaves_out_what_most_programs_never_use(heavy: str, 
 
 def test_modules_of_rare_use_wait_for_it(imported: set[str]) -> None:
     rare = {"message.cookies", "message.multipart", "wire.mending", "wire.replaced", "wire.socks", "wire.tls_in_tls"}
-    rare |= {"contrib", "testing", "transports", "wsgi"}
+    rare |= {"event_source", "message.events", "contrib", "testing", "transports", "wsgi"}
 
     assert not imported & {f"holdfast.{name}" for name in rare}
 

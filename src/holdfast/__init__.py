@@ -26,6 +26,8 @@ from .timeouts import Timeouts
 
 if TYPE_CHECKING:
     from . import requests as requests
+    from .event_source import EventSource
+    from .message.events import ServerSentEvent
     from .pool.advice import OriginAdvice
     from .requests import adapters as adapters
     from .requests import compat as compat
@@ -44,6 +46,7 @@ __all__ = [
     "Client",
     "ConnectionTransport",
     "Discard",
+    "EventSource",
     "Headers",
     "Limits",
     "OriginAdvice",
@@ -55,6 +58,7 @@ __all__ = [
     "Request",
     "Response",
     "Retries",
+    "ServerSentEvent",
     "Session",
     "Timeouts",
     "TransportOptions",
@@ -86,27 +90,27 @@ __all__ += exceptions.__all__
 _OF_REQUESTS = ("Session", "session", "codes")
 """What is there for programs written for requests, and imported for them alone: a Session is a Client with adapters."""
 
-
-_OF_TRANSPORTS = {
+_OF_FEW = {
     "BaseTransport": ".transports",
     "ConnectionTransport": ".transports",
+    "EventSource": ".event_source",
+    "OriginAdvice": ".pool.advice",
+    "ServerSentEvent": ".message.events",
     "TransportOptions": ".transports",
     "WSGITransport": ".wsgi",
     "make_response": ".transports",
 }
-"""What is there for programs with a transport of their own: by the module that has it."""
+"""Names of our own that most programs never use, and the modules they are in."""
 
 
 def __getattr__(name: str) -> Any:
-    """``requests``, what programs written for requests ask of it, and transports are imported when they are first asked for."""
+    """What few programs need, and ``requests`` with what programs written for it ask of it, is imported when it is asked for."""
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    if name in _OF_TRANSPORTS:
-        return getattr(import_module(_OF_TRANSPORTS[name], __name__), name)
-    if name == "OriginAdvice":
-        return import_module(".pool.advice", __name__).OriginAdvice
+    if name in _OF_FEW:
+        return getattr(import_module(_OF_FEW[name], __name__), name)
     requests = import_module(".requests", __name__)
     if name == "requests":
         return requests

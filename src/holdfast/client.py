@@ -46,6 +46,7 @@ from .transport import Transport
 from .verbs import Verbs
 
 if TYPE_CHECKING:
+    from .event_source import EventSource
     from .message.cookies import CookieJar
     from .pool.advice import OriginAdvice
     from .transports import BaseTransport
@@ -304,6 +305,12 @@ class Client(Verbs):
             return self.send(prepared, **said)
         settings = self._settings(timeout, verify, cert, stream, retries, on_informational, proxies)
         return Call(self._services, settings, self._jar_for_call).run(prepared, allow_redirects)
+
+    def events(self, url: Any, params: Any = None, **kwargs: Any) -> EventSource:
+        """The events of a ``text/event-stream``, over as many connections as it takes; arguments as in ``EventSource``."""
+        from .event_source import EventSource
+
+        return EventSource(self.request, url, params, **kwargs)
 
     def send(self, request: Any, **kwargs: Unpack[SendOptions]) -> Response:
         """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, retries and

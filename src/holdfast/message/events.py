@@ -66,8 +66,19 @@ class EventParser:
     """
 
     __slots__ = (
-        "_after_cr", "_beginning", "_data", "_event", "_id", "_kept", "_max", "_open", "_open_bytes", "_retry", "last_event_id", "retry",
-    )  # fmt: skip
+        "_after_cr",
+        "_beginning",
+        "_data",
+        "_event",
+        "_id",
+        "_kept",
+        "_max",
+        "_open",
+        "_open_bytes",
+        "_retry",
+        "last_event_id",
+        "retry",
+    )
 
     def __init__(self, last_event_id: str = "", max_event_bytes: int | None = MAX_EVENT_BYTES) -> None:
         self.last_event_id = self._id = last_event_id
