@@ -18,7 +18,7 @@ from tests.platforms import WITHOUT, missing, take_away
 if os.environ.get(WITHOUT) == "linux":
     take_away()
 
-from holdfast.wire import connect
+from holdfast.wire import addressing
 
 SETTLE_SECONDS = 2.0
 
@@ -153,7 +153,7 @@ def no_leaks(quick_gc: None) -> Iterator[None]:
     """Fails a test which leaves a thread or a descriptor behind. Name it first among the test's fixtures."""
     threads, descriptors = set(threading.enumerate()), open_descriptors()
     yield
-    connect._resolvers.end()  # a resolver's thread waits a second for the next name
+    addressing._resolvers.end()  # a resolver's thread waits a second for the next name
     until = time.monotonic() + SETTLE_SECONDS
     while (more := set(threading.enumerate()) - threads) and time.monotonic() < until:
         for thread in more:  # one that ends may have started another

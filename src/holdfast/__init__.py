@@ -27,6 +27,7 @@ from .timeouts import Timeouts
 if TYPE_CHECKING:
     from . import requests as requests
     from .event_source import EventSource
+    from .message.address import DialAddress, public_addresses_only
     from .message.events import ServerSentEvent
     from .pool.advice import OriginAdvice
     from .requests import adapters as adapters
@@ -45,6 +46,7 @@ __all__ = [
     "BaseTransport",
     "Client",
     "ConnectionTransport",
+    "DialAddress",
     "Discard",
     "EventSource",
     "Headers",
@@ -78,6 +80,7 @@ __all__ = [
     "options",
     "patch",
     "post",
+    "public_addresses_only",
     "put",
     "request",
     "session",
@@ -93,12 +96,14 @@ _OF_REQUESTS = ("Session", "session", "codes")
 _OF_FEW = {
     "BaseTransport": ".transports",
     "ConnectionTransport": ".transports",
+    "DialAddress": ".message.address",
     "EventSource": ".event_source",
     "OriginAdvice": ".pool.advice",
     "ServerSentEvent": ".message.events",
     "TransportOptions": ".transports",
     "WSGITransport": ".wsgi",
     "make_response": ".transports",
+    "public_addresses_only": ".message.address",
 }
 """Names of our own that most programs never use, and the modules they are in."""
 

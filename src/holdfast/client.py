@@ -39,7 +39,7 @@ from .pool.limits import Limits
 from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
-from .routes import Cert, Routes, Verify, socket_options_for
+from .routes import BY_SYSTEM, Addressing, AllowAddress, Cert, Resolver, Routes, Verify, socket_options_for
 from .settings import all_hooks, checked_base, merge_hooks, merge_params, with_defaults, with_idempotency_key
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
 from .transport import Transport
@@ -88,6 +88,10 @@ class Client(Verbs):
         server_name: the name to check certificates against, and to send as SNI, instead of the URL's host.
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
+        resolver: called with a name and a port when a connection is opened to it; returns its addresses in their order (text or
+            ``ipaddress`` objects, or what ``socket.getaddrinfo`` returns), or None to ask the system. None for the system's.
+        allow_address: called with each ``DialAddress`` just before it is dialled; what is not true refuses it
+            (``AddressRefused``). ``holdfast.public_addresses_only`` is one. Default None: all are allowed.
         socket_options: (level, option, value) of each option to set on a socket before it connects, behind ``TCP_NODELAY``,
             the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
             the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection,
@@ -105,6 +109,11 @@ class Client(Verbs):
     _jar: CookieJar | None = None  # made when the first cookie is set or asked for
 
     _request_type = PreparedRequest
+
+    params: Any
+    auth: Any
+    verify: Verify
+    cert: Cert
 
     def __init__(
         self,
@@ -131,6 +140,8 @@ class Client(Verbs):
         source_address: tuple[str, int] | None = None,
         socket_options: Iterable[tuple[int, int, Any]] = (),
         transport: BaseTransport | None = None,
+        resolver: Resolver | None = None,
+        allow_address: AllowAddress | None = None,
         keeper: bool = True,
         clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
@@ -138,21 +149,20 @@ class Client(Verbs):
         self.timeout = timeout
         self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
-        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options, clock)
+        addressing = Addressing(resolver, allow_address)
+        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options, addressing, clock)
         self._services = _services(transport, self._routes, limits, keeper, clock, sleep)
         self._transport, self._netrc = self._services.transport, self._services.netrc
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._base_url = None if base_url is None else checked_base(base_url)
         self._headers = with_defaults(headers)
-        self.params: Any = {} if params is None else params
-        self.auth: Any = auth
+        self.params, self.auth = {} if params is None else params, auth
         if cookies is not None:
             self.cookies = cookies
-        self.verify: Verify = verify
-        self.cert: Cert = cert
+        self.verify, self.cert = verify, cert
         self.retries = Retries.of(retries)
-        self.max_redirects: int = max_redirects
+        self.max_redirects = max_redirects
         self.hooks: dict[str, Any] = all_hooks(hooks)
         self.stream, self.max_decoded = stream, max_decoded
         self.secret_headers: frozenset[str] = frozenset(name.lower() for name in secret_headers)
@@ -498,6 +508,7 @@ class Client(Verbs):
         state["cookies"] = self._jar
         for name in ("server_name", "unix_socket", "source_address"):
             state[name] = getattr(self._routes, name)
+        state["resolver"], state["allow_address"] = self._routes.addressing
         state["keeper"] = self._keeper
         if hasattr(self._transport, "handler"):
             state["transport"], state["limits"] = self.transport, None
@@ -544,7 +555,12 @@ def _services(
 ) -> Services:
     """What a client's calls share: connections of its own, or the transport that it was given."""
     if transport is None:
-        return Services(routes, Transport(limits, clock, keeper), Netrc(clock), clock, sleep)
+        connections = Transport(limits, clock, keeper, addressing=routes.addressing)
+        return Services(routes, connections, Netrc(clock), clock, sleep)
+    if routes.addressing != BY_SYSTEM:
+        raise ValueError(
+            "resolver= and allow_address= belong to the transport that has the connections: give them to holdfast.ConnectionTransport"
+        )
     from .transports import Handling, handled
 
     return handled(Services(routes, Handling(transport, limits, clock, keeper), Netrc(clock), clock, sleep))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h11
 
@@ -15,6 +15,7 @@ from .reasons import Discard
 from .routes import Route
 from .wire import proxy as proxies
 from .wire import tls
+from .wire.addressing import Addressing
 from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
 from .wire.opening import Opening
@@ -28,12 +29,22 @@ if TYPE_CHECKING:
     from .message.request import PreparedRequest
 
 
+class _Dial(NamedTuple):
+    """One connection that is being opened: where to, until when (None: for ever), and what is written down of it."""
+
+    route: Route
+    until: float | None
+    clock: Callable[[], float]
+    addressing: Addressing
+    opening: Opening
+
+
 def open_connection(
-    clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
+    clock: Callable[[], float], habits_of: Callable[[Route], Habits], addressing: Addressing, route: Route, until: float | None
 ) -> Http1Connection:
     """Connect, and shake hands if the route is TLS, until the moment ``until`` on ``clock``; None for no such moment."""
     try:
-        return _open(clock, habits_of, route, until)
+        return _open(_Dial(route, until, clock, addressing, Opening()), habits_of)
     except Exception:
         raise
     except BaseException as error:  # Ctrl-C, if this is the thread of a caller
@@ -50,19 +61,17 @@ def _close_unreturned(error: BaseException) -> None:
                     value.close()
 
 
-def _open(
-    clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
-) -> Http1Connection:
+def _open(dial: _Dial, habits_of: Callable[[Route], Habits]) -> Http1Connection:
+    sock: Any
+    route, until, clock, _, opening = dial
     if route.opener is not None:
         return route.opener(habits_of(route), until)
-    sock: Any
-    opening = Opening()
     if route.unix_socket is not None:
         sock = connect_unix(route.unix_socket, until, clock)
     elif route.proxy is not None:
-        sock = _connect_by(route.proxy, route, until, clock, opening)
+        sock = _connect_by(dial, route.proxy)
     else:
-        sock = _tcp(route.host, route.port, route, until, clock, opening)
+        sock = _tcp(dial, route.host, route.port)
     if route.context is not None and route.proxy is None:
         begun = clock()
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
@@ -87,17 +96,18 @@ def _stream(sock: Any, clock: Callable[[], float]) -> ByteStream:
     return SocketStream(sock, clock)
 
 
-def _tcp(
-    host: str, port: int, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
-) -> socket.socket:
+def _tcp(dial: _Dial, host: str, port: int, *, is_proxy: bool = False) -> socket.socket:
+    route = dial.route
     return connect_tcp(
         host,
         port,
-        until,
+        dial.until,
         source_address=route.source_address,
         options=route.socket_options,
-        clock=clock,
-        opening=opening,
+        clock=dial.clock,
+        opening=dial.opening,
+        addressing=dial.addressing,
+        is_proxy=is_proxy,
     )
 
 
@@ -111,44 +121,44 @@ def _describe(stream: ByteStream, route: Route, opening: Opening) -> None:
 # -- by way of a proxy ---------------------------------------------------------------------------------------------------
 
 
-def _connect_by(proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening) -> Any:
+def _connect_by(dial: _Dial, proxy: Proxy) -> Any:
     """A socket on which the next byte is the origin's, inside TLS if it is https; or the proxy's, for http origins it serves."""
+    clock, opening = dial.clock, dial.opening
     begun = clock()
     if proxy.is_socks:
-        sock = _ask_socks(proxy, route, until, clock, opening)
-    elif route.context is None:
-        sock = _reach(proxy, route, until, clock, opening)
+        sock = _ask_socks(dial, proxy)
+    elif dial.route.context is None:
+        sock = _reach(dial, proxy)
     else:
-        sock = _ask_for_tunnel(proxy, route, until, clock, opening)
+        sock = _ask_for_tunnel(dial, proxy)
     reached = clock()
     opening.proxy = reached - begun - opening.dns - opening.tcp
-    if route.context is not None:
-        sock = _secure(sock, proxy, route, until, clock)
+    if dial.route.context is not None:
+        sock = _secure(dial, proxy, sock)
         opening.tls = clock() - reached
     return sock
 
 
-def _reach(
-    proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
-) -> socket.socket:
+def _reach(dial: _Dial, proxy: Proxy) -> socket.socket:
     """A socket on which the proxy listens, inside TLS if it is spoken to so."""
     try:
-        sock = _tcp(proxy.host, proxy.port, route, until, clock, opening)
-        return sock if proxy.context is None else tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, until, clock)
+        sock = _tcp(dial, proxy.host, proxy.port, is_proxy=True)
+        if proxy.context is None:
+            return sock
+        return tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, dial.until, dial.clock)
     except HoldfastConnectionError as error:
         raise proxies.unreachable(proxy, error) from error
 
 
-def _ask_socks(
-    proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
-) -> socket.socket:
+def _ask_socks(dial: _Dial, proxy: Proxy) -> socket.socket:
     """A connection through a SOCKS proxy. It can be asked once only: each address of a name takes a connection of its own."""
     from .wire import socks  # few have such a proxy
 
-    hosts = socks.addresses(proxy, route.host, route.port, until, clock)
+    route, until, clock, addressing, _ = dial
+    hosts = socks.addresses(proxy, route.host, route.port, until, clock, addressing)
     while True:
         host = hosts.pop(0)
-        sock = _reach(proxy, route, until, clock, opening)
+        sock = _reach(dial, proxy)
         try:
             socks.open_tunnel(SocketStream(sock, clock), proxy, host, route.port, until, clock)
             return sock
@@ -161,14 +171,13 @@ def _ask_socks(
             raise
 
 
-def _ask_for_tunnel(
-    proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float], opening: Opening
-) -> socket.socket:
+def _ask_for_tunnel(dial: _Dial, proxy: Proxy) -> socket.socket:
     """A tunnel by CONNECT. A Digest challenge is answered on a new connection: not every proxy keeps the one it refused on."""
-    target = proxies.authority(route.host, route.port)
+    until, clock = dial.until, dial.clock
+    target = proxies.authority(dial.route.host, dial.route.port)
     answers = 0
     while True:
-        sock = _reach(proxy, route, until, clock, opening)
+        sock = _reach(dial, proxy)
         try:
             asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
             proxies.open_tunnel(Http1Connection(_stream(sock, clock)), asked, target, proxy, until, clock)
@@ -184,8 +193,9 @@ def _ask_for_tunnel(
             raise
 
 
-def _secure(sock: Any, proxy: Proxy, route: Route, until: float | None, clock: Callable[[], float]) -> Any:
+def _secure(dial: _Dial, proxy: Proxy, sock: Any) -> Any:
     """TLS with the origin, over what leads to it. Owns ``sock``: a failure closes it."""
+    route, until, clock, _, _ = dial
     context: Any = route.context
     try:
         if proxy.context is None:

@@ -254,7 +254,7 @@ class NoProxy:
 
     def covers(self, url: Url) -> bool:
         """Whether this URL's host is in the list."""
-        host: Any = _address(url.host) or url.host.rstrip(".")
+        host: Any = address_of(url.host) or url.host.rstrip(".")
         return any(_matches(entry, host) for entry, port in self._entries if port is None or port == url.port)
 
 
@@ -294,7 +294,7 @@ def _network(text: str) -> Any:
     """The network of an address or a CIDR block; None if it is neither."""
     address, slash, bits = text.partition("/")
     if not slash:
-        address, bits = str(_address(address) or ""), ""
+        address, bits = str(address_of(address) or ""), ""
     if not _may_be_address(address):
         return None
     import ipaddress
@@ -305,7 +305,7 @@ def _network(text: str) -> Any:
         return None
 
 
-def _address(host: str) -> Any:
+def address_of(host: str) -> Any:
     """The address a host is, in one of the forms that sockets take; None if it is a name."""
     if not _may_be_address(host):
         return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._clock import system_clock
 from .environment import (
     LOOK_AGAIN,
+    address_of,
     choose_proxy,
     explain_authorities,
     may_name_authorities,
@@ -21,13 +22,16 @@ from .environment import (
     may_proxy_https,
     snapshot,
 )
+from .message.url import may_be_ip_address
 from .wire import tls
+from .wire.addressing import BY_SYSTEM as BY_SYSTEM
+from .wire.addressing import Addressing as Addressing
+from .wire.addressing import AllowAddress as AllowAddress
+from .wire.addressing import Resolver as Resolver
 from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets, user_timeout
 from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .message.request import PreparedRequest
     from .message.url import Url
     from .wire.http1 import Http1Connection
@@ -120,15 +124,17 @@ class Routes:
         unix_socket: path of a Unix-domain socket to connect to instead of the URL's host, or of any proxy.
         source_address: local (address, port) to connect from.
         socket_options: what is set on a socket, instead of the usual options; None for these.
+        addressing: of the client, for what a proxy is asked for.
         clock: seconds, monotonic.
 
     Raises:
-        ValueError: ``unix_socket`` is given and this Python has none.
+        ValueError: ``unix_socket`` is given and this Python has none, or there is nothing to resolve or to allow.
     """
 
     __slots__ = (
         "_clock",
         "_contexts",
+        "addressing",
         "proxies",
         "server_name",
         "socket_options",
@@ -145,8 +151,13 @@ class Routes:
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
         socket_options: SocketOptions | None = None,
+        addressing: Addressing = BY_SYSTEM,
         clock: Callable[[], float] = system_clock,
     ) -> None:
+        if unix_socket is not None and addressing != BY_SYSTEM:
+            raise ValueError(
+                f"unix_socket={unix_socket!r}: no address is dialled there, so resolver= and allow_address= would never be asked"
+            )
         if unix_socket is not None and not has_unix_sockets():
             raise ValueError(f"unix_socket={unix_socket!r}: this Python has no Unix-domain sockets; connect by host and port")
         self.proxies: dict[str, Any] = dict(proxies or {})
@@ -157,12 +168,19 @@ class Routes:
         self.socket_options = socket_options
         self._clock = clock
         self._contexts: dict[Any, tuple[float, ssl.SSLContext]] = {}
+        self.addressing = addressing
+
+    def with_addressing(self, addressing: Addressing) -> Routes:
+        """The same routes for connections that are dialled by ``addressing``."""
+        how = (self.server_name, self.unix_socket, self.source_address, self.socket_options, addressing, self._clock)
+        return Routes(self.proxies, self.trust_env, *how)
 
     def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
         """The route of a request. ``verify``, ``cert`` and ``proxies``: of its call.
 
         Raises:
             InvalidProxyURL, InvalidRequest: the proxy that was chosen cannot be understood.
+            AddressRefused: the URL has an address that the proxy may not be asked for.
             SSLError, OSError, ValueError: ``verify`` or ``cert`` cannot be used.
         """
         url = request.parsed
@@ -187,6 +205,7 @@ class Routes:
 
     def _by_proxy(self, proxy: Proxy, request: PreparedRequest, verify: Verify, cert: Cert) -> Route:
         """By way of a proxy: an http request is sent to it, an https one, and any by SOCKS, through a tunnel of its own origin."""
+        self._require_literal(request.parsed)
         is_plain = request.parsed.scheme == "http"
         if proxy.is_socks:
             from .wire import socks
@@ -198,6 +217,15 @@ class Routes:
                 source, options = self.source_address, self.socket_options
                 return Route("http", proxy.host, proxy.port, None, proxy.host, None, source, proxy, options)
         return self._direct(request.parsed, None if is_plain else self._context(verify, cert))._replace(proxy=proxy)
+
+    def _require_literal(self, url: Url) -> None:
+        """Ask the guard for an address that the URL itself names: the proxy will dial it. Of a name only the proxy knows more.
+
+        What some parser may take for an address, and this one cannot read, is refused.
+        """
+        if self.addressing.allow_address is not None and may_be_ip_address(url.host):
+            address = address_of(url.host.removesuffix("."))
+            self.addressing.require(url.host if address is None else str(address), url.port, url.host)
 
     def _informed(self, proxy: Proxy, request: PreparedRequest, verify: Verify) -> Proxy:
         """The proxy with all that its connections depend on: who is asking, and how its certificate is checked.

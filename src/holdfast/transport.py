@@ -34,6 +34,7 @@ from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream, give_back
 from .routes import Route
+from .wire.addressing import BY_SYSTEM, Addressing
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
 from .wire.http1 import OnInformational as OnInformational
@@ -101,6 +102,7 @@ class Transport:
         clock: monotonic seconds.
         keeper: whether a background thread looks after idle connections; if not, that is done when one is used.
         connect: opens a connection to a route, until a moment on ``clock`` or None; the dialer's if it is not given.
+        addressing: who knows the addresses of names, and which of them may be dialled; for the dialer.
     """
 
     def __init__(
@@ -109,12 +111,14 @@ class Transport:
         clock: Callable[[], float] = system_clock,
         keeper: bool = True,
         connect: Callable[[Route, float | None], Http1Connection] | None = None,
+        addressing: Addressing = BY_SYSTEM,
     ) -> None:
         if limits is not None and not isinstance(limits, Limits):
             raise ValueError(f"limits={limits!r}: expected holdfast.Limits")
         self.clock = clock
+        self.addressing = addressing
         self.pool: Pool[Route, Http1Connection] = Pool(
-            connect or partial(dialer.open_connection, clock, partial(_habits_of, {})),
+            connect or partial(dialer.open_connection, clock, partial(_habits_of, {}), addressing),
             Http1Connection.probe,
             dialer.close_connection,
             look=_look,

@@ -36,7 +36,7 @@ from .message.response import Response
 from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .pool.stats import PoolStats
-from .routes import Cert, Route, Routes, Verify
+from .routes import Addressing, AllowAddress, Cert, Resolver, Route, Routes, Verify
 from .timeouts import Deadline, Timeouts
 from .transport import NextLeg, OnInformational, Transport
 
@@ -106,6 +106,7 @@ class ConnectionTransport:
     Args:
         limits: how many connections, and for how long; see ``Limits``.
         keeper: as in ``Client``.
+        resolver, allow_address: as in ``Client``, which takes neither where it is given a transport.
         clock: seconds, monotonic.
 
     Raises:
@@ -113,9 +114,15 @@ class ConnectionTransport:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, keeper: bool = True, clock: Callable[[], float] = system_clock
+        self,
+        limits: Limits | None = None,
+        *,
+        keeper: bool = True,
+        resolver: Resolver | None = None,
+        allow_address: AllowAddress | None = None,
+        clock: Callable[[], float] = system_clock,
     ) -> None:
-        self.connections = Transport(limits, clock, keeper)
+        self.connections = Transport(limits, clock, keeper, addressing=Addressing(resolver, allow_address))
         self._keeper = keeper
 
     @classmethod
@@ -127,7 +134,10 @@ class ConnectionTransport:
 
     def handle(self, request: PreparedRequest, options: TransportOptions) -> Response:
         """Send it over the connection that the client's settings lead to. See ``BaseTransport.handle``."""
-        route = options.routes.find(request, options.verify, options.cert, options.proxies)
+        routes, addressing = options.routes, self.connections.addressing
+        if addressing != routes.addressing:
+            routes = routes.with_addressing(addressing)
+        route = routes.find(request, options.verify, options.cert, options.proxies)
         return self.connections.send(
             request, route, options.timeouts, options.deadline, options.on_informational, options.next_leg
         )
@@ -146,10 +156,12 @@ class ConnectionTransport:
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings. Connections stay behind, as those of a Client do."""
-        return {"limits": self.connections.pool.limits, "keeper": self._keeper}
+        resolver, allow_address = self.connections.addressing
+        limits = self.connections.pool.limits
+        return {"limits": limits, "keeper": self._keeper, "resolver": resolver, "allow_address": allow_address}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        ConnectionTransport.__init__(self, state["limits"], keeper=state["keeper"])
+        ConnectionTransport.__init__(self, **state)
 
     def __repr__(self) -> str:
         return f"<holdfast.ConnectionTransport {self.connections.pool!r}>"

@@ -22,7 +22,8 @@ import pytest
 import holdfast
 from holdfast.exceptions import ConnectTimeout
 from holdfast.wire import connect
-from holdfast.wire.connect import STAGGER_SECONDS, Address, connect_tcp, connect_unix, interleave, resolve
+from holdfast.wire.addressing import Address, resolve
+from holdfast.wire.connect import STAGGER_SECONDS, connect_tcp, connect_unix, interleave
 from holdfast.wire.stream import SocketStream
 from tests.conftest import FakeClock
 

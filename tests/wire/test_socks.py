@@ -13,6 +13,7 @@ import pytest
 from holdfast.exceptions import ConnectionError as HoldfastConnectionError
 from holdfast.exceptions import ConnectTimeout, InvalidRequest, InvalidSchema, ProxyError
 from holdfast.wire import socks
+from holdfast.wire.addressing import BY_SYSTEM
 from holdfast.wire.proxy import Proxy, parse_proxy
 from holdfast.wire.stream import SocketStream
 from tests.server import Conn, Script, Server
@@ -139,7 +140,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def addresses(scheme: str, host: str = "origin.test") -> list[str]:
-    return socks.addresses(proxy(scheme), host, 443, time.monotonic() + 5, time.monotonic)
+    return socks.addresses(proxy(scheme), host, 443, time.monotonic() + 5, time.monotonic, BY_SYSTEM)
 
 
 def test_socks5_and_socks4_resolve_here_and_the_others_leave_the_name_to_the_proxy(names: list[str]) -> None:

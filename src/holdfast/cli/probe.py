@@ -26,7 +26,7 @@ from .._version import __version__
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout, ReadTimeout, RemoteProtocolError, SSLError
 from ..message.url import Url
-from ..wire.connect import resolve
+from ..wire.addressing import resolve
 from ..wire.tls import Cert, Verify, context_for, without_zone
 
 Clock = Callable[[], float]

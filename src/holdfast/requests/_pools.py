@@ -31,6 +31,7 @@ from ..pool.limits import Limits
 from ..routes import Routes, SocketOptions
 from ..transport import Transport
 from ..transports import BaseTransport, Handling, handled
+from ..wire.addressing import BY_SYSTEM, Addressing
 from ._tls import TLS_NAMES, TlsOptions
 
 __all__ = ["Manager", "PoolView", "limits_for", "translated"]
@@ -104,7 +105,8 @@ class Manager:
 
     def bind(self, routes: Routes, services: Services, keeper: bool | None) -> None:
         """Take over from a client how it connects, its clock, and whether the keeper looks after idle connections."""
-        self.routes = Routes(None, False, routes.server_name, routes.unix_socket, routes.source_address, routes.socket_options)
+        how = (routes.server_name, routes.unix_socket, routes.source_address, routes.socket_options, routes.addressing)
+        self.routes = Routes(None, False, *how)
         self._clock, self._sleep, self._keeper = services.clock, services.sleep, keeper is not False
         if self._services is not None:
             transport = self._services.transport
@@ -114,18 +116,31 @@ class Manager:
     def _routed(self, services: Services) -> Services:
         return services if self._handler is None else handled(services)
 
-    def _new_transport(self) -> Transport:
+    def _new_transport(self, routes: Routes) -> Transport:
         if self._handler is None:
-            return Transport(self.limits, self._clock, self._keeper)
+            return Transport(self.limits, self._clock, self._keeper, addressing=routes.addressing)
         return Handling(self._handler, None, self._clock, self._keeper)
 
-    def services(self) -> Services:
-        """The transport and all that a call needs; made when it is first asked for, and anew after ``clear()``."""
+    def services(self, addressing: Addressing = BY_SYSTEM) -> Services:
+        """The transport and all that a call needs; made when it is first asked for, and anew after ``clear()``.
+
+        Args:
+            addressing: of the session that asks. A manager that has no connections yet takes it over.
+
+        Raises:
+            InvalidRequest: the connections here were made by another one.
+        """
         services = self._services
         if services is None:
+            routes = self.routes if addressing == BY_SYSTEM else self.routes.with_addressing(addressing)
+            made = Services(routes, self._new_transport(routes), _netrc, self._clock, self._sleep)
             # Several threads may come here at once. setdefault() is one step: all of them get the same transport.
-            made = Services(self.routes, self._new_transport(), _netrc, self._clock, self._sleep)
             services = self.__dict__.setdefault("_services", self._routed(made))
+        if addressing != BY_SYSTEM and services.transport.addressing != addressing:
+            raise InvalidRequest(
+                "this adapter has connections that the session's resolver= and allow_address= were not asked about; "
+                "mount an adapter of its own for the session"
+            )
         return services
 
     def clear(self) -> None:

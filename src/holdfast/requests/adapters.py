@@ -45,8 +45,9 @@ from ..message.headers import Headers
 from ..redirects import SECRET_HEADERS
 from ..retries import NO_RETRIES
 from ..timeouts import Timeouts
+from ..wire.addressing import BY_SYSTEM, Addressing
 from ..wire.tls import context_for
-from ._context import current
+from ._context import Context, current
 from ._pools import Manager, PoolView, translated
 from .auth import _basic_auth_str
 from .cookies import extract_cookies_to_jar
@@ -348,6 +349,8 @@ class HTTPAdapter(BaseAdapter):
         ready = as_our_request(request)
         manager = self._manager_for(ready, proxies)
         if manager is None or any(map(self._has_own, _PLUMBING)):
+            if _addressing(current.get()) != BY_SYSTEM:
+                raise InvalidRequest("this adapter dials by urllib3, which knows no resolver= and no allow_address= of the session")
             return self._send_by_pool(request, timeout, verify, cert, proxies)
         if isinstance(ready.parsed, OtherUrl):
             raise InvalidSchema(f"No connection adapters were found for {request.url!r}", request=request)
@@ -431,7 +434,7 @@ class HTTPAdapter(BaseAdapter):
             SECRET_HEADERS,
             None if context is None else context.max_decoded,
         )
-        call = Call(manager.services(), settings, CookieJar)
+        call = Call(manager.services(_addressing(context)), settings, CookieJar)
         if context is not None:
             if context.deadline is None:
                 context.deadline = call.deadline
@@ -487,6 +490,12 @@ class _Pieces:
 
     def __iter__(self) -> Any:
         return iter(()) if self._body is None else self._body.chunks()
+
+
+def _addressing(context: Context | None) -> Addressing:
+    """Who knows the addresses of names, and which may be dialled: of the session whose call it is."""
+    found: Addressing = BY_SYSTEM if context is None else context.session._routes.addressing
+    return found
 
 
 def _timeouts(timeout: Any, context: Any) -> Timeouts:

@@ -32,7 +32,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..wire.connect import all_refused, no_answer, not_resolved
+from ..wire.addressing import not_resolved
+from ..wire.connect import all_refused, no_answer
 from .answers import Answer
 from .script import End, Play, Said
 

@@ -1,4 +1,4 @@
-"""Connecting: names resolved, addresses raced (RFC 8305), Unix-domain sockets; a connected, non-blocking socket or an error.
+"""Connecting: a name's addresses raced (RFC 8305), Unix-domain sockets; a connected, non-blocking socket or an error.
 
 Every wait is a ``poll`` with the time that is left until the one deadline of the dial, on the clock that comes with it. What loses
 the race is closed.
@@ -7,23 +7,18 @@ the race is closed.
 from __future__ import annotations
 
 import _socket
-import contextvars
 import errno
 import os
-import queue
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import _fork
-from .._threads import SpareThreads
+from ..exceptions import AddressRefused, ConnectTimeout
 from ..exceptions import ConnectionError as HoldfastConnectionError
-from ..exceptions import ConnectTimeout
-from ..message.url import is_ip_address
+from .addressing import BY_SYSTEM, Address, Addressing, never_connected, reason_of, resolve
 from .opening import Opening
 from .readiness import wait_writable
 
@@ -32,13 +27,7 @@ STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 830
 
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
-_resolvers = SpareThreads("holdfast-dns")
-_fork.before(_resolvers.end)
-_fork.after_in_child(_resolvers.forget)
-
 SocketOption = tuple[int, int, Any]
-Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
-
 
 DEFAULT_SOCKET_OPTIONS: tuple[SocketOption, ...] = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -75,30 +64,39 @@ def connect_tcp(
     options: Iterable[SocketOption] | None = None,
     clock: Callable[[], float] = time.monotonic,
     opening: Opening | None = None,
+    addressing: Addressing = BY_SYSTEM,
+    is_proxy: bool = False,
 ) -> socket.socket:
     """A connected, non-blocking TCP socket: the first of the name's addresses to answer (RFC 8305).
 
     Args:
         until: the moment on ``clock`` by which it must be connected; None waits for ever.
         opening: where to write down what it took, and what became of each address.
+        addressing: who knows the name's addresses, and which of them may be dialled.
+        is_proxy: whether ``host`` is a proxy's, for the guard to know.
 
     Raises:
+        AddressRefused: none of the addresses may be dialled.
         ConnectTimeout: no address answered in time.
         ConnectionError: the name has no address, or every address refused; the cause is the last refusal.
     """
     opening = opening or Opening()
     asked = clock()
-    addresses = resolve(host, port, until, clock)
-    race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
+    addresses = resolve(host, port, until, clock, addressing.resolver)
+
+    def allow(sockaddr: tuple[Any, ...]) -> None:
+        addressing.require(str(sockaddr[0]), sockaddr[1], host, is_proxy=is_proxy)
+
+    race = _Race(host, port, interleave(addresses), source_address, options, until, clock, allow)
     opening.dns += race.started - asked
     try:
-        sock = None if _is_own_class(socket.socket) else _connect_replaced(addresses, until, clock)
+        sock = None if _is_own_class(socket.socket) else _connect_replaced(addresses, until, clock, allow)
         sock = race.run() if sock is None else sock
         return sock  # noqa: RET504 - a Ctrl-C while the losers are closed finds it in this frame, see dialer
-    except HoldfastConnectionError:
+    except (HoldfastConnectionError, AddressRefused):
         raise
     except OSError as error:  # poll or getsockopt failed: no memory, no buffers
-        raise _never_connected(f"cannot connect to {host}:{port}: {_reason(error)}") from error
+        raise never_connected(f"cannot connect to {host}:{port}: {reason_of(error)}") from error
     finally:
         opening.tcp += clock() - race.started
         opening.tried += race.outcomes.items()
@@ -109,27 +107,20 @@ def _is_own_class(made: Any) -> bool:
     return isinstance(made, type) and issubclass(made, _socket.socket)
 
 
-def _connect_replaced(addresses: list[Address], until: float | None, clock: Callable[[], float]) -> Any:
+def _connect_replaced(
+    addresses: list[Address], until: float | None, clock: Callable[[], float], allow: Callable[[tuple[Any, ...]], None]
+) -> Any:
     from . import replaced  # by a test, or by gevent
 
-    return replaced.connect(addresses[0], until, clock) if addresses else None
-
-
-def _never_connected(message: str) -> HoldfastConnectionError:
-    """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
-    error = HoldfastConnectionError(message)
-    error.never_connected = True
-    return error
-
-
-def not_resolved(host: str, cause: Exception) -> HoldfastConnectionError:
-    """There is no such name, or no answer."""
-    return _never_connected(f"cannot resolve {host!r}: {_reason(cause)}. Is the name right, and DNS reachable?")
+    if not addresses:
+        return None
+    allow(addresses[0][4])
+    return replaced.connect(addresses[0], until, clock)
 
 
 def all_refused(where: str, cause: Exception, tried: int) -> HoldfastConnectionError:
     """Every address has refused; ``cause``: the last of these refusals."""
-    error = _never_connected(f"cannot connect to {where}: {_reason(cause)} ({tried} addresses tried)")
+    error = never_connected(f"cannot connect to {where}: {reason_of(cause)} ({tried} addresses tried)")
     error.__cause__ = cause
     return error
 
@@ -140,50 +131,6 @@ def no_answer(where: str, seconds: float, tried: int, of: int) -> ConnectTimeout
         f"no TCP connection to {where} after {seconds:.2f} s: {tried} of {of} addresses tried, none answered. "
         "Raise timeouts.connect, or check the network."
     )
-
-
-def resolve(
-    host: str, port: int, until: float | None = None, clock: Callable[[], float] = time.monotonic
-) -> list[Address]:
-    """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work).
-
-    getaddrinfo takes no time limit: where there is one, it runs in another thread, in the caller's context (contextvars), and
-    is left behind when late. Where no thread can be had it runs in the caller's, and takes the time it takes.
-
-    Raises:
-        ConnectTimeout: no answer by ``until``, a moment on ``clock``.
-        ConnectionError: there is no such name, or no answer; the cause is getaddrinfo's own error.
-    """
-    if until is None or is_ip_address(host):
-        found = _look_up(host, port)
-    else:
-        found = _look_up_aside(host, port, max(0.0, until - clock()))
-    if isinstance(found, (OSError, UnicodeError)):
-        raise not_resolved(host, found) from found
-    if isinstance(found, BaseException):
-        raise found
-    return found
-
-
-def _look_up(host: str, port: int) -> list[Address] | BaseException:
-    try:
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)  # type: ignore[return-value]  # typeshed's says str or int for the family
-    except BaseException as error:  # noqa: BLE001 - raised again by the thread that wants the addresses
-        return error
-
-
-def _look_up_aside(host: str, port: int, seconds: float) -> list[Address] | BaseException:
-    # Not a class bound at import: gevent replaces it when a program patches itself.
-    answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
-    context = contextvars.copy_context()
-    if not _resolvers.run(lambda: answer.put(context.run(_look_up, host, port))):
-        return _look_up(host, port)
-    try:
-        return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))
-    except queue.Empty:
-        raise ConnectTimeout(
-            f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
-        ) from None
 
 
 def interleave(addresses: list[Address]) -> list[Address]:
@@ -207,6 +154,7 @@ class _Race:
         options: Iterable[SocketOption] | None,
         until: float | None,
         clock: Callable[[], float],
+        allow: Callable[[tuple[Any, ...]], None],
     ) -> None:
         self.where = f"{host}:{port}"
         self.port = port
@@ -216,6 +164,7 @@ class _Race:
         self.options = DEFAULT_SOCKET_OPTIONS if options is None else tuple(options)
         self.until = until
         self.clock = clock
+        self.allow = allow
         self.started = self.now = clock()
         self.running: dict[int, socket.socket] = {}
         self.errors: list[OSError] = []
@@ -238,11 +187,12 @@ class _Race:
 
     def _start(self, address: Address) -> None:
         family, kind, protocol, _, sockaddr = address
-        self.tried += 1
         name = str(sockaddr[0])
         self.outcomes[name] = "did not answer first"
         sock = None
         try:
+            self.allow(sockaddr)
+            self.tried += 1
             sock = socket.socket(family, kind, protocol)
             sock.setblocking(False)
             for option in self.options:
@@ -254,7 +204,7 @@ class _Race:
                 raise OSError(code, os.strerror(code))
         except OSError as error:
             self.errors.append(error)
-            self.outcomes[name] = _reason(error)
+            self.outcomes[name] = reason_of(error)
             if sock is not None:
                 sock.close()
         except BaseException:
@@ -291,15 +241,26 @@ class _Race:
         error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
         return error
 
-    def _refused(self) -> HoldfastConnectionError:
-        cause = self.errors[-1] if self.errors else OSError("the name has no address")
-        return all_refused(self.where, cause, self.tried)
+    def _refused(self) -> HoldfastConnectionError | AddressRefused:
+        forbidden = [error for error in self.errors if isinstance(error, AddressRefused)]
+        if forbidden and not self.tried:
+            return _none_allowed(forbidden)
+        failures = [error for error in self.errors if not isinstance(error, AddressRefused)]
+        return all_refused(self.where, failures[-1] if failures else OSError("the name has no address"), self.tried)
 
     def close_losers(self) -> None:
         """Close every attempt that did not win."""
         for sock in self.running.values():
             sock.close()
         self.running.clear()
+
+
+def _none_allowed(refusals: list[AddressRefused]) -> AddressRefused:
+    """The first refusal, which says how many more there were."""
+    first = refusals[0]
+    more = f", and so were the {len(refusals) - 1} others of this name" if len(refusals) > 1 else ""
+    first.args = (f"{first}{more}. It was not dialled, and nothing was sent.",)
+    return first
 
 
 def _met_itself(sock: socket.socket, port: int) -> bool:
@@ -344,7 +305,7 @@ def connect_unix(path: str, until: float | None, clock: Callable[[], float] = ti
         raise ConnectTimeout(f"the server accepted no connection at the Unix socket {path!r} in time") from error
     except OSError as error:
         sock.close()
-        raise _never_connected(f"cannot connect to the Unix socket {path!r}: {_reason(error)}") from error
+        raise never_connected(f"cannot connect to the Unix socket {path!r}: {reason_of(error)}") from error
     except BaseException:
         sock.close()
         raise
@@ -356,6 +317,3 @@ def _bound_blocking_connect(sock: socket.socket, seconds: float) -> None:
     microseconds = max(1, min(int(seconds * 1e6), 10**12))  # 0 would be for ever
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *divmod(microseconds, 10**6)))
 
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

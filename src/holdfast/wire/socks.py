@@ -16,10 +16,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from ..exceptions import AddressRefused, ConnectTimeout
 from ..exceptions import ConnectionError as HoldfastConnectionError
-from ..exceptions import ConnectTimeout
+from .addressing import Addressing, resolve
 from .bounded import Bounded
-from .connect import interleave, resolve
+from .connect import interleave
 from .protocols import ByteStream
 from .proxy import BrokenProxy, Proxy, UnsupportedProxy, authority
 
@@ -78,10 +79,13 @@ def require() -> ModuleType:
     return socksio
 
 
-def addresses(proxy: Proxy, host: str, port: int, until: float | None, clock: Callable[[], float]) -> list[str]:
+def addresses(
+    proxy: Proxy, host: str, port: int, until: float | None, clock: Callable[[], float], addressing: Addressing
+) -> list[str]:
     """What the proxy is asked for, in this order until it can connect to one: the name itself, or its addresses.
 
     Raises:
+        AddressRefused: the guard of ``addressing`` allows none of the addresses.
         InvalidRequest: the host cannot be asked for.
         ConnectTimeout, ConnectionError: the name has no address, as in ``connect.resolve``.
     """
@@ -90,14 +94,27 @@ def addresses(proxy: Proxy, host: str, port: int, until: float | None, clock: Ca
     if proxy.scheme not in _RESOLVES_HERE:
         return [_checked(proxy, plain)]
     try:
-        found = resolve(plain, port, until, clock)
+        found = resolve(plain, port, until, clock, addressing.resolver)
     except HoldfastConnectionError as error:
         error.args = (f"{error} ({proxy.scheme}:// resolves here; {_RESOLVES_HERE[proxy.scheme]}:// has the proxy resolve)",)
         raise
     texts = [address[4][0].partition("%")[0] for address in interleave(found)]
     if proxy.scheme == "socks4":
         texts = [text for text in texts if ":" not in text] or [_checked(proxy, texts[0])]
-    return texts[:MAX_ADDRESSES]
+    return _allowed(texts, host, port, addressing)[:MAX_ADDRESSES]
+
+
+def _allowed(texts: list[str], host: str, port: int, addressing: Addressing) -> list[str]:
+    allowed, refusal = [], None
+    for text in texts:
+        try:
+            addressing.require(text, port, host)
+            allowed.append(text)
+        except AddressRefused as error:
+            refusal = error
+    if refusal is not None and not allowed:
+        raise refusal
+    return allowed
 
 
 def _checked(proxy: Proxy, host: str) -> str:

@@ -1,0 +1,185 @@
+"""Which addresses are dialled: those that the system's resolver or the client's own finds for a name, if the guard allows them.
+
+Laws:
+
+1. The guard is asked for the very address that is given to ``connect()`` next. There is no second look-up between the two.
+2. It fails closed: what it raises, and an address that cannot be read, count as a no.
+3. What takes no time limit, and has to end by one, runs in another thread, in a copy of the caller's context, and is left behind.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import _fork
+from .._threads import SpareThreads
+from ..exceptions import AddressRefused, ConnectTimeout, InvalidRequest
+from ..exceptions import ConnectionError as HoldfastConnectionError
+from ..message.url import is_ip_address
+
+if TYPE_CHECKING:
+    from ..message.address import DialAddress
+
+Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
+Resolver = Callable[[str, int], "Iterable[Any] | None"]
+AllowAddress = Callable[["DialAddress"], bool]
+
+_resolvers = SpareThreads("holdfast-dns")
+_fork.before(_resolvers.end)
+_fork.after_in_child(_resolvers.forget)
+
+
+class Addressing(NamedTuple):
+    """How a client comes from names to addresses; part of the client, not of the pool's key.
+
+    Attributes:
+        resolver: asked for the addresses of names, instead of the system's; None for that one.
+        allow_address: the guard, asked before an address is dialled; None to allow all.
+    """
+
+    resolver: Resolver | None = None
+    allow_address: AllowAddress | None = None
+
+    def require(self, text: str, port: int, host: str, *, is_proxy: bool = False) -> None:
+        """Ask the guard for one address.
+
+        Args:
+            text: the address, as ``socket`` writes it.
+            host: the name it is of, or the address as the URL writes it.
+            is_proxy: whether it is a proxy's.
+
+        Raises:
+            AddressRefused: the guard said no, or failed.
+        """
+        guard = self.allow_address
+        if guard is None:
+            return
+        import ipaddress  # 5 ms of import, for clients with a guard
+
+        from ..message.address import DialAddress
+
+        what = f"the address {text}, port {port}, of {'the proxy ' if is_proxy else ''}{host!r}"
+        where = ip = cause = None
+        try:
+            ip = ipaddress.ip_address(text)
+            where = DialAddress(ip, port, host, is_proxy)
+            if guard(where):
+                return
+            said = "refused"
+        except Exception as error:  # noqa: BLE001 - whatever keeps the guard from saying yes is a no; it is the error's cause
+            cause, said = error, f"not allowed ({type(error).__name__}: {error})"
+        refusal = AddressRefused(f"{what} was {said} by allow_address={_name(guard)}", address=ip, host=host)
+        raise refusal from cause
+
+
+BY_SYSTEM = Addressing()
+"""The system's resolver, and no guard."""
+
+
+def never_connected(message: str) -> HoldfastConnectionError:
+    """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
+    error = HoldfastConnectionError(message)
+    error.never_connected = True
+    return error
+
+
+def not_resolved(host: str, cause: BaseException, resolver: Resolver | None = None) -> HoldfastConnectionError:
+    """There is no such name, or no answer, or ``resolver`` failed."""
+    said = reason_of(cause) if resolver is None else f"resolver={_name(resolver)} raised {type(cause).__name__}: {cause}"
+    return never_connected(f"cannot resolve {host!r}: {said}. Is the name right, and DNS reachable?")
+
+
+def resolve(
+    host: str,
+    port: int,
+    until: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    resolver: Resolver | None = None,
+) -> list[Address]:
+    """The addresses of a name, by ``socket.getaddrinfo`` (so that replacements of it work), or by ``resolver``.
+
+    Neither takes a time limit: where there is one, it runs in another thread, in the caller's context (contextvars), and is left
+    behind when late. Where no thread can be had it runs in the caller's, and takes the time it takes.
+
+    Args:
+        resolver: given a name and a port; see ``Client``. It is not asked for what is an address already.
+
+    Raises:
+        ConnectTimeout: no answer by ``until``, a moment on ``clock``.
+        ConnectionError: there is no such name, or no answer; the cause is the resolver's own error.
+        InvalidRequest: what ``resolver`` returned are no addresses.
+    """
+    is_address = is_ip_address(host)
+    asked = _by_system if resolver is None or is_address else partial(_by_callable, resolver)
+    look_up = partial(_outcome, asked, host, port)
+    found = look_up() if until is None or is_address else _aside(look_up, host, max(0.0, until - clock()))
+    if not isinstance(found, BaseException):
+        return found
+    is_answer = isinstance(found, (OSError, UnicodeError) if resolver is None else Exception)
+    if not is_answer or isinstance(found, InvalidRequest):
+        raise found
+    raise not_resolved(host, found, resolver) from found
+
+
+def _outcome(asked: Callable[[str, int], list[Address]], host: str, port: int) -> list[Address] | BaseException:
+    try:
+        return asked(host, port)
+    except BaseException as error:  # noqa: BLE001 - raised again by the thread that wants the addresses
+        return error
+
+
+def _aside(look_up: Callable[[], list[Address] | BaseException], host: str, seconds: float) -> list[Address] | BaseException:
+    # Not a class bound at import: gevent replaces it when a program patches itself.
+    answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
+    context = contextvars.copy_context()
+    if not _resolvers.run(lambda: answer.put(context.run(look_up))):
+        return look_up()
+    try:
+        return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+    except queue.Empty:
+        raise ConnectTimeout(
+            f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
+        ) from None
+
+
+def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)  # type: ignore[return-value]  # typeshed's says str or int for the family
+
+
+def _by_callable(resolver: Resolver, host: str, port: int) -> list[Address]:
+    found = resolver(host, port)
+    if found is None:
+        return _by_system(host, port)
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        found = [found]
+    return [address for each in found for address in _dialable(each, resolver, host, port)]
+
+
+def _dialable(found: Any, resolver: Resolver, host: str, port: int) -> list[Address]:
+    """One of the things that a resolver may return, as the system's would say it."""
+    if isinstance(found, tuple) and len(found) == 5:
+        return [found] if found[1] == socket.SOCK_STREAM else []  # of getaddrinfo, asked for all kinds
+    try:
+        return _by_system(str(found), port, socket.AI_NUMERICHOST)
+    except OSError as error:
+        raise InvalidRequest(
+            f"resolver={_name(resolver)} returned {found!r} for {host!r}, which is no IP address; "
+            "expected addresses as text or ipaddress objects, or None to ask the system"
+        ) from error
+
+
+def _name(function: Any) -> str:
+    """What a user's function is called, for messages."""
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error in few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
