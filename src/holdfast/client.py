@@ -114,6 +114,8 @@ class Client(Verbs):
     auth: Any
     verify: Verify
     cert: Cert
+    max_redirects: int
+    max_decoded: int | None
 
     def __init__(
         self,

@@ -75,8 +75,8 @@ class Addressing(NamedTuple):
             said = "refused"
         except Exception as error:  # noqa: BLE001 - whatever keeps the guard from saying yes is a no; it is the error's cause
             cause, said = error, f"not allowed ({type(error).__name__}: {error})"
-        refusal = AddressRefused(f"{what} was {said} by allow_address={_name(guard)}", address=ip, host=host)
-        raise refusal from cause
+        text = f"{what} was {said} by allow_address={_name(guard)}. Nothing was sent there."
+        raise AddressRefused(text, address=ip, host=host) from cause
 
 
 BY_SYSTEM = Addressing()
@@ -167,12 +167,15 @@ def _dialable(found: Any, resolver: Resolver, host: str, port: int) -> list[Addr
     if isinstance(found, tuple) and len(found) == 5:
         return [found] if found[1] == socket.SOCK_STREAM else []  # of getaddrinfo, asked for all kinds
     try:
-        return _by_system(str(found), port, socket.AI_NUMERICHOST)
+        if isinstance(found, str) or hasattr(found, "packed"):
+            return _by_system(str(found), port, socket.AI_NUMERICHOST)
+        cause = None
     except OSError as error:
-        raise InvalidRequest(
-            f"resolver={_name(resolver)} returned {found!r} for {host!r}, which is no IP address; "
-            "expected addresses as text or ipaddress objects, or None to ask the system"
-        ) from error
+        cause = error
+    raise InvalidRequest(
+        f"resolver={_name(resolver)} returned {found!r} for {host!r}, which is no IP address; "
+        "expected addresses as text or ipaddress objects, or None to ask the system"
+    ) from cause
 
 
 def _name(function: Any) -> str:

@@ -256,10 +256,10 @@ class _Race:
 
 
 def _none_allowed(refusals: list[AddressRefused]) -> AddressRefused:
-    """The first refusal, which says how many more there were."""
+    """The first refusal, which says how many there were."""
     first = refusals[0]
-    more = f", and so were the {len(refusals) - 1} others of this name" if len(refusals) > 1 else ""
-    first.args = (f"{first}{more}. It was not dialled, and nothing was sent.",)
+    if len(refusals) > 1:
+        first.args = (f"{first} None of the {len(refusals)} addresses of this name is allowed.",)
     return first
 
 
