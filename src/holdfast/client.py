@@ -68,7 +68,8 @@ class Client(Verbs):
         auth: for every request: (user, password) or a callable.
         cookies: a mapping or a CookieJar to begin with.
         timeout: seconds, (connect, read), ``Timeouts`` or None. Default ``Timeouts()``: connect 10, read 60, write 60, pool 30.
-        verify: True (certifi's CAs), False, the path of a CA file or directory, or an ssl.SSLContext.
+        verify: True (certifi's CAs), ``"system"`` (the operating system's), False, the path of a CA file or directory, or an
+            ssl.SSLContext.
         cert: client certificate: a PEM path, or (certificate, key[, password]).
         limits: how many connections, and for how long; see ``Limits``.
         retries: a number of attempts or ``Retries``, for servers that fail or refuse. Default none.

@@ -221,8 +221,8 @@ def remember_session(connection: Http1Connection, route: Route, *, written: bool
     """
     connection.session_kept = True
     stream = connection.stream
-    if isinstance(stream, SocketStream) and stream.tls is not None:
-        tls.remember_session(stream.tls, route.server_name, route.port)
+    if isinstance(stream, SocketStream) and stream.tls is not None and route.context is not None:
+        tls.remember_session(stream.tls, route.context, route.server_name, route.port)
         if written:
             stream.drop_write_buffer()
 

@@ -12,7 +12,7 @@ def add_tls(parser: argparse.ArgumentParser) -> None:
     """What decides whom to trust."""
     group = parser.add_argument_group("TLS")
     group.add_argument("-k", "--insecure", action="store_true", help="do not verify the server's certificate")
-    group.add_argument("--cacert", metavar="PATH", help="file or directory of the authorities to trust")
+    group.add_argument("--cacert", metavar="PATH", help="file or directory of the authorities to trust; system: the machine's")
     group.add_argument("--cert", metavar="PATH", help="client certificate and key, in PEM form")
     group.add_argument("--key", metavar="PATH", help="the client certificate's key, if it is not in the same file")
 

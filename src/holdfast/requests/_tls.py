@@ -13,6 +13,7 @@ import ssl
 from typing import Any
 
 from ..exceptions import InvalidRequest, SSLError
+from ..wire.tls import SYSTEM, load_authorities
 from .certs import where
 
 __all__ = ["TLS_NAMES", "TlsOptions"]
@@ -116,6 +117,9 @@ class TlsOptions:
             self._made[key] = context
 
     def _load_authorities(self, context: ssl.SSLContext, verify: Any) -> None:
+        if verify == SYSTEM:
+            load_authorities(context, verify)
+            return
         given = self._given
         file, folder, data = given.get("ca_certs"), given.get("ca_cert_dir"), given.get("ca_cert_data")
         if isinstance(verify, (str, os.PathLike)):

@@ -37,6 +37,9 @@ Path = str | os.PathLike[str]
 Verify = bool | Path | tuple[str, ...] | ssl.SSLContext
 Cert = Path | tuple[Path, Path] | tuple[Path, Path, str] | None
 
+SYSTEM = "system"
+"""``verify`` for the authorities that the operating system trusts."""
+
 MAX_CONTEXTS = 64
 MAX_SESSIONS = 256  # servers of which sessions are kept
 MAX_SESSIONS_PER_SERVER = 8
@@ -69,13 +72,13 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
     """The process's SSLContext for this configuration, built on first use.
 
     Args:
-        verify: True for certifi's CA bundle, False for no verification, a path to a CA file or directory, several of these, or
-            a ready SSLContext.
+        verify: True for certifi's CA bundle, False for no verification, ``"system"`` for the operating system's store, a path to a
+            CA file or directory, several of these, or a ready SSLContext.
         cert: None, the path of a PEM file with certificate and key, or (certificate, key[, password]).
 
     Raises:
         OSError: a path does not exist; the message names it.
-        SSLError: the file at a path is not what it should be.
+        SSLError: the file at a path is not what it should be, or the operating system has no store where it is looked for.
         ValueError: ``cert`` together with a ready SSLContext.
     """
     if isinstance(verify, (ssl.SSLContext, _OWN_CONTEXT)):
@@ -100,7 +103,7 @@ def _context_key(verify: bool | Path | tuple[str, ...], cert: Cert) -> object:
 
     So does the class: a test that replaces it for a while (mocket) has contexts of its own, and leaves none behind.
     """
-    ca = verify if isinstance(verify, bool) else tuple(_stamp(path, "CA bundle") for path in _paths(verify))
+    ca = verify if isinstance(verify, bool) or verify == SYSTEM else tuple(_stamp(path, "CA bundle") for path in _paths(verify))
     if cert is None:
         return ssl.SSLContext, ca, None
     paths = (cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)
@@ -119,7 +122,7 @@ def _stamp(path: str | os.PathLike[str], what: str) -> tuple[str | os.PathLike[s
 
 
 def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = (_by_platform() if verify == SYSTEM else None) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     context.hostname_checks_common_name = False  # RFC 9525, section 6.3: names are in subjectAltName
@@ -130,8 +133,8 @@ def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSL
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    else:
-        _load_authorities(context, verify)
+    elif type(context) is ssl.SSLContext:
+        load_authorities(context, verify)
     if cert is not None:
         _load_certificate(context, cert)
         context.post_handshake_auth = True  # TLS 1.3: a server may ask for it when it has seen which path is wanted
@@ -140,13 +143,48 @@ def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSL
     return context
 
 
-def _load_authorities(context: ssl.SSLContext, verify: bool | Path | tuple[str, ...]) -> None:
+def _by_platform() -> ssl.SSLContext | None:
+    """A context whose certificates the platform verifies itself; None where there is no such thing, or no truststore.
+
+    OpenSSL knows neither the trust settings of macOS nor the roots that Windows fetches when they are needed. Elsewhere truststore
+    would use OpenSSL, and load its store for each connection.
+    """
+    if sys.platform not in ("darwin", "win32"):
+        return None
+    try:
+        import truststore
+    except ImportError:
+        return None
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def load_authorities(context: ssl.SSLContext, verify: bool | Path | tuple[str, ...]) -> None:
+    """Have ``context`` trust the authorities that ``verify`` means; it is not False."""
+    if verify == SYSTEM:
+        _load_system_store(context)
+        return
     if isinstance(verify, bool):
         import certifi
 
         verify = certifi.where()
     for path in _paths(verify):
         _load_from(context, path)
+
+
+def _load_system_store(context: ssl.SSLContext) -> None:
+    """What OpenSSL takes for the system's store: a file that is read now, a directory that is asked when a certificate comes."""
+    context.load_default_certs()
+    where = ssl.get_default_verify_paths()
+    try:
+        if context.cert_store_stats()["x509"] or (where.capath and os.listdir(where.capath)):
+            return
+    except NotImplementedError:
+        return  # a program has put truststore's contexts in place of ssl's: they ask the system anyway
+    raise SSLError(
+        f"verify='system': there are no authorities where OpenSSL looks for the system's, in {where.openssl_cafile} and "
+        f"{where.openssl_capath} (SSL_CERT_FILE and SSL_CERT_DIR move these). Install the system's ca-certificates, on macOS and "
+        "Windows holdfast-http[truststore], or say verify= what to trust"
+    )
 
 
 def _load_from(context: ssl.SSLContext, path: str) -> None:
@@ -296,9 +334,14 @@ def resumable(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSe
         return (offers.pop() if offers[-1].once else offers[-1]).session
 
 
-def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
-    """Keep the connection's session for a handshake to come. Once per connection, after its first response byte."""
-    context = sock.context
+def remember_session(sock: ssl.SSLSocket, context: ssl.SSLContext, server_name: str, port: int) -> None:
+    """Keep the connection's session for a handshake to come. Once per connection, after its first response byte.
+
+    Not where the socket has another context than it was asked of, as truststore's do: these verify certificates after a handshake,
+    and a resumed one brings none.
+    """
+    if sock.context is not context:
+        return
     key = _session_key(context, server_name, port)
     once = sock.version() == "TLSv1.3"
     with _lock():
