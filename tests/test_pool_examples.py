@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from examples import crawler, fan_out_dask, pool_of_anything
+from examples import crawler, fan_out_dask, pool_of_anything, pool_of_postgres
 from holdfast import Client, Limits
 from holdfast.pool.pool import Pool, PoolEvent
 from holdfast.pool.words import PoolClosed
@@ -200,6 +200,54 @@ def test_sqlite_connections_are_shared_replaced_and_none_is_lost(capsys: pytest.
     assert "closed stale" in lines
     assert [line for line in lines if line.startswith("After an error (no such table: nowhere)")]
     assert re.fullmatch(r"54 uses of [234] connections, \d+% reused; closed: 1 broken, 1 stale", lines[-4])
+
+
+# -- the pool of PostgreSQL connections --------------------------------------------------------------------------------
+
+needs_postgres = pytest.mark.skipif(
+    pool_of_postgres.programs() is None or importlib.util.find_spec("psycopg") is None,
+    reason="needs PostgreSQL: apt-get install postgresql; pip install 'holdfast-http[postgres]'",
+)
+
+
+@needs_postgres
+@pytest.mark.usefixtures("no_leaks")
+def test_postgres_connections_are_looked_at_for_nothing_and_survive_a_restart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pool_of_postgres.main(["--threads", "6", "--connections", "3", "--deposits", "120"]) == 0
+
+    look, and_then, quiet, stale, _, committed, failed, uses = capsys.readouterr().out.splitlines()
+    assert look == "round trips of a transaction: 3 on a connection of its own, 3 on one of the pool,"
+    assert and_then == "  which looks at it before; 4 where a SELECT 1 is sent before"
+    assert quiet == "a restart while nothing is under way, then 50 transactions: 0 failed,"
+    assert stale == "  3 connections were found stale before they were used"
+    done, afterwards = map(int, re.findall(r"\d+", committed))
+    lost, under_way, _ = map(int, re.findall(r"\d+", failed))
+    assert done + lost == 120
+    assert afterwards > 0
+    assert lost == under_way <= 3
+    assert "3 stale" in uses
+
+
+@needs_postgres
+def test_a_pool_that_does_not_look_fails_the_demonstration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pool_of_postgres, "probe", lambda connection: None)
+
+    assert pool_of_postgres.main(["--deposits", "30"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [("programs", "apt-get install postgresql"), ("psycopg", "pip install 'holdfast-http[postgres]'")]
+)
+def test_without_postgres_the_example_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str, said: str
+) -> None:
+    monkeypatch.setattr(pool_of_postgres, "programs", lambda: None if missing == "programs" else Path("/usr/bin"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if missing == "psycopg" else object())
+
+    assert pool_of_postgres.main([]) == 2
+    assert capsys.readouterr().err.endswith(f"{said}\n")
 
 
 # -- the service and the fan-out ---------------------------------------------------------------------------------------
