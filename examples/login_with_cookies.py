@@ -1,6 +1,7 @@
 """A login form with cookies and redirects, written for requests.
 
-    python examples/login_with_cookies.py URL            # import holdfast as requests
+    python examples/login_with_cookies.py                # import holdfast as requests; a site of its own, on loopback
+    python examples/login_with_cookies.py URL
     python examples/login_with_cookies.py --real URL     # the real one
 
 ``URL/login`` gives a form with a token and a cookie; the answer to a right POST sets the session's cookie and redirects
@@ -15,6 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +45,26 @@ def show_way(response: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Log in, look around, log out."""
     parser = argparse.ArgumentParser(description="Log in to a site with a form and cookies.")
-    parser.add_argument("url")
+    parser.add_argument("url", nargs="?", help="the site (default: one of its own)")
     parser.add_argument("--user", default="alice")
     parser.add_argument("--password", default="open sesame")
     parser.add_argument("--jar", type=Path, default=None, help="keep the cookies in this file, as JSON")
     parser.add_argument("--real", action="store_true", help="use requests itself")
     given = parser.parse_args(arguments)
     requests = importlib.import_module("requests" if given.real else "holdfast")
+    with ExitStack() as stack:
+        given.url = given.url or stack.enter_context(own_site())
+        return visit(requests, given)
 
+
+def own_site() -> Any:
+    """The site where none is given: a script finds what lies beside it."""
+    sites = importlib.import_module("sites")
+    return sites.running(sites.Members)
+
+
+def visit(requests: Any, given: argparse.Namespace) -> int:
+    """Log in, look around, log out; the exit status."""
     session = requests.session()
     if given.jar and given.jar.exists():
         session.cookies = requests.cookies.cookiejar_from_dict(json.loads(given.jar.read_text()))

@@ -1,6 +1,7 @@
 """A client of a paginated API, written for requests: a Session, Link headers, and another try where the status says so.
 
-    python examples/paginated_api.py URL            # import holdfast as requests
+    python examples/paginated_api.py                # import holdfast as requests; an API of its own, on loopback
+    python examples/paginated_api.py URL
     python examples/paginated_api.py --real URL     # the real one
 
 ``URL`` answers with a JSON list and a ``Link: <...>; rel="next"`` as long as there are more pages.
@@ -13,6 +14,7 @@ import importlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 TRIES = 4
@@ -59,17 +61,28 @@ class Api:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every item, then what it took."""
     parser = argparse.ArgumentParser(description="Print the items of all pages of an API.")
-    parser.add_argument("url")
+    parser.add_argument("url", nargs="?", help="the first page (default: an API of its own)")
     parser.add_argument("--token", default="secret")
     parser.add_argument("--page-size", type=int, default=3)
     parser.add_argument("--real", action="store_true", help="use requests itself")
     given = parser.parse_args(arguments)
     requests = importlib.import_module("requests" if given.real else "holdfast")
+    with ExitStack() as stack:
+        return show(requests, given.url or f"{stack.enter_context(own_site())}/items", given.token, given.page_size)
 
-    api = Api(requests, given.token, given.page_size)
+
+def own_site() -> Any:
+    """The API where none is given: a script finds what lies beside it."""
+    sites = importlib.import_module("sites")
+    return sites.running(sites.Items)
+
+
+def show(requests: Any, url: str, token: str, page_size: int) -> int:
+    """Print the items of all pages; the exit status."""
+    api = Api(requests, token, page_size)
     with api.session:
         try:
-            for item in api.items(given.url, sort="name"):
+            for item in api.items(url, sort="name"):
                 print(f"{item['id']:>4}  {item['name']}")
         except requests.HTTPError as error:
             print(f"gave up: {error}")

@@ -1,5 +1,6 @@
 """A script written for requests, with holdfast under it: one line more, and a line that tells what it did.
 
+    python examples/under_requests.py                 against a server of its own, which drops connections without a word
     python examples/under_requests.py URL [TIMES]
 
 Its connections are found stale before they are used, and a POST that provably was not delivered is sent again.
@@ -8,8 +9,11 @@ Its connections are found stale before they are used, and a POST that provably w
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import requests
 
@@ -35,15 +39,22 @@ def report() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url")
-    parser.add_argument("times", nargs="?", type=int, default=3)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("times", nargs="?", type=int, default=6)
     options = parser.parse_args(arguments)
     holdfast.contrib.urllib3.inject()
     try:
-        work(options.url, options.times)
+        with ExitStack() as stack:
+            work(options.url or stack.enter_context(own_site()), options.times)
     finally:
         holdfast.contrib.urllib3.eject()
     return 0
+
+
+def own_site() -> Any:
+    """The server where none is given: a script finds what lies beside it."""
+    sites = importlib.import_module("sites")
+    return sites.running(sites.Counter)
 
 
 if __name__ == "__main__":

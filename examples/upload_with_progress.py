@@ -1,6 +1,7 @@
 """A multipart upload with a progress display, written for requests.
 
-    python examples/upload_with_progress.py FILE URL            # import holdfast as requests
+    python examples/upload_with_progress.py                     # import holdfast as requests; a file and a site of its own
+    python examples/upload_with_progress.py FILE URL
     python examples/upload_with_progress.py --real FILE URL     # the real one
 
 The file is wrapped in an object that counts what is read of it. With holdfast the file is read while it is sent, 64 KiB
@@ -13,7 +14,9 @@ import argparse
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +75,33 @@ def upload(requests: Any, path: Path, url: str) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Upload, and print what the server says."""
     parser = argparse.ArgumentParser(description="Upload a file as a form, and show the progress.")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("url")
+    parser.add_argument("file", nargs="?", type=Path, help="what to upload (default: 16 MiB of nothing)")
+    parser.add_argument("url", nargs="?", help="where to (default: a site of its own)")
     parser.add_argument("--real", action="store_true", help="use requests itself")
     given = parser.parse_args(arguments)
     requests = importlib.import_module("requests" if given.real else "holdfast")
+    with ExitStack() as stack:
+        file = given.file or nothing(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        return show(requests, file, given.url or stack.enter_context(own_site()))
 
+
+def nothing(folder: Path) -> Path:
+    """A large file."""
+    path = folder / "nothing.bin"
+    path.write_bytes(bytes(16 << 20))
+    return path
+
+
+def own_site() -> Any:
+    """The site where none is given: a script finds what lies beside it."""
+    sites = importlib.import_module("sites")
+    return sites.running(sites.Intake)
+
+
+def show(requests: Any, file: Path, url: str) -> int:
+    """Upload, and print what the server says; the exit status."""
     try:
-        said = upload(requests, given.file, given.url)
+        said = upload(requests, file, url)
     except requests.exceptions.HTTPError as error:
         print(f"refused: {error.response.status_code} {error.response.text}")
         return 1

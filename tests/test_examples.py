@@ -1,8 +1,15 @@
-"""Three scripts written for requests print the same with ``import holdfast as requests`` as with the real one."""
+"""Three scripts written for requests print the same with ``import holdfast as requests`` as with the real one.
+
+And every example runs with no argument, against a site of its own.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +17,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from examples import login_with_cookies, paginated_api, upload_with_progress
+from examples import follow_events, login_with_cookies, paginated_api, upload_with_progress
 from tests.server import Conn, Home, Received, Script, Server, ok, redirect, response
 
 JSON = "Content-Type: application/json"
@@ -220,3 +227,48 @@ def test_a_server_that_is_gone_is_a_connection_error_in_both(capsys: pytest.Capt
     for library in ([], ["--real"]):
         assert paginated_api.main([*library, url]) == 1
         assert capsys.readouterr().out == "gave up: the server cannot be reached\n"
+
+
+# -- with no argument --------------------------------------------------------------------------------------------------
+
+EXAMPLES = Path(paginated_api.__file__).parent
+ALONE = {
+    "follow_events": "the end, after 3 connections; the last event was 9",
+    "login_with_cookies": "afterwards: 303 True URL/login?next=/account",
+    "paginated_api": "4 calls, 1 of them again",
+    "under_requests": "6 requests on 3 connections, ",
+    "upload_with_progress": "received: ",
+}
+ELSEWHERE = {
+    "crawler": "test_pool_examples",
+    "fan_out_dask": "test_pool_examples",
+    "pool_of_anything": "test_pool_examples",
+    "pool_of_postgres": "test_pool_examples",
+    "quickstart": "test_quickstart",
+    "service": "test_pool_examples",
+    "sites": "of all that have a site of their own",
+}
+
+
+@pytest.mark.parametrize("example", ALONE)
+def test_an_example_needs_no_argument_and_no_particular_folder(example: str, tmp_path: Path) -> None:
+    if example == "under_requests":
+        pytest.importorskip("requests", reason="needs requests")
+    quiet = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    command = [sys.executable, str(EXAMPLES / f"{example}.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    last = re.sub(r"http://127.0.0.1:\d+", "URL", done.stdout.splitlines()[-1])
+    assert last.startswith(ALONE[example])
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"} == ALONE.keys() | ELSEWHERE.keys()
+
+
+def test_an_event_stream_that_is_none_is_given_up_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    with Server() as server:
+        assert follow_events.main([server.url("")]) == 1
+
+    assert "gave up: the answer (200) is no event stream: its Content-Type is 'application/json'" in capsys.readouterr().err
