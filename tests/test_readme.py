@@ -145,6 +145,10 @@ def answer_to(request: Received, server: Home) -> bytes | None:
         return None
     if path == "/busy" and len(server.requests) == 1:
         return response(503, b"", "Retry-After: 0")
+    if path == "/events":
+        if request.get("Last-Event-ID") == "2":
+            return response(204)
+        return chunked(b'retry: 10\nid: 2\nevent: tick\ndata: {"left": 1}\n\n', headers=["Content-Type: text/event-stream"])
     if path == "/log":
         return chunked(b"one ", b"line\n", headers=["Content-Type: text/plain"])
     if path == "/upload":
