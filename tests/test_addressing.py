@@ -134,6 +134,20 @@ def test_a_resolver_is_asked_in_another_thread_in_the_callers_context_and_left_b
     assert seen == [("the caller's", False), ("the caller's", False), ("the caller's", True)]
 
 
+def test_a_dial_in_a_thread_of_its_own_has_the_callers_context_too(server: Server) -> None:
+    here: contextvars.ContextVar[str] = contextvars.ContextVar("here", default="none")
+    seen: list[str] = []
+
+    def resolver(host: str, port: int) -> None:
+        seen.append(here.get())
+
+    with Client(resolver=resolver, timeout=QUICK) as client, client.get(f"http://localhost:{server.port}/", stream=True):
+        here.set("the second caller's")
+        assert client.get(f"http://localhost:{server.port}/").ok  # the first connection is in use: a thread dials
+
+    assert seen == ["none", "the second caller's"]
+
+
 def failing(host: str, port: int) -> list[str]:
     raise KeyError(host)
 
@@ -391,8 +405,9 @@ def test_a_pickled_client_keeps_its_guard(server: Server) -> None:
 def test_the_shared_client_can_be_guarded(server: Server) -> None:
     holdfast.configure(allow_address=public_addresses_only)
     try:
-        with pytest.raises(AddressRefused):
-            holdfast.get(server.url())
+        for get in (holdfast.get, holdfast.requests.get):
+            with pytest.raises(AddressRefused):
+                get(server.url())
     finally:
         holdfast.configure()
         holdfast.close()
@@ -403,8 +418,10 @@ def test_the_shared_client_can_be_guarded(server: Server) -> None:
 
 def test_a_session_is_guarded_by_its_own_adapters_and_by_those_that_are_mounted(server: Server) -> None:
     with holdfast.Session(allow_address=public_addresses_only) as session:
-        with pytest.raises(AddressRefused):
-            session.get(server.url())
+        for _ in range(2):
+            with pytest.raises(AddressRefused):
+                session.get(server.url())
+            session.close()  # it has other connections from then on
         session.mount("http://", holdfast.adapters.HTTPAdapter(max_retries=3))
         with pytest.raises(AddressRefused):
             session.get(server.url())

@@ -165,9 +165,7 @@ class EventSource:
                 yield event
             return "it ended"
         except StreamConsumedError:
-            if not self._closed.is_set():
-                raise
-            return "it was closed"
+            return "it was closed"  # by close(), in another thread
         except _LOST as error:
             if isinstance(error, TotalTimeout):
                 raise

@@ -136,6 +136,8 @@ def test_an_event_is_a_frozen_value_and_may_hold_json() -> None:
         event.data = "x"  # type: ignore[misc]  # that is the test
     with pytest.raises(JSONDecodeError, match="Expecting value"):
         ServerSentEvent("message", "[DONE").json()
+    with pytest.raises(JSONDecodeError, match="Nested too deeply"):
+        ServerSentEvent("message", "[" * 100_000).json()
 
 
 # -- however it was cut ------------------------------------------------------------------------------------------------

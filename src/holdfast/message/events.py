@@ -45,12 +45,14 @@ class ServerSentEvent:
         """``data`` as JSON. ``kwargs`` are those of ``json.loads``.
 
         Raises:
-            JSONDecodeError: it is not JSON.
+            JSONDecodeError: it is not JSON, or nested deeper than Python can follow.
         """
         try:
             return _json.loads(self.data, **kwargs)
         except _json.JSONDecodeError as error:
             raise JSONDecodeError(error.msg, error.doc, error.pos) from error
+        except RecursionError as error:
+            raise JSONDecodeError("Nested too deeply", "", 0) from error
 
 
 class EventParser:

@@ -30,6 +30,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from threading import get_ident
@@ -254,7 +255,7 @@ class Pool(Generic[K, R]):
     def _start_dial(self, dial: Dial[K, R], until: float | None) -> None:
         dial.until = until
         if not dial.in_caller:
-            self._spawn(partial(self._dial, dial))
+            self._spawn(partial(copy_context().run, self._dial, dial))  # connect may ask the caller's contextvars
             return
         error = self._dial(dial)
         if error is not None and not isinstance(error, Exception):

@@ -159,7 +159,7 @@ def _by_platform() -> ssl.SSLContext | None:
 
 
 def load_authorities(context: ssl.SSLContext, verify: bool | Path | tuple[str, ...]) -> None:
-    """Have ``context`` trust the authorities that ``verify`` means; it is not False."""
+    """Have ``context`` trust the authorities that ``verify`` means; it is not False. Raises what ``context_for`` does."""
     if verify == SYSTEM:
         _load_system_store(context)
         return
