@@ -71,7 +71,7 @@ def heard(client: Client, server: Server, **settings: Any) -> tuple[list[str], l
 def test_a_stream_goes_on_behind_the_last_event_after_an_end_and_after_a_loss(client: Client) -> None:
     scripts = [
         sends(b"id: 1\ndata: a\n\n", b"id: 2\ndata: b\n\n"),
-        sends(b"id: 3\ndata: c\n\nid: 4\ndata: cut", whole=False),
+        sends(b"id: 3\ndata: c\n\nid: 4\n\nid: 5\ndata: cut", whole=False),
         sends(b"data: d\n\n"),
         sends(b"id: 9\n\n"),
         NO_MORE,
@@ -81,7 +81,7 @@ def test_a_stream_goes_on_behind_the_last_event_after_an_end_and_after_a_loss(cl
         requests = server.requests
 
     assert data == ["a", "b", "c", "d"]
-    assert [request.get("Last-Event-ID", "none") for request in requests] == ["none", "2", "3", "3", "9"]
+    assert [request.get("Last-Event-ID", "none") for request in requests] == ["none", "2", "4", "4", "9"]
     assert {(r.method, r.target, r.get("Accept"), r.get("Cache-Control")) for r in requests} == {
         ("GET", "/events?q=x", "text/event-stream", "no-cache")
     }
@@ -164,8 +164,8 @@ def test_another_answer_is_an_error_at_once_and_shows_what_was_said(
         with pytest.raises(error, match=said) as caught:
             next(events)
 
-        assert caught.value.response.text == "why not"
         assert client.stats().total.active == 0
+        assert caught.value.response.text == "why not"
 
 
 def test_a_clients_retries_ask_again_before_an_answer_counts() -> None:
