@@ -173,7 +173,8 @@ def standard(whole: bytes) -> list[tuple[str, str, str]]:
     return found
 
 
-FIELDS = st.sampled_from([b"data", b"data:", b"data: x", b"id: 1", b"id", b"id: \0", b"event: e", b"retry: 5", b":", b" ", *[b""] * 5])
+NAMED = (b"data", b"data:", b"data: x", b"id: 1", b"id", b"id: \0", b"event: e", b"retry: 5", b":", b" ")
+FIELDS = st.sampled_from([*NAMED, *[b""] * 5])
 ENDS = st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n", b""])
 BYTES = [b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xc2\x85", b"\xe2", b"\x80", b"\xf0\x9f", b"\xff", b"\xed\xa0\x80"]
 PARTS = st.tuples(FIELDS, st.sampled_from([*[b""] * 8, *BYTES]), ENDS).map(b"".join)
