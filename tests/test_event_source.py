@@ -51,6 +51,11 @@ def falls(conn: Conn) -> None:
 NO_MORE = says(response(204))
 
 
+def never(seconds: float) -> None:
+    """A pause where there must be none."""
+    raise AssertionError(f"a pause of {seconds} s")
+
+
 @pytest.fixture
 def client() -> Iterator[Client]:
     with Client(timeout=QUICK, retries=0) as made:
@@ -142,7 +147,7 @@ def test_after_so_many_failures_in_a_row_the_last_is_raised(client: Client) -> N
 
 def test_the_first_connection_is_asked_for_once(client: Client) -> None:
     with pytest.raises(holdfast.ConnectionError):
-        next(iter(client.events(f"http://127.0.0.1:{free_port()}/", sleep=pytest.fail)))
+        next(iter(client.events(f"http://127.0.0.1:{free_port()}/", sleep=never)))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_a_total_that_is_used_up_ends_it(client: Client) -> None:
         conn.wait(go)
 
     with Server(script) as server:
-        events = iter(client.events(server.url(), timeout=holdfast.Timeouts(total=0.3), sleep=pytest.fail))
+        events = iter(client.events(server.url(), timeout=holdfast.Timeouts(total=0.3), sleep=never))
         assert next(events).data == "1"
         with pytest.raises(holdfast.TotalTimeout):
             next(events)
@@ -221,7 +226,7 @@ def test_silence_beyond_the_read_timeout_counts_as_a_loss(client: Client) -> Non
 
 def test_an_event_too_large_ends_it(client: Client) -> None:
     with Server(sends(b"data: 1\n\ndata: " + bytes(100))) as server:
-        events = iter(client.events(server.url(), max_event_bytes=50, sleep=pytest.fail))
+        events = iter(client.events(server.url(), max_event_bytes=50, sleep=never))
         assert next(events).data == "1"
         with pytest.raises(holdfast.EventTooLarge):
             next(events)
@@ -272,7 +277,7 @@ def test_leaving_the_loop_closes_the_connection_and_another_loop_goes_on(client:
 def test_closing_from_another_thread_ends_a_read_that_is_under_way(client: Client) -> None:
     found: list[str] = []
     with Server(waits) as server:
-        source = client.events(server.url(), sleep=pytest.fail)
+        source = client.events(server.url(), sleep=never)
         reader = threading.Thread(target=lambda: found.extend(event.data for event in source))
         reader.start()
         eventually(lambda: found or source.last_event_id == "1", "the first event")
@@ -310,7 +315,7 @@ def test_closing_between_two_steps_ends_it(client: Client, moment: str) -> None:
         conn.send(OPENED, chunk(b"data: 1\n\ndata: 2\n\n"), b"0\r\n\r\n")
 
     with Server(script) as server:
-        source = client.events(server.url(), sleep=pytest.fail)
+        source = client.events(server.url(), sleep=never)
         closing.append(source.close)
         events = iter(source)
         if moment == "behind an event":

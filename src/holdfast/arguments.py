@@ -128,6 +128,17 @@ class GetOptions(EveryVerbsOptions, total=False):
     json: Any
 
 
+class EventOptions(EveryVerbsOptions, total=False):
+    """What ``events`` takes beside ``params``; see ``EventSource``."""
+
+    last_event_id: str
+    max_attempts: int
+    pause: float
+    max_pause: float
+    max_event_bytes: int | None
+    sleep: Callable[[float], object] | None
+
+
 class RequestOptions(PutOptions, total=False):
     """What ``request`` takes beside the method and the URL, and the other verbs beside the URL."""
 

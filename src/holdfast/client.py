@@ -17,6 +17,7 @@ from .arguments import (
     AuthTypes,
     CookieTypes,
     DataTypes,
+    EventOptions,
     FileTypes,
     HookTypes,
     OnInformational,
@@ -319,7 +320,7 @@ class Client(Verbs):
         settings = self._settings(timeout, verify, cert, stream, retries, on_informational, proxies)
         return Call(self._services, settings, self._jar_for_call).run(prepared, allow_redirects)
 
-    def events(self, url: Any, params: Any = None, **kwargs: Any) -> EventSource:
+    def events(self, url: UrlTypes, params: ParamTypes = None, **kwargs: Unpack[EventOptions]) -> EventSource:
         """The events of a ``text/event-stream``, over as many connections as it takes; arguments as in ``EventSource``."""
         from .event_source import EventSource
 
