@@ -402,6 +402,22 @@ def test_a_pickled_client_keeps_its_guard(server: Server) -> None:
             twin.get("http://api.test/")
 
 
+def test_a_transport_of_connections_has_the_guard_and_a_client_with_a_transport_has_none(server: Server) -> None:
+    for settings in ({"allow_address": public_addresses_only}, {"resolver": failing}):
+        with pytest.raises(ValueError, match=r"belong to the transport with the connections: give them to holdfast\.Connection"):
+            Client(transport=holdfast.ConnectionTransport(), **settings)
+    guarded = holdfast.ConnectionTransport(allow_address=public_addresses_only, resolver=failing)
+    for transport in (guarded, pickle.loads(pickle.dumps(guarded))):
+        with Client(transport=transport, timeout=QUICK) as client:
+            with pytest.raises(AddressRefused):
+                client.get(server.url())
+            with pytest.raises(AddressRefused, match=r"169\.254\.169\.254"):
+                client.get("http://169.254.169.254/", proxies={"all": "http://127.0.0.1:1"})
+            with pytest.raises(holdfast.ConnectionError, match="resolver=failing"):
+                client.get("http://api.test/")
+    assert server.connections == 0
+
+
 def test_the_shared_client_can_be_guarded(server: Server) -> None:
     holdfast.configure(allow_address=public_addresses_only)
     try:

@@ -166,9 +166,8 @@ class Client(Verbs):
             self.cookies = cookies
         self.verify, self.cert = verify, cert
         self.retries = Retries.of(retries)
-        self.max_redirects = max_redirects
         self.hooks: dict[str, Any] = all_hooks(hooks)
-        self.stream, self.max_decoded = stream, max_decoded
+        self.stream, self.max_redirects, self.max_decoded = stream, max_redirects, max_decoded
         self.secret_headers: frozenset[str] = frozenset(name.lower() for name in secret_headers)
 
     # -- settings ------------------------------------------------------------------------------------------------------
@@ -563,7 +562,7 @@ def _services(
         return Services(routes, connections, Netrc(clock), clock, sleep)
     if routes.addressing != BY_SYSTEM:
         raise ValueError(
-            "resolver= and allow_address= belong to the transport that has the connections: give them to holdfast.ConnectionTransport"
+            "resolver= and allow_address= belong to the transport with the connections: give them to holdfast.ConnectionTransport"
         )
     from .transports import Handling, handled
 
