@@ -158,7 +158,7 @@ class Ticker(Handler):
 
 
 class Counter(Handler):
-    """Counts POSTs, and closes each connection after its second answer without a word, as some servers do."""
+    """Counts POSTs, and closes each connection with its second answer, which says so."""
 
     answered = 0
 
@@ -167,5 +167,4 @@ class Counter(Handler):
         self.body()
         self.server.calls += 1
         self.answered += 1
-        self.answer_json(200, {"count": self.server.calls})
-        self.close_connection = self.answered == 2
+        self.answer_json(200, {"count": self.server.calls}, **({"Connection": "close"} if self.answered == 2 else {}))

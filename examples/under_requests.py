@@ -1,6 +1,6 @@
 """A script written for requests, with holdfast under it: one line more, and a line that tells what it did.
 
-    python examples/under_requests.py                 against a server of its own, which drops connections without a word
+    python examples/under_requests.py                 against a server of its own, which gives two answers on each connection
     python examples/under_requests.py URL [TIMES]
 
 Its connections are found stale before they are used, and a POST that provably was not delivered is sent again.

@@ -236,7 +236,7 @@ ALONE = {
     "follow_events": "the end, after 3 connections; the last event was 9",
     "login_with_cookies": "afterwards: 303 True URL/login?next=/account",
     "paginated_api": "4 calls, 1 of them again",
-    "under_requests": "6 requests on 3 connections, ",
+    "under_requests": "6 requests on 3 connections, 0 sent again",
     "upload_with_progress": "received: ",
 }
 ELSEWHERE = {
