@@ -106,7 +106,7 @@ class Manager:
     def bind(self, routes: Routes, services: Services, keeper: bool | None) -> None:
         """Take over from a client how it connects, its clock, and whether the keeper looks after idle connections."""
         how = (routes.server_name, routes.unix_socket, routes.source_address, routes.socket_options, routes.addressing)
-        self.routes = Routes(None, False, *how)
+        self.routes = Routes(None, False, *how, services.clock)
         self._clock, self._sleep, self._keeper = services.clock, services.sleep, keeper is not False
         if self._services is not None:
             transport = self._services.transport
