@@ -34,6 +34,7 @@ from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
+from .sendings import Observer, Trail, announce, log
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
 from .wire.http1 import OnInformational as OnInformational
@@ -99,6 +100,9 @@ class Transport:
         clock: monotonic seconds.
         keeper: whether a background thread looks after idle connections; if not, that is done when one is used.
         connect: opens a connection to a route, until a moment on ``clock`` or None; the dialer's if it is not given.
+
+    Attributes:
+        observers: of the sendings of calls, see ``sendings.Trail``; may be changed at any time.
     """
 
     def __init__(
@@ -125,9 +129,12 @@ class Transport:
             watch=the_keeper.watch if keeper and clock is system_clock else None,
             describe=dialer.describe,
             attributes=dialer.attributes,
+            identify=dialer.identify,
             words=dialer.WORDS,
         )
         self._heads: dict[tuple[Any, ...], h11.Request] = {}
+        self.observers: list[Observer] = []
+        announce(self)
 
     def send(
         self,
@@ -137,11 +144,13 @@ class Transport:
         deadline: Deadline,
         on_informational: OnInformational | None = None,
         next_leg: NextLeg | None = None,
+        trail: Trail | None = None,
     ) -> Response:
         """Send and receive the head of the response; the body is read from it.
 
         Args:
             next_leg: has, and is given, the connection that only requests of this call may use.
+            trail: is told of each sending but of how the last one goes, which is what this returns or raises.
 
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
@@ -151,22 +160,24 @@ class Transport:
         resends = lost_fresh = 0
         attempts: list[Attempt] | None = None
         while True:
+            asked = event if trail is None else _with_fields(event, trail.begin(request))
             lease = None if next_leg is None or resends else next_leg.take(route)
             lease = lease or self._acquire(request, route, timeouts, deadline, attempts)
-            connection = lease.resource
+            if trail is not None:
+                trail.connected(route, lease)
             try:
-                head = connection.exchange(event, body, timeouts, deadline, on_informational)
+                head = lease.resource.exchange(asked, body, timeouts, deadline, on_informational)
                 status = head.status_code
                 if (status != 408 and status != 417) or (
                     reason := self._resend_after(head, event, request, route, lease, resends)
                 ) is None:
                     return self._respond(request, route, lease, head, resends, next_leg, attempts)
-                attempts = [*(attempts or ()), Attempt(reason.value, f"the server answered {status}", lease.reused)]
+                attempts = _noted(attempts, reason, status, lease, trail)
                 if status == 417:
                     event = _without_expect(event)
             except ExchangeFailed as failure:
                 reason = self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
-                attempts = [*(attempts or ()), Attempt(reason.value, str(failure.error), lease.reused)]
+                attempts = _noted(attempts, reason, failure.error, lease, trail)
                 lost_fresh += not lease.reused and failure.delivery is Delivery.UNKNOWN
             except h11.LocalProtocolError as error:
                 lease.discard(Discard.BROKEN)
@@ -299,7 +310,7 @@ class Transport:
             if route.proxy is not None:
                 name_the_way(error, request, route)
             raise error from (failure.error.__cause__ or failure.__cause__)
-        self.pool.count_repeat(route, reason)
+        self.pool.count_repeat(route, reason, request)
         return reason
 
     def _resend_after(
@@ -327,7 +338,7 @@ class Transport:
         )
         if reason is not None:
             lease.discard(Discard.SERVER_CLOSE if head.status_code == 408 else Discard.REFUSED)
-            self.pool.count_repeat(route, reason)
+            self.pool.count_repeat(route, reason, request)
         return reason
 
     def close(self) -> None:
@@ -360,6 +371,34 @@ def _expects(event: h11.Request) -> bool:
 def _without_expect(event: h11.Request) -> h11.Request:
     fields = [(name, value) for name, value in event.headers.raw_items() if name.lower() != b"expect"]
     return h11.Request(method=event.method, target=event.target, headers=fields)
+
+
+def _with_fields(event: h11.Request, fields: dict[str, str]) -> h11.Request:
+    """The head with an observer's fields in the place of its own of these names; as it is where they cannot be sent."""
+    if not fields:
+        return event
+    names = {name.lower().encode("latin-1", "replace") for name in fields}
+    kept = [(name, value) for name, value in event.headers.raw_items() if name.lower() not in names]
+    try:
+        added = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields.items()]
+        return h11.Request(method=event.method, target=event.target, headers=[*kept, *added])
+    except (h11.LocalProtocolError, UnicodeError):
+        log.warning("an observer of sendings gave fields that no request can have: %s", ", ".join(map(repr, fields)))
+        return event
+
+
+def _noted(
+    attempts: list[Attempt] | None,
+    reason: Resend,
+    outcome: Exception | int,
+    lease: Lease[Route, Http1Connection],
+    trail: Trail | None,
+) -> list[Attempt]:
+    """The sendings that came to nothing, with one more: by an error, or an answer of that status. The request is sent again."""
+    if trail is not None:
+        trail.sent_again(reason.value, outcome)
+    said = f"the server answered {outcome}" if isinstance(outcome, int) else str(outcome)
+    return [*(attempts or ()), Attempt(reason.value, said, lease.reused)]
 
 
 def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> InvalidRequest:

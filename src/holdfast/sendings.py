@@ -1,0 +1,220 @@
+"""Sendings: each time that a request of a call goes out, told to observers as it begins and once it is known how it went.
+
+A call may take several: its request is sent again on another connection, a redirect or a challenge is followed, a user's
+``Retries`` ask again. A ``Trail`` has those of one call. It is made for a client that has an observer, and for no other.
+
+Why a sending that is not the first was made (``reason_after``):
+
+============================================ =========================================================
+the sending before                           reason
+============================================ =========================================================
+the transport sent its request again         the value of its ``Resend``, as ``stats().resent`` counts
+its answer was 401 or 407                    ``authentication``
+its answer redirects, and the URL is another ``redirect``
+anything else                                ``retry``
+============================================ =========================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakValueDictionary
+
+from .exceptions import RequestException
+from .message.response import REDIRECT_STATUSES
+
+if TYPE_CHECKING:
+    from .message.request import PreparedRequest
+    from .message.response import Response
+    from .routes import Route
+
+log = logging.getLogger("holdfast.sendings")
+
+CHALLENGES = (401, 407)
+
+
+class Sending:
+    """One request on its way out, and how it went. All moments are on the client's clock.
+
+    Attributes:
+        request: the request; its headers are those that the program gave.
+        number: how many sendings of this call were before it.
+        reason: why it is sent again, see ``holdfast.sendings``; empty for the first.
+        fields: an observer may put fields in here as the sending begins: they go out with this sending alone, in the place of
+            the request's own of these names.
+        began, ended: moments; ``ended`` is that of the response's head or, if the call reads the body, of its end.
+        peer: address of the connection's other end as really dialled: the proxy's where there is one, the path of a Unix-domain
+            socket; empty while there is no connection.
+        peer_port: its port; None without one.
+        reused: whether its connection had been used before; None while there is none.
+        status_code: of the answer; None without one.
+        response: the answer; None without one, and for an answer (408, 417) after which the transport sent again.
+        error: why there is no answer, or no end of it; None if nothing went wrong.
+    """
+
+    __slots__ = (
+        "began",
+        "ended",
+        "error",
+        "fields",
+        "number",
+        "peer",
+        "peer_port",
+        "reason",
+        "request",
+        "response",
+        "reused",
+        "status_code",
+    )
+
+    def __init__(self, request: PreparedRequest, number: int, reason: str, began: float) -> None:
+        self.request = request
+        self.number = number
+        self.reason = reason
+        self.fields: dict[str, str] = {}
+        self.began = self.ended = began
+        self.peer = ""
+        self.peer_port: int | None = None
+        self.reused: bool | None = None
+        self.status_code: int | None = None
+        self.response: Response | None = None
+        self.error: BaseException | None = None
+
+
+Observer: TypeAlias = "Callable[[Sending], Callable[[], object] | None]"
+"""Called as a sending begins; what it returns is called when it is over. Both in the thread of the call."""
+
+
+def reason_after(before: Sending, request: PreparedRequest) -> str:
+    """Why ``request`` follows a sending whose request the transport did not send again. The table is in the module's docstring."""
+    if before.status_code in CHALLENGES:
+        return "authentication"
+    if before.status_code in REDIRECT_STATUSES and request.parsed.text != before.request.parsed.text:
+        return "redirect"
+    return "retry"
+
+
+class Trail:
+    """The sendings of one call. One at most is under way; it is over when the next one begins, or the call has ended.
+
+    Args:
+        observers: of the client.
+        clock: seconds, monotonic.
+
+    Attributes:
+        holds: whether ``end`` will be called: the answer's body may belong to the last sending. If not, a sending is over with
+            the head of its answer.
+    """
+
+    __slots__ = ("_again", "_clock", "_current", "_last", "_observers", "_tellers", "holds")
+
+    def __init__(self, observers: tuple[Observer, ...], clock: Callable[[], float]) -> None:
+        self._observers = observers
+        self._clock = clock
+        self._last: Sending | None = None
+        self._current: Sending | None = None
+        self._tellers: list[Callable[[], object]] = []
+        self._again = ""
+        self.holds = False
+
+    def begin(self, request: PreparedRequest) -> dict[str, str]:
+        """A sending begins; the fields that observers want in its head."""
+        self._tell()
+        before, again = self._last, self._again
+        number = 0 if before is None else before.number + 1
+        reason = again or ("" if before is None else reason_after(before, request))
+        self._again = ""
+        self._last = self._current = sending = Sending(request, number, reason, self._clock())
+        for observer in self._observers:
+            teller = _harmless(observer, sending)
+            if teller is not None:
+                self._tellers.append(teller)
+        return sending.fields
+
+    def connected(self, route: Route, lease: Any) -> None:
+        """It has its connection."""
+        sending, opening = self._current, lease.resource.opening
+        if sending is not None:
+            sending.reused = lease.reused
+            sending.peer = route.unix_socket or ("" if opening is None else opening.peer)
+            if sending.peer and not route.unix_socket:
+                sending.peer_port = route.port if route.proxy is None else route.proxy.port
+
+    def sent_again(self, reason: str, outcome: BaseException | int) -> None:
+        """It came to nothing, by an error or an answer of that status, and the transport sends its request again."""
+        if isinstance(outcome, int):
+            self._note(status=outcome)
+        else:
+            self._note(error=outcome)
+        self._tell()
+        self._again = reason
+
+    def answered(self, response: Response) -> None:
+        """The head of the answer has come."""
+        if self._current is not None:
+            self._current.response = response
+        self._note(status=response.status_code)
+        if not self.holds:
+            self._tell()
+
+    def failed(self, error: BaseException) -> None:
+        """The call, or this part of it, ends in an error, which may have nothing to do with an answer that is there."""
+        sending = self._current
+        its_own = isinstance(error, RequestException) or not isinstance(error, Exception)  # and not a hook's, say
+        if sending is not None and (its_own or sending.status_code is None):
+            self._note(sending.status_code, error)
+        self._tell()
+
+    def end(self, with_body: bool) -> None:
+        """The call has ended well. ``with_body``: the body of its answer has been read."""
+        if with_body and self._current is not None:
+            self._note(self._current.status_code)
+        self._tell()
+
+    def _note(self, status: int | None = None, error: BaseException | None = None) -> None:
+        sending = self._current
+        if sending is not None:
+            sending.ended, sending.status_code, sending.error = self._clock(), status, error
+
+    def _tell(self) -> None:
+        """The sending under way is over, if there is one."""
+        tellers, self._tellers, self._current = self._tellers, [], None
+        for teller in tellers:
+            _harmless(teller)
+
+
+def _harmless(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What it returns; None if it fails, which is logged: an observer must not break what it observes."""
+    try:
+        return function(*arguments)
+    except Exception:
+        log.exception("an observer of sendings failed")
+        return None
+
+
+# -- all transports of the process -------------------------------------------------------------------------------------
+
+_transports: WeakValueDictionary[int, Any] = WeakValueDictionary()
+_watchers: list[Callable[[Any], object]] = []
+
+
+def announce(transport: Any) -> None:
+    """A transport was made."""
+    _transports[id(transport)] = transport
+    for watcher in tuple(_watchers):  # one may be added or taken away meanwhile
+        _harmless(watcher, transport)
+
+
+def on_every_transport(watcher: Callable[[Any], object]) -> Callable[[], None]:
+    """Call ``watcher`` with each transport there is, and each that is made from now on; the function returned ends that.
+
+    It may be told of one twice, if that is made in another thread just now.
+    """
+    _watchers.append(watcher)
+    for reference in _transports.valuerefs():
+        transport = reference()
+        if transport is not None:
+            _harmless(watcher, transport)
+    return lambda: _watchers.remove(watcher)
