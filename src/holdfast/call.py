@@ -282,6 +282,9 @@ class Call:
         except Exception:
             self._keep_for_handler(response)
             raise
+        except BaseException:
+            response.close()  # the caller will never have it
+            raise
         return response
 
     def _keep_for_handler(self, response: Response) -> None:
