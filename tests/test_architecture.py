@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
-    "contrib": EVERYTHING | {"requests"},
+    "contrib": EVERYTHING | {"requests", "_fork"},
     "cli": EVERYTHING | {"requests", "contrib"},
     "testing": EVERYTHING | {"requests"},
     "__main__": {"cli"},

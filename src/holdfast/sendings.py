@@ -135,27 +135,27 @@ class Trail:
 
     def connected(self, route: Route, lease: Any) -> None:
         """It has its connection."""
-        sending, opening = self._current, lease.resource.opening
-        if sending is not None:
-            sending.reused = lease.reused
-            sending.peer = route.unix_socket or ("" if opening is None else opening.peer)
-            if sending.peer and not route.unix_socket:
-                sending.peer_port = route.port if route.proxy is None else route.proxy.port
+        sending, opening = self._under_way(), lease.resource.opening
+        sending.reused = lease.reused
+        sending.peer = route.unix_socket or ("" if opening is None else opening.peer)
+        if sending.peer and not route.unix_socket:
+            sending.peer_port = route.port if route.proxy is None else route.proxy.port
 
     def sent_again(self, reason: str, outcome: BaseException | int) -> None:
         """It came to nothing, by an error or an answer of that status, and the transport sends its request again."""
+        sending = self._under_way()
         if isinstance(outcome, int):
-            self._note(status=outcome)
+            sending.status_code = outcome
         else:
-            self._note(error=outcome)
+            sending.error = outcome
+        sending.ended = self._clock()
         self._tell()
         self._again = reason
 
     def answered(self, response: Response) -> None:
         """The head of the answer has come."""
-        if self._current is not None:
-            self._current.response = response
-        self._note(status=response.status_code)
+        sending = self._under_way()
+        sending.response, sending.status_code, sending.ended = response, response.status_code, self._clock()
         if not self.holds:
             self._tell()
 
@@ -164,19 +164,18 @@ class Trail:
         sending = self._current
         its_own = isinstance(error, RequestException) or not isinstance(error, Exception)  # and not a hook's, say
         if sending is not None and (its_own or sending.status_code is None):
-            self._note(sending.status_code, error)
+            sending.error, sending.ended = error, self._clock()
         self._tell()
 
     def end(self, with_body: bool) -> None:
         """The call has ended well. ``with_body``: the body of its answer has been read."""
         if with_body and self._current is not None:
-            self._note(self._current.status_code)
+            self._current.ended = self._clock()
         self._tell()
 
-    def _note(self, status: int | None = None, error: BaseException | None = None) -> None:
-        sending = self._current
-        if sending is not None:
-            sending.ended, sending.status_code, sending.error = self._clock(), status, error
+    def _under_way(self) -> Sending:
+        assert self._current is not None
+        return self._current
 
     def _tell(self) -> None:
         """The sending under way is over, if there is one."""
@@ -213,8 +212,6 @@ def on_every_transport(watcher: Callable[[Any], object]) -> Callable[[], None]:
     It may be told of one twice, if that is made in another thread just now.
     """
     _watchers.append(watcher)
-    for reference in _transports.valuerefs():
-        transport = reference()
-        if transport is not None:
-            _harmless(watcher, transport)
+    for transport in filter(None, (reference() for reference in _transports.valuerefs())):
+        _harmless(watcher, transport)
     return lambda: _watchers.remove(watcher)

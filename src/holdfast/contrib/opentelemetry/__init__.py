@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from ..._fork import after_in_child
 from ...sendings import on_every_transport
 from ._attributes import UrlPatterns
 from ._connections import Connections
@@ -51,7 +52,7 @@ else:
     _Base = _base()
 
 # Guarded by the lock: instruments of one name are to be made once for each provider, and a client is to be instrumented once.
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: what is told of each transport there is instruments it
 _connections: dict[Any, Connections] = {}
 _undo: WeakKeyDictionary[Transport, Callable[[], None]] = WeakKeyDictionary()
 _everywhere: list[Callable[[], None]] = []
@@ -61,6 +62,11 @@ class HoldfastInstrumentor(_Base):
     """Instruments clients, all of the process or one by one. All its instances are one as to what they have instrumented."""
 
     _is_instrumented_by_opentelemetry = False
+
+    @property
+    def is_instrumented_by_opentelemetry(self) -> bool:
+        """Whether all clients are instrumented."""
+        return self._is_instrumented_by_opentelemetry
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """What is instrumented, as ``opentelemetry-instrument`` asks: the distribution that this module is of."""
@@ -125,10 +131,8 @@ class HoldfastInstrumentor(_Base):
             _everywhere.clear()
         for stop in stops:
             stop()
-        for reference in _undo.keyrefs():
-            transport = reference()
-            if transport is not None:
-                _detach(transport)
+        for transport in filter(None, (reference() for reference in _undo.keyrefs())):
+            _detach(transport)
         HoldfastInstrumentor._is_instrumented_by_opentelemetry = False
 
     def _instrument(self, **settings: Any) -> None:
@@ -138,6 +142,15 @@ class HoldfastInstrumentor(_Base):
     def _uninstrument(self, **_: Any) -> None:
         """Likewise."""
         self.uninstrument()
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that is not there may have held it."""
+    global _lock
+    _lock = threading.RLock()
+
+
+after_in_child(_renew_lock)
 
 
 def _attach(transport: Transport, spans: Spans, connections: Connections) -> None:
