@@ -682,6 +682,7 @@ def test_it_works_where_the_instrumentation_package_is_not_installed() -> None:
 
 FORKED = """
 import os
+import signal
 import sys
 import threading
 
@@ -701,6 +702,7 @@ holder.start()
 held.wait()
 child = os.fork()
 if not child:
+    signal.alarm(20)  # a child that hangs does not outlive the test
     with holdfast.Client() as client:
         os._exit(client.get(sys.argv[1]).status_code - 200)
 print(os.waitpid(child, 0)[1])
