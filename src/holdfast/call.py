@@ -237,6 +237,8 @@ class Call:
                 if not request.can_be_sent:
                     return response
                 response.close()
+            if self.trail is not None:
+                self.trail.end(with_body=False)  # the pause is not its
             request.rewind()
             self._pause(retries.wait(made, asked, time.time()))
             made += 1

@@ -5,14 +5,14 @@ A call may take several: its request is sent again on another connection, a redi
 
 Why a sending that is not the first was made (``reason_after``):
 
-============================================ =========================================================
-the sending before                           reason
-============================================ =========================================================
-the transport sent its request again         the value of its ``Resend``, as ``stats().resent`` counts
-its answer was 401 or 407                    ``authentication``
-its answer redirects, and the URL is another ``redirect``
-anything else                                ``retry``
-============================================ =========================================================
+==================================== ==============================================================
+the sending before                   reason
+==================================== ==============================================================
+the transport sent its request again the value of its ``Resend``, as ``stats().resent`` counts
+its answer was 401 or 407            ``authentication``
+its answer was a redirect            ``redirect``
+anything else                        ``retry``
+==================================== ==============================================================
 """
 
 from __future__ import annotations
@@ -87,17 +87,17 @@ Observer: TypeAlias = "Callable[[Sending], Callable[[], object] | None]"
 """Called as a sending begins; what it returns is called when it is over. Both in the thread of the call."""
 
 
-def reason_after(before: Sending, request: PreparedRequest) -> str:
-    """Why ``request`` follows a sending whose request the transport did not send again. The table is in the module's docstring."""
-    if before.status_code in CHALLENGES:
+def reason_after(status: int | None) -> str:
+    """Why a request follows a sending that was answered so, or not at all. The table is in the module's docstring."""
+    if status in CHALLENGES:
         return "authentication"
-    if before.status_code in REDIRECT_STATUSES and request.parsed.text != before.request.parsed.text:
-        return "redirect"
-    return "retry"
+    return "redirect" if status in REDIRECT_STATUSES else "retry"
 
 
 class Trail:
     """The sendings of one call. One at most is under way; it is over when the next one begins, or the call has ended.
+
+    Of what is over nothing is kept: a sending that has failed has its error, whose traceback has the call, which has this.
 
     Args:
         observers: of the client.
@@ -108,25 +108,22 @@ class Trail:
             the head of its answer.
     """
 
-    __slots__ = ("_again", "_clock", "_current", "_last", "_observers", "_tellers", "holds")
+    __slots__ = ("_again", "_clock", "_current", "_number", "_observers", "_tellers", "holds")
 
     def __init__(self, observers: tuple[Observer, ...], clock: Callable[[], float]) -> None:
         self._observers = observers
         self._clock = clock
-        self._last: Sending | None = None
         self._current: Sending | None = None
         self._tellers: list[Callable[[], object]] = []
-        self._again = ""
+        self._number = 0
+        self._again = ""  # why the next one will be made, if there is one
         self.holds = False
 
     def begin(self, request: PreparedRequest) -> dict[str, str]:
         """A sending begins; the fields that observers want in its head."""
         self._tell()
-        before, again = self._last, self._again
-        number = 0 if before is None else before.number + 1
-        reason = again or ("" if before is None else reason_after(before, request))
-        self._again = ""
-        self._last = self._current = sending = Sending(request, number, reason, self._clock())
+        self._current = sending = Sending(request, self._number, self._again, self._clock())
+        self._number += 1
         for observer in self._observers:
             teller = _harmless(observer, sending)
             if teller is not None:
@@ -179,7 +176,10 @@ class Trail:
 
     def _tell(self) -> None:
         """The sending under way is over, if there is one."""
-        tellers, self._tellers, self._current = self._tellers, [], None
+        tellers, self._tellers = self._tellers, []
+        if self._current is not None:
+            self._again = reason_after(self._current.status_code)
+            self._current = None
         for teller in tellers:
             _harmless(teller)
 

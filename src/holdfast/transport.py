@@ -163,9 +163,9 @@ class Transport:
             asked = event if trail is None else _with_fields(event, trail.begin(request))
             lease = None if next_leg is None or resends else next_leg.take(route)
             lease = lease or self._acquire(request, route, timeouts, deadline, attempts)
-            if trail is not None:
-                trail.connected(route, lease)
             try:
+                if trail is not None:
+                    trail.connected(route, lease)
                 head = lease.resource.exchange(asked, body, timeouts, deadline, on_informational)
                 status = head.status_code
                 if (status != 408 and status != 417) or (
