@@ -33,7 +33,7 @@ from examples import telemetry
 from holdfast import Client, Limits
 from holdfast.contrib.opentelemetry import HoldfastInstrumentor
 from holdfast.contrib.opentelemetry._attributes import redacted, server_of
-from tests.conftest import Tls
+from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, connect_proxy, echo, head, ok, redirect, replies, response
 from tests.support import QUICK, eventually, finished, script
 from tests.test_readme import PAGES, table
@@ -308,6 +308,22 @@ def test_the_peer_is_what_was_dialled(collector: Collector, tls: Tls, tmp_path: 
     assert "network.peer.port" not in local
     assert (tunnelled["network.peer.address"], tunnelled["network.peer.port"]) == ("127.0.0.1", proxy.port)
     assert (tunnelled["server.address"], tunnelled["server.port"]) == ("localhost", server.port)
+
+
+def test_a_span_lasts_as_long_as_what_it_is_of_and_not_until_it_is_told(collector: Collector, clock: FakeClock) -> None:
+    def script(conn: Conn) -> None:
+        for _ in conn.read_requests():
+            clock.advance(2)
+            conn.send(ok())
+
+    with Server(script) as server, Client(timeout=None, clock=clock, keeper=False) as client:
+        collector.instrument(client)
+        client.get(server.url())
+
+    span = collector.spans[0]
+    assert (span.end_time or 0) - (span.start_time or 0) == 2e9
+    point = collector.metrics["http.client.request.duration"].data.data_points[0]
+    assert point.sum == 2  # type: ignore[union-attr]  # a histogram's
 
 
 def test_a_span_that_is_not_sampled_is_propagated_and_measured_all_the_same(collector: Collector) -> None:
