@@ -284,6 +284,36 @@ def test_the_peer_is_the_unix_socket_or_the_proxy(tmp_path: Any, tls: Tls) -> No
     assert [(s.peer, s.peer_port) for s in tunnelled.over] == [("127.0.0.1", proxy.port)]
 
 
+class Twice:
+    """A transport of a user's: it asks again after a failure, and for /local it answers itself."""
+
+    def __init__(self, inner: holdfast.BaseTransport) -> None:
+        self.inner = inner
+
+    def handle(self, request: holdfast.PreparedRequest, options: holdfast.TransportOptions) -> holdfast.Response:
+        if request.path_url == "/local":
+            return holdfast.make_response(request, 200)
+        with Client(timeout=QUICK) as other:
+            assert other.get(request.parsed.text + "token").ok  # a call of another client's
+        try:
+            return self.inner.handle(request, options)
+        except holdfast.ConnectionLost:
+            return self.inner.handle(request, options)
+
+
+def test_sendings_below_a_transport_of_the_users_are_told_and_what_it_answers_itself_is_none() -> None:
+    def lost(conn: Conn) -> None:
+        conn.expect_request()
+
+    connections = holdfast.ConnectionTransport()
+    with Server([echo, lost, echo]) as server, Client(transport=Twice(connections), timeout=QUICK) as client:
+        ledger = observed(client)
+        client.post(server.url("/"), data=b"x")
+        client.get("http://test.invalid/local")
+
+    assert ledger.told == [(0, "", None, "ConnectionLost"), (1, "retry", 200, None)]
+
+
 # -- observers ---------------------------------------------------------------------------------------------------------
 
 

@@ -82,8 +82,9 @@ class Call:
         self._answered = False
         self._jar: CookieJar | None = None
         self._next_leg: NextLeg | None = None
-        observers = services.transport.observers
-        self.trail = Trail(tuple(observers), services.clock) if observers else None
+        transport = services.transport
+        observers = transport.observers
+        self.trail = Trail(tuple(observers), services.clock, transport.pool) if observers else None
 
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
@@ -205,18 +206,15 @@ class Call:
         route = services.routes.find(request, settings.verify, settings.cert, settings.proxies)
         if request.has_hooks and self._next_leg is None:
             self._next_leg = NextLeg()  # a hook may answer a challenge that holds for one connection
+        asked = (request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg)
         try:
-            response = services.transport.send(
-                request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg, self.trail
-            )
-        except BaseException as error:
-            if isinstance(error, ClientClosed):
-                error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was
-            if self.trail is not None:
-                self.trail.failed(error)
+            if self.trail is None:
+                response = services.transport.send(*asked)
+            else:
+                response = self.trail.send(services.transport.send, *asked)
+        except ClientClosed as error:
+            error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was
             raise
-        if self.trail is not None:
-            self.trail.answered(response)
         self._answered = True
         return response
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -102,22 +103,37 @@ class Trail:
     Args:
         observers: of the client.
         clock: seconds, monotonic.
+        pool: the client's: what is sent over another's connections is not this call's.
 
     Attributes:
         holds: whether ``end`` will be called: the answer's body may belong to the last sending. If not, a sending is over with
             the head of its answer.
     """
 
-    __slots__ = ("_again", "_clock", "_current", "_number", "_observers", "_tellers", "holds")
+    __slots__ = ("_again", "_clock", "_current", "_number", "_observers", "_tellers", "holds", "pool")
 
-    def __init__(self, observers: tuple[Observer, ...], clock: Callable[[], float]) -> None:
+    def __init__(self, observers: tuple[Observer, ...], clock: Callable[[], float], pool: object) -> None:
         self._observers = observers
         self._clock = clock
+        self.pool = pool
         self._current: Sending | None = None
         self._tellers: list[Callable[[], object]] = []
         self._number = 0
         self._again = ""  # why the next one will be made, if there is one
         self.holds = False
+
+    def send(self, send: Callable[..., Response], *arguments: Any) -> Response:
+        """What ``send`` returns, with the sendings on the way told to this trail, and how the last one went."""
+        token = under_way.set(self)
+        try:
+            response = send(*arguments)
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            under_way.reset(token)
+        self._answered(response)
+        return response
 
     def begin(self, request: PreparedRequest) -> dict[str, str]:
         """A sending begins; the fields that observers want in its head."""
@@ -149,10 +165,11 @@ class Trail:
         self._tell()
         self._again = reason
 
-    def answered(self, response: Response) -> None:
-        """The head of the answer has come."""
-        sending = self._under_way()
-        sending.response, sending.status_code, sending.ended = response, response.status_code, self._clock()
+    def _answered(self, response: Response) -> None:
+        """The head of the answer has come; perhaps of none, from a transport of the user's that has sent nothing."""
+        sending = self._current
+        if sending is not None:
+            sending.response, sending.status_code, sending.ended = response, response.status_code, self._clock()
         if not self.holds:
             self._tell()
 
@@ -182,6 +199,10 @@ class Trail:
             self._current = None
         for teller in tellers:
             _harmless(teller)
+
+
+under_way: ContextVar[Trail | None] = ContextVar("holdfast.sendings", default=None)
+"""Of the call that this thread is sending for. A transport of the user's may be between the call and its connections."""
 
 
 def _harmless(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -34,7 +34,7 @@ from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
-from .sendings import Observer, Trail, announce, log
+from .sendings import Observer, Trail, announce, log, under_way
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
 from .wire.http1 import OnInformational as OnInformational
@@ -144,17 +144,18 @@ class Transport:
         deadline: Deadline,
         on_informational: OnInformational | None = None,
         next_leg: NextLeg | None = None,
-        trail: Trail | None = None,
     ) -> Response:
         """Send and receive the head of the response; the body is read from it.
 
         Args:
             next_leg: has, and is given, the connection that only requests of this call may use.
-            trail: is told of each sending but of how the last one goes, which is what this returns or raises.
 
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
         """
+        trail = under_way.get()
+        if trail is not None and trail.pool is not self.pool:
+            trail = None  # of a call within whose time another client's is made
         event = self._event(request, route)
         body = request.payload
         resends = lost_fresh = 0
