@@ -206,12 +206,13 @@ class Call:
         route = services.routes.find(request, settings.verify, settings.cert, settings.proxies)
         if request.has_hooks and self._next_leg is None:
             self._next_leg = NextLeg()  # a hook may answer a challenge that holds for one connection
-        asked = (request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg)
+        trail, send = self.trail, services.transport.send
         try:
-            if self.trail is None:
-                response = services.transport.send(*asked)
+            if trail is None:
+                response = send(request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg)
             else:
-                response = self.trail.send(services.transport.send, *asked)
+                asked = (request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg)
+                response = trail.send(send, *asked)
         except ClientClosed as error:
             error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was
             raise
