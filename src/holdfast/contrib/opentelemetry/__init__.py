@@ -1,7 +1,5 @@
 """OpenTelemetry: spans and metrics of holdfast's clients (``pip install 'holdfast-http[opentelemetry]'``: the API package alone).
 
-::
-
     from holdfast.contrib.opentelemetry import HoldfastInstrumentor
 
     HoldfastInstrumentor().instrument()  # every client of the process; instrument(client) for one
