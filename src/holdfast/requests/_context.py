@@ -49,5 +49,15 @@ class Context:
         self.trail: Trail | None = None
         self.offered = False
 
+    def over(self, error: BaseException | None, stream: bool | None = True) -> None:
+        """The call has ended, well or in an error. ``stream``: its response has not been read."""
+        trail = self.trail
+        if trail is None:
+            return
+        if error is None:
+            trail.end(with_body=not stream)
+        else:
+            trail.failed(error)
+
 
 current: ContextVar[Context | None] = ContextVar("holdfast.requests", default=None)

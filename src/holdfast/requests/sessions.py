@@ -378,12 +378,10 @@ class Session(SessionRedirectMixin, Client):
             response = self.send(
                 prepared, **{"timeout": None if timeout is UNSET else timeout, "allow_redirects": allow_redirects, **settings}
             )
-            if call.trail is not None:
-                call.trail.end(with_body=not settings["stream"])
+            call.over(None, settings["stream"])
             return response
         except BaseException as error:
-            if call.trail is not None:
-                call.trail.failed(error)
+            call.over(error)
             raise
         finally:
             current.reset(before)
@@ -441,12 +439,10 @@ class Session(SessionRedirectMixin, Client):
         before = current.set(call)
         try:
             response = self._send(request, kwargs)
-            if call.trail is not None:
-                call.trail.end(with_body=not kwargs["stream"])
+            call.over(None, kwargs["stream"])
             return response
         except BaseException as error:
-            if call.trail is not None:
-                call.trail.failed(error)
+            call.over(error)
             raise
         finally:
             current.reset(before)
