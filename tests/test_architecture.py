@@ -26,7 +26,7 @@ PACKAGE = Path(holdfast.__file__).parent
 
 MESSAGES = {"message", "exceptions"}
 CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
-ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "transport"}
+ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "sendings", "transport"}
 ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
 ABOVE = {"arguments", "settings", "verbs", "transports", "wsgi", "client", "api"}
 EVERYTHING = ONE_REQUEST | ONE_CALL | ABOVE | {"_clock", "_version"}
@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # rules and choices
     "resend": {"reasons"},
     "retries": {"resend"},
+    "sendings": MESSAGES | {"routes"},
     "redirects": MESSAGES,
     "environment": MESSAGES,
     "auth": MESSAGES | {"environment"},
@@ -70,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
-    "contrib": EVERYTHING | {"requests"},
+    "contrib": EVERYTHING | {"requests", "_fork"},
     "cli": EVERYTHING | {"requests", "contrib"},
     "testing": EVERYTHING | {"requests"},
     "__main__": {"cli"},

@@ -14,6 +14,7 @@ from .exceptions import *  # noqa: F403 - the names requests has at its top leve
 from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
+from .message.timings import ConnectionInfo, Timings
 from .message.url import Url
 from .pool.events import PoolEvent
 from .pool.limits import Limits
@@ -21,6 +22,7 @@ from .pool.pool import Pool
 from .pool.stats import OriginStats, PoolStats
 from .reasons import Discard
 from .retries import Retries
+from .sendings import Sending
 from .settings import default_headers
 from .timeouts import Timeouts
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseTransport",
     "Client",
+    "ConnectionInfo",
     "ConnectionTransport",
     "DialAddress",
     "Discard",
@@ -60,9 +63,11 @@ __all__ = [
     "Request",
     "Response",
     "Retries",
+    "Sending",
     "ServerSentEvent",
     "Session",
     "Timeouts",
+    "Timings",
     "TransportOptions",
     "Url",
     "WSGITransport",

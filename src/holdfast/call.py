@@ -19,6 +19,7 @@ from .message.url import Url
 from .redirects import leaves_origin, next_request
 from .retries import NO_RETRIES, Retries
 from .routes import Cert, Routes, Verify
+from .sendings import Trail
 from .timeouts import Deadline, Timeouts
 from .transport import NextLeg, Transport
 from .wire.http1 import OnInformational
@@ -66,9 +67,12 @@ class Call:
 
     Args:
         make_jar: gives the jar for what servers set; asked when the first of them sets something.
+
+    Attributes:
+        trail: its sendings; None where no observer is told of them.
     """
 
-    __slots__ = ("_answered", "_jar", "_make_jar", "_next_leg", "deadline", "services", "settings")
+    __slots__ = ("_answered", "_jar", "_make_jar", "_next_leg", "deadline", "services", "settings", "trail")
 
     def __init__(self, services: Services, settings: CallSettings, make_jar: Callable[[], CookieJar]) -> None:
         self.services = services
@@ -78,10 +82,16 @@ class Call:
         self._answered = False
         self._jar: CookieJar | None = None
         self._next_leg: NextLeg | None = None
+        transport = services.transport
+        observers = transport.observers
+        self.trail = Trail(tuple(observers), services.clock, transport.pool) if observers else None
 
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
+        trail = self.trail
         try:
+            if trail is not None:
+                trail.holds = True
             response = self.send(request)
             try:
                 if response.is_redirect:
@@ -96,7 +106,13 @@ class Call:
             except KeyboardInterrupt:
                 response.close()  # the caller will never have it
                 raise
+            if trail is not None:
+                trail.end(with_body=not self.settings.stream)
             return response
+        except BaseException as error:
+            if trail is not None:
+                trail.failed(error)
+            raise
         finally:
             if self._next_leg is not None:
                 self._next_leg.close()
@@ -190,10 +206,10 @@ class Call:
         route = services.routes.find(request, settings.verify, settings.cert, settings.proxies)
         if request.has_hooks and self._next_leg is None:
             self._next_leg = NextLeg()  # a hook may answer a challenge that holds for one connection
+        trail, send = self.trail, services.transport.send
         try:
-            response = services.transport.send(
-                request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg, settings.stream
-            )
+            asked = (request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg, settings.stream)
+            response = send(*asked) if trail is None else trail.send(send, *asked)
         except ClientClosed as error:
             error.may_have_executed |= self._answered  # this request has not been sent, but the one before it was
             raise
@@ -217,6 +233,8 @@ class Call:
                 if not request.can_be_sent:
                     return response
                 response.close()
+            if self.trail is not None:
+                self.trail.end(with_body=False)  # the pause is not its
             request.rewind()
             self._pause(retries.wait(made, asked, time.time()))
             made += 1
@@ -261,6 +279,9 @@ class Call:
                     response.request = response.request or request  # one built by hand may have none
         except Exception:
             self._keep_for_handler(response)
+            raise
+        except BaseException:
+            response.close()  # the caller will never have it
             raise
         return response
 

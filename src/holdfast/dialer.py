@@ -246,14 +246,22 @@ def describe(request: PreparedRequest) -> str:
     return f"{request.method} {request.parsed.safe_text.partition('?')[0]}"
 
 
+def identify(request: PreparedRequest) -> tuple[str, str]:
+    """(method, origin) for events; the origin as a route's name has it, ``https://example.com:443``."""
+    origin = getattr(request.parsed, "origin", None)
+    if origin is None:
+        return request.method, ""  # urllib3's, under its own pools: it has a request line, and no URL
+    scheme, host, port = origin
+    return request.method, f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
 def attributes(route: Route) -> dict[str, str | int]:
     """``url.scheme``, ``server.address`` and ``server.port``, as OpenTelemetry calls them.
 
-    Requests to many servers go over a connection to a proxy: it has a name only.
+    Requests to many servers go over a connection to a proxy that reads them: address and port are its own, and it has no scheme.
     """
-    if route.is_forwarded:
-        return {"server.address": str(route)}
-    return {"url.scheme": route.scheme, "server.address": route.host, "server.port": route.port}
+    where: dict[str, str | int] = {"server.address": route.host, "server.port": route.port}
+    return where if route.is_forwarded else {"url.scheme": route.scheme, **where}
 
 
 def client_closed() -> ClientClosed:

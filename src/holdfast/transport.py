@@ -34,6 +34,7 @@ from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream, give_back
 from .routes import Route
+from .sendings import Observer, Trail, announce, log, under_way
 from .wire.addressing import BY_SYSTEM, Addressing
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
@@ -103,6 +104,9 @@ class Transport:
         keeper: whether a background thread looks after idle connections; if not, that is done when one is used.
         connect: opens a connection to a route, until a moment on ``clock`` or None; the dialer's if it is not given.
         addressing: who knows the addresses of names, and which of them may be dialled; for the dialer.
+
+    Attributes:
+        observers: of the sendings of calls, see ``sendings.Trail``; may be changed at any time.
     """
 
     def __init__(
@@ -131,9 +135,12 @@ class Transport:
             watch=the_keeper.watch if keeper and clock is system_clock else None,
             describe=dialer.describe,
             attributes=dialer.attributes,
+            identify=dialer.identify,
             words=dialer.WORDS,
         )
         self._heads: dict[tuple[Any, ...], Outgoing] = {}
+        self.observers: list[Observer] = []
+        announce(self)
 
     def send(
         self,
@@ -154,27 +161,32 @@ class Transport:
         Raises:
             RequestException: see ``holdfast.exceptions``; ``.request`` is set.
         """
+        trail = under_way.get()
+        if trail is not None and trail.pool is not self.pool:
+            trail = None  # of a call within whose time another client's is made
         outgoing = self._head(request, route)
         body = request.payload
         resends = lost_fresh = 0
         attempts: list[Attempt] | None = None
         while True:
+            asked = outgoing if trail is None else _with_fields(outgoing, trail.begin(request))
             lease = None if next_leg is None or resends else next_leg.take(route)
             lease = lease or self._acquire(request, route, timeouts, deadline, attempts)
-            connection = lease.resource
             try:
-                head = connection.exchange(outgoing, body, timeouts, deadline, on_informational)
+                if trail is not None:
+                    trail.connected(route, lease)
+                head = lease.resource.exchange(asked, body, timeouts, deadline, on_informational)
                 status = head.status_code
                 if (status != 408 and status != 417) or (
                     reason := self._resend_after(head, outgoing.event, request, route, lease, resends)
                 ) is None:
                     return self._respond(request, route, lease, head, resends, next_leg, attempts, stream)
-                attempts = [*(attempts or ()), _attempt(reason, f"the server answered {status}", lease)]
+                attempts = _noted(attempts, reason, status, lease, trail)
                 if status == 417:
                     outgoing = _without_expect(outgoing.event)
             except ExchangeFailed as failure:
                 reason = self._resend_or_raise(failure, request, route, lease, resends, lost_fresh)
-                attempts = [*(attempts or ()), _attempt(reason, str(failure.error), lease)]
+                attempts = _noted(attempts, reason, failure.error, lease, trail)
                 lost_fresh += not lease.reused and failure.delivery is Delivery.UNKNOWN
             except h11.LocalProtocolError as error:
                 lease.discard(Discard.BROKEN)
@@ -313,7 +325,7 @@ class Transport:
             if route.proxy is not None:
                 name_the_way(error, request, route)
             raise error from (failure.error.__cause__ or failure.__cause__)
-        self.pool.count_repeat(route, reason)
+        self.pool.count_repeat(route, reason, request)
         return reason
 
     def _resend_after(
@@ -341,7 +353,7 @@ class Transport:
         )
         if reason is not None:
             lease.discard(Discard.SERVER_CLOSE if head.status_code == 408 else Discard.REFUSED)
-            self.pool.count_repeat(route, reason)
+            self.pool.count_repeat(route, reason, request)
         return reason
 
     def close(self) -> None:
@@ -367,12 +379,6 @@ def _habits_of(known: dict[Route, Habits], route: Route) -> Habits:
     return found
 
 
-def _attempt(reason: Resend, error: str, lease: Lease[Route, Http1Connection]) -> Attempt:
-    from .message.timings import Attempt  # few requests are sent twice
-
-    return Attempt(reason.value, error, lease.reused)
-
-
 def _expects(event: h11.Request) -> bool:
     return any(name == b"expect" for name, _ in event.headers)
 
@@ -380,6 +386,37 @@ def _expects(event: h11.Request) -> bool:
 def _without_expect(event: h11.Request) -> Outgoing:
     fields = [(name, value) for name, value in event.headers.raw_items() if name.lower() != b"expect"]
     return Outgoing(h11.Request(method=event.method, target=event.target, headers=fields))
+
+
+def _with_fields(outgoing: Outgoing, fields: dict[str, str]) -> Outgoing:
+    """The head with an observer's fields in the place of its own of these names; as it is where they cannot be sent."""
+    if not fields:
+        return outgoing
+    event = outgoing.event
+    names = {name.lower().encode("latin-1", "replace") for name in fields}
+    kept = [(name, value) for name, value in event.headers.raw_items() if name.lower() not in names]
+    try:
+        added = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields.items()]
+        return Outgoing(h11.Request(method=event.method, target=event.target, headers=[*kept, *added]))
+    except (h11.LocalProtocolError, UnicodeError):
+        log.warning("an observer of sendings gave fields that no request can have: %s", ", ".join(map(repr, fields)))
+        return outgoing
+
+
+def _noted(
+    attempts: list[Attempt] | None,
+    reason: Resend,
+    outcome: Exception | int,
+    lease: Lease[Route, Http1Connection],
+    trail: Trail | None,
+) -> list[Attempt]:
+    """The sendings that came to nothing, with one more: by an error, or an answer of that status. The request is sent again."""
+    from .message.timings import Attempt  # few requests are sent twice
+
+    if trail is not None:
+        trail.sent_again(reason.value, outcome)
+    said = f"the server answered {outcome}" if isinstance(outcome, int) else str(outcome)
+    return [*(attempts or ()), Attempt(reason.value, said, lease.reused)]
 
 
 def _inexpressible(error: h11.LocalProtocolError, request: PreparedRequest) -> InvalidRequest:

@@ -37,6 +37,7 @@ from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .pool.stats import PoolStats
 from .routes import Addressing, AllowAddress, Cert, Resolver, Route, Routes, Verify
+from .sendings import under_way
 from .timeouts import Deadline, Timeouts
 from .transport import NextLeg, OnInformational, Transport
 
@@ -138,9 +139,9 @@ class ConnectionTransport:
         if addressing != routes.addressing:
             routes = routes.with_addressing(addressing)
         route = routes.find(request, options.verify, options.cert, options.proxies)
-        return self.connections.send(
-            request, route, options.timeouts, options.deadline, options.on_informational, options.next_leg
-        )
+        asked = (request, route, options.timeouts, options.deadline, options.on_informational, options.next_leg)
+        trail = under_way.get()
+        return self.connections.send(*asked) if trail is None else trail.send(self.connections.send, *asked)
 
     def stats(self) -> PoolStats:
         """As ``Client.stats``."""

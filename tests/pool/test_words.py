@@ -92,7 +92,7 @@ def test_a_closed_client_is_called_a_client(server: Server) -> None:
     [
         (Route("http", "::1", 80), {"url.scheme": "http", "server.address": "::1", "server.port": 80}),
         (Route("http", "h", 80, unix_socket="/s"), {"url.scheme": "http", "server.address": "h", "server.port": 80}),
-        (Route("http", "p", 3128, proxy=Proxy("p", 3128)), {"server.address": "the proxy http://p:3128"}),
+        (Route("http", "p", 3128, proxy=Proxy("p", 3128)), {"server.address": "p", "server.port": 3128}),
     ],
     ids=["IPv6", "unix socket", "proxy"],
 )

@@ -42,6 +42,7 @@ class Announce(NamedTuple):
     seconds: float | None = None
     text: str = ""
     warn: bool = False
+    purpose: Any = None
 
 
 class AnnounceWait(NamedTuple):
@@ -50,6 +51,7 @@ class AnnounceWait(NamedTuple):
     key: Any
     seconds: float
     slow: bool
+    purpose: Any
 
 
 class AnnounceLeak(NamedTuple):

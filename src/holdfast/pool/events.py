@@ -77,6 +77,8 @@ class PoolEvent:
         reason: of ``closed`` and ``resent``, the value of their enum; else empty.
         seconds: what the kind says; None where it says nothing.
         text: the event as a sentence, with advice where there is some.
+        method: of the request that it happened to, such as ``GET``; empty where there is none, as when an idle connection goes.
+        request_origin: of that request, as in ``origin``; another than that by way of a proxy that reads requests itself.
     """
 
     kind: str
@@ -84,11 +86,18 @@ class PoolEvent:
     reason: str = ""
     seconds: float | None = None
     text: str = ""
+    method: str = ""
+    request_origin: str = ""
 
     def __str__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
         seconds = "" if self.seconds is None else f" {self.seconds:.3f} s"
         return f"{self.origin}: {self.kind}{reason}{seconds}" + (f": {self.text}" if self.text else "")
+
+
+def unidentified(_: object) -> tuple[str, str]:
+    """The method and the request's origin of an event, where what connections are for has neither."""
+    return "", ""
 
 
 class Announcer:

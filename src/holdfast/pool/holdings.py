@@ -85,11 +85,19 @@ class Holdings(Generic[K, R]):
         origin.refill_at = self.clock() + origin.refill_delay
 
     def note_event(
-        self, kind: str, key: K | None, *, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
+        self,
+        kind: str,
+        key: K | None,
+        *,
+        reason: str = "",
+        seconds: float | None = None,
+        text: str = "",
+        warn: bool = False,
+        purpose: object = None,
     ) -> None:
         """Have an event told, if there is a listener or it is worth a warning. ``key``: None for all origins together."""
         if warn or self.news.active:
-            self.deferred.append(Announce(kind, key, reason, seconds, text, warn))
+            self.deferred.append(Announce(kind, key, reason, seconds, text, warn, purpose))
 
     # -- learning ------------------------------------------------------------------------------------------------------
 

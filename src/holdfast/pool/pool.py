@@ -41,8 +41,9 @@ from .._clock import system_clock
 from .._threads import start
 from ..reasons import Discard
 from . import deferred, messages
+from .deferred import Announce
 from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
-from .events import Announcer, PoolEvent, log
+from .events import Announcer, PoolEvent, log, unidentified
 from .figures import snapshot
 from .lasting import look_longer
 from .limits import Limits
@@ -90,6 +91,7 @@ class Pool(Generic[K, R]):
         watch: called when there is something to sweep: the keeper is to call ``sweep`` from now on, until it returns None.
             Without it, the pool sweeps when it is used.
         describe: text for a lease's ``purpose``, for messages.
+        identify: (method, origin) of a lease's ``purpose``, for events.
         attributes: of a key, as ``PoolStats.opentelemetry`` gives them.
         words: what the pool's sentences call things.
     """
@@ -110,6 +112,7 @@ class Pool(Generic[K, R]):
         jitter: Callable[[], float] = random.random,
         watch: Callable[[Pool[K, R]], None] | None = None,
         describe: Callable[[Any], str] = str,
+        identify: Callable[[Any], tuple[str, str]] = unidentified,
         attributes: Callable[[K], Mapping[str, str | int]] = server_address,
         words: Words | None = None,
     ) -> None:
@@ -122,6 +125,7 @@ class Pool(Generic[K, R]):
         self._jitter = jitter
         self._watch = watch
         self._describe = describe
+        self._identify = identify
         self._attributes = attributes
         self._words = words or Words()
         self._news = Announcer(clock)
@@ -193,7 +197,7 @@ class Pool(Generic[K, R]):
                 verdict = self._probe(lease.resource)
                 if verdict is None and (repeatable or (verdict := look_longer(lease, self._look)) is None):
                     if state.news.active:
-                        self._announce("reused", key, seconds=lease.idle)
+                        self._announce(Announce("reused", key, seconds=lease.idle, purpose=purpose))
                     return lease
                 with state.lock:
                     waiter = state.take_another(lease, key, need, purpose, verdict)
@@ -239,7 +243,7 @@ class Pool(Generic[K, R]):
             waiter.origin.tally.waits.add(shortage.waited)
             state.leave(waiter)
         error = shortage.error(self._words, self._describe)
-        self._announce("exhausted", waiter.origin.key, seconds=shortage.waited, text=str(error), warn=True)
+        self._announce(Announce("exhausted", waiter.origin.key, "", shortage.waited, str(error), True, waiter.purpose))
         raise error
 
     def _check_connect_timeout(self, waiter: Waiter[K, R], connect: float | None) -> None:
@@ -436,16 +440,13 @@ class Pool(Generic[K, R]):
     def _run_trim(self, action: deferred.Trim) -> None:
         self._drop_idle(action.key, action.keep)
 
-    def _run_announce(self, action: deferred.Announce) -> None:
-        self._announce(*action)
-
     def _run_announce_wait(self, action: deferred.AnnounceWait) -> None:
         text = messages.slow_wait(self._words) if action.slow else ""
-        self._announce("waited", action.key, seconds=action.seconds, text=text, warn=action.slow)
+        self._announce(Announce("waited", action.key, "", action.seconds, text, action.slow, action.purpose))
 
     def _run_announce_leak(self, action: deferred.AnnounceLeak) -> None:
         text = messages.leaked(self._what(action.key, action.purpose), action.where, self._words)
-        self._announce("leaked", action.key, text=text, warn=True)
+        self._announce(Announce("leaked", action.key, text=text, warn=True, purpose=action.purpose))
 
     def _run_watch(self, _: deferred.Watch) -> None:
         if self._watch is not None:
@@ -454,13 +455,12 @@ class Pool(Generic[K, R]):
     def _what(self, key: K, purpose: Any) -> str:
         return str(key) if purpose is None else self._describe(purpose)
 
-    def _announce(
-        self, kind: str, key: K | None, reason: str = "", seconds: float | None = None, text: str = "", warn: bool = False
-    ) -> None:
-        """Tell of an event. ``key``: None for all origins together."""
+    def _announce(self, action: Announce) -> None:
+        kind, key, reason, seconds, text, warn, purpose = action
         if warn or self._news.active:
             name = "*" if key is None else str(key)
-            self._news.announce(PoolEvent(kind, name, reason, seconds, text), warn=warn)
+            request = ("", "") if purpose is None else self._identify(purpose)
+            self._news.announce(PoolEvent(kind, name, reason, seconds, text, *request), warn=warn)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
@@ -484,18 +484,19 @@ class Pool(Generic[K, R]):
         self._run_deferred()
         return delay
 
-    def count_repeat(self, key: K, reason: Any) -> None:
+    def count_repeat(self, key: K, reason: Any, purpose: Any = None) -> None:
         """What failed on a connection to ``key`` is done again on another.
 
         Args:
             reason: an enum member; its value is the name it is counted under (``OriginStats.resent``).
+            purpose: what it is, as in ``acquire``.
         """
         state = self._state
         with state.lock:
             origin = state.origins.get(key)
             tally = state.past if origin is None else origin.tally
             tally.resent[reason.value] += 1
-            state.note_event("resent", key, reason=reason.value)
+            state.note_event("resent", key, reason=reason.value, purpose=purpose)
         self._run_deferred()
 
     def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
@@ -605,7 +606,7 @@ RUN: dict[type[deferred.Action], Callable[[Pool[Any, Any], Any], None]] = {
     deferred.Close: Pool._run_close,
     deferred.Reap: Pool._run_reap,
     deferred.Trim: Pool._run_trim,
-    deferred.Announce: Pool._run_announce,
+    Announce: Pool._announce,
     deferred.AnnounceWait: Pool._run_announce_wait,
     deferred.AnnounceLeak: Pool._run_announce_leak,
     deferred.Watch: Pool._run_watch,

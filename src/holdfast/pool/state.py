@@ -256,7 +256,7 @@ class PoolState(Holdings[K, R]):
         if waiter is None:
             connection.replace_until = dial.replace_until or self._idle_until(connection.opened_at)
         origin.tally.count_created(connection.opened_at)
-        self.note_event("opened", origin.key)
+        self.note_event("opened", origin.key, purpose=None if waiter is None else waiter.purpose)
         if self.closed:
             self.drop_leased(connection, Discard.CLIENT_CLOSED)
         elif waiter is not None and waiter.waiting:
@@ -422,7 +422,7 @@ class PoolState(Holdings[K, R]):
         waiter.origin.tally.waits.add(seconds)
         slow = seconds > SLOW_WAIT_SECONDS
         if slow or self.news.active:
-            self.deferred.append(AnnounceWait(waiter.origin.key, seconds, slow))
+            self.deferred.append(AnnounceWait(waiter.origin.key, seconds, slow, waiter.purpose))
 
     # -- idle connections ----------------------------------------------------------------------------------------------
 
@@ -537,7 +537,8 @@ class PoolState(Holdings[K, R]):
         if not connection.uses and reason in BY_THE_OTHER_END:
             self.back_off(origin)
         if self.news.active:
-            self.note_event("closed", origin.key, reason=reason.value, seconds=self.clock() - connection.opened_at)
+            age, purpose = self.clock() - connection.opened_at, connection.purpose
+            self.note_event("closed", origin.key, reason=reason.value, seconds=age, purpose=purpose)
         if reason is Discard.STALE and idle is not None:
             self.saw_end(origin, idle, connection.uses)
 

@@ -191,7 +191,8 @@ class Upkeep(Generic[K, R]):
             text = messages.held(holder, what, self._words)
             log.warning("%s: %s", holder.key, text)  # each of them: that is what leak_after is for
             if state.news.active:
-                state.deferred.append(Announce("held", holder.key, seconds=holder.seconds, text=text))
+                news = Announce("held", holder.key, seconds=holder.seconds, text=text, purpose=holder.purpose)
+                state.deferred.append(news)
 
     def _watch_utilisation(self, now: float) -> None:
         """Saturation and recovery, of each origin that is near its limit and of the total."""

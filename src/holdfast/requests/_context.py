@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..retries import Retries
+    from ..sendings import Trail
     from ..timeouts import Deadline, Timeouts
 
 __all__ = ["Context", "current"]
@@ -28,11 +29,12 @@ class Context:
         timeouts: what ``timeout=None`` means to the adapter: the session's, unless the caller himself said None.
         retries, on_informational, max_decoded: as in ``Client.request``.
         deadline: the end of the call, redirects and retries included; made by the first adapter that sends for it.
+        trail: the sendings of the call, its redirects included, as ``Call.trail``; made likewise.
         said: the ``proxies`` that the caller gave, without those of the session and the environment.
         offered: not yet taken by a ``send``.
     """
 
-    __slots__ = ("deadline", "max_decoded", "offered", "on_informational", "retries", "said", "session", "timeouts")
+    __slots__ = ("deadline", "max_decoded", "offered", "on_informational", "retries", "said", "session", "timeouts", "trail")
 
     def __init__(
         self, session: Any, timeouts: Timeouts, retries: Retries, on_informational: Any, max_decoded: int | None, said: Any
@@ -44,7 +46,18 @@ class Context:
         self.max_decoded = max_decoded
         self.said = said
         self.deadline: Deadline | None = None
+        self.trail: Trail | None = None
         self.offered = False
+
+    def over(self, error: BaseException | None, stream: bool | None = True) -> None:
+        """The call has ended, well or in an error. ``stream``: its response has not been read."""
+        trail = self.trail
+        if trail is None:
+            return
+        if error is None:
+            trail.end(with_body=not stream)
+        else:
+            trail.failed(error)
 
 
 current: ContextVar[Context | None] = ContextVar("holdfast.requests", default=None)

@@ -439,6 +439,9 @@ class HTTPAdapter(BaseAdapter):
             if context.deadline is None:
                 context.deadline = call.deadline
             call.deadline = context.deadline
+            if call.trail is not None:
+                call.trail = context.trail = context.trail or call.trail
+                call.trail.holds = True  # the session says when the call is over
         retries = self._retries
         if retries is None or retries is False:
             return as_our_response(call.exchange(request))

@@ -375,9 +375,14 @@ class Session(SessionRedirectMixin, Client):
         settings = self.merge_environment_settings(prepared.url, {} if proxies is None else proxies, stream, verify, cert)
         before = current.set(call)
         try:
-            return self.send(
+            response = self.send(
                 prepared, **{"timeout": None if timeout is UNSET else timeout, "allow_redirects": allow_redirects, **settings}
             )
+            call.over(None, settings["stream"])
+            return response
+        except BaseException as error:
+            call.over(error)
+            raise
         finally:
             current.reset(before)
 
@@ -433,7 +438,12 @@ class Session(SessionRedirectMixin, Client):
         call = self._context(kwargs.get("timeout", UNSET), retries, informed, said)
         before = current.set(call)
         try:
-            return self._send(request, kwargs)
+            response = self._send(request, kwargs)
+            call.over(None, kwargs["stream"])
+            return response
+        except BaseException as error:
+            call.over(error)
+            raise
         finally:
             current.reset(before)
 
