@@ -19,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from holdfast.contrib import urllib3 as under
-from holdfast.contrib.urllib3 import connection, dialling
+from holdfast.contrib.urllib3 import connection, dialling, exchange, heads, keeping
 from holdfast.exceptions import ConnectTimeout
 from tests.conftest import Tls
 from tests.server import Conn, Script, Server, chunked, echo, head, ok
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 @pytest.fixture(autouse=True)
 def injected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(connection, "_transport", transport := connection.new_transport(keeper=False))
+    monkeypatch.setattr(keeping, "_transport", transport := keeping.new_transport(keeper=False))
     under.inject()
     yield
     under.eject()
@@ -498,11 +498,12 @@ def test_an_equal_request_has_its_own_body_and_its_own_failure() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_KNOWN", 1)
+    for module in (connection, exchange, heads):
+        monkeypatch.setattr(module, "MAX_KNOWN", 1)
     with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
         for number in (1, 2, 1):
             assert get(pool, f"/{number}", timeout=number).json()["target"] == f"/{number}"
-        assert len(connection._heads) == len(connection._timeouts) == 1
+        assert len(heads._heads) == len(exchange._timeouts) == 1
 
 
 def test_a_connection_given_back_with_its_response_unread_is_replaced() -> None:
@@ -518,10 +519,10 @@ def test_a_connection_given_back_with_its_response_unread_is_replaced() -> None:
 def test_odd_fields_arrive_or_are_left_to_urllib3() -> None:
     def script(conn: Conn) -> None:
         while (sent := conn.read_until(b"\r\n\r\n")) is not None:
-            heads.append(sent)
+            seen.append(sent)
             conn.send(ok())
 
-    heads: list[bytes] = []
+    seen: list[bytes] = []
     twice = urllib3.HTTPHeaderDict([("Content-Length", "0"), ("Content-Length", "0")])
     before = under.left_to_urllib3().get("several Content-Length fields", 0)
     with Server(script) as server, HTTPConnectionPool(*server.address) as pool:
@@ -530,8 +531,8 @@ def test_odd_fields_arrive_or_are_left_to_urllib3() -> None:
         get(pool, "/", headers=twice)
         with pytest.raises(TypeError):
             get(pool, "/", headers={"X-List": ["no text"]})
-        assert b"X-Folded: a b\r\n" in heads[0]
-        assert b"X-Bytes: value\r\n" in heads[1]
+        assert b"X-Folded: a b\r\n" in seen[0]
+        assert b"X-Bytes: value\r\n" in seen[1]
         assert under.left_to_urllib3()["several Content-Length fields"] == before + 1
 
 
