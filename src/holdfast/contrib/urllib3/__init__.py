@@ -23,7 +23,7 @@ from typing import Any
 
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util.timeout import Timeout
+from urllib3.util.timeout import _DEFAULT_TIMEOUT, Timeout
 
 from ...pool.advice import OriginAdvice
 from ...pool.events import PoolEvent
@@ -108,7 +108,7 @@ def _make_request_like(original: Callable[..., Any]) -> Callable[..., Any]:
         body: Any = None,
         headers: Any = None,
         retries: Any = None,
-        timeout: Any = None,
+        timeout: Any = _DEFAULT_TIMEOUT,
         chunked: bool = False,
         response_conn: Any = None,
         preload_content: bool = True,

@@ -18,6 +18,7 @@ import ssl
 import sys
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 from urllib3.connection import HTTPConnection, _ResponseOptions
@@ -40,9 +41,6 @@ log = logging.getLogger("holdfast.urllib3")
 MAX_KNOWN = 256  # requests that are remembered
 
 _RESPONSE = "_HTTPConnection__response"  # where http.client keeps the response that is not read to its end
-_parameters = inspect.signature(HTTPResponse.__init__).parameters
-_knows_shutdown, _knows_version = "sock_shutdown" in _parameters, "version_string" in _parameters  # since urllib3 2.3
-
 _left: Counter[str] = Counter()
 _is_injected = False
 
@@ -62,6 +60,13 @@ def set_injected(value: bool) -> None:
     global _is_injected
     _is_injected = value
 
+
+def _before_2_3(*, version_string: str, sock_shutdown: Any, **known: Any) -> HTTPResponse:
+    return HTTPResponse(**known)
+
+
+_is_newer = "sock_shutdown" in inspect.signature(HTTPResponse.__init__).parameters
+_new_response: Callable[..., HTTPResponse] = HTTPResponse if _is_newer else _before_2_3
 
 # The steps by which urllib3 and http.client put a request together. As long as no program has wrapped one of them to see requests
 # pass, or to add to them, a request that is equal to an earlier one need not go through them again.
@@ -160,7 +165,7 @@ class Carried(HTTPConnection):
         else:
             given: Any = http.client.HTTPConnection.getresponse(self)
             answer = given
-        return HTTPResponse(
+        return _new_response(
             body=answer,
             headers=answer.fields,
             status=answer.status,
@@ -172,15 +177,9 @@ class Carried(HTTPConnection):
             enforce_content_length=options.enforce_content_length,
             request_method=options.request_method,
             request_url=options.request_url,
-            **self._since_2_3(line),
+            version_string="HTTP/1.1",  # whatever the version, as in urllib3
+            sock_shutdown=line.shutdown,
         )
-
-    @staticmethod
-    def _since_2_3(line: Line) -> dict[str, Any]:
-        """Arguments of an HTTPResponse that older urllib3 does not have."""
-        if _knows_version:
-            return {"sock_shutdown": line.shutdown, "version_string": "HTTP/1.1"}  # whatever the version, as in urllib3
-        return {"sock_shutdown": line.shutdown} if _knows_shutdown else {}
 
     # -- carrying ------------------------------------------------------------------------------------------------------
 

@@ -68,16 +68,15 @@ class Wire:
         closed: nothing can be read any more.
     """
 
+    _source: BodySource | None = None
+    _kept: Kept | None = None
+    _sock: Any = None
+    _chunked = _ended = closed = False
+    _buffer = b""
+
     def __init__(self, exchange: Exchange | None, timeout: float | None) -> None:
         self._exchange = exchange
         self._timeout = timeout
-        self._source: BodySource | None = None
-        self._kept: Kept | None = None
-        self._sock: Any = None
-        self._chunked = False
-        self._buffer = b""
-        self._ended = False
-        self.closed = False
 
     def begin(self) -> Response:
         """Send the request, and wait for the head of its response."""
@@ -214,6 +213,15 @@ class Wire:
         return descriptor
 
 
+class _Nothing:
+    def makefile(self, mode: str) -> None:
+        return None
+
+
+_new: Any = http.client.HTTPResponse(_Nothing())  # type: ignore[arg-type]  # it asks for no more
+_AS_NEW = dict(vars(_new))  # whatever this Python's http.client sets on a new response, to be set in one step
+
+
 class CarriedResponse(http.client.HTTPResponse):
     """http.client's response to a request that holdfast has sent."""
 
@@ -222,6 +230,12 @@ class CarriedResponse(http.client.HTTPResponse):
     _raw: RawHeaders
     _message: http.client.HTTPMessage | None = None
 
+    def __init__(self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
+        self.__dict__.update(_AS_NEW)
+        self.debuglevel = debuglevel
+        self._method = method
+        self.fp = sock.makefile("rb")
+
     def begin(self) -> None:
         """Send the request, and take the head of its response over."""
         answer = self.fp.begin()
@@ -229,17 +243,17 @@ class CarriedResponse(http.client.HTTPResponse):
         self.reason = answer.reason.strip()
         self.version = 10 if answer.http_version == "HTTP/1.0" else 11
         self._raw = answer.raw_headers
-        self.fields = fields = _fields_of(self._raw)
+        self.fields, length, coding = _fields_of(self._raw)
         self.will_close = False  # whether the connection is kept is the pool's to know
         self.chunked = False
         self.length = None
         self.chunk_left = None
-        if self.status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
+        if self.status in (204, 304) or self._method == "HEAD":
             self.length = 0
-        elif "transfer-encoding" in fields:
+        elif coding is not None:
             self.chunked = True  # the only coding that h11 takes
             self.fp.frame_chunks()
-        elif (length := fields.get("content-length")) is not None:
+        elif length is not None:
             self.length = int(length)  # h11 has checked it
 
     @property
@@ -258,17 +272,20 @@ class CarriedResponse(http.client.HTTPResponse):
     headers = msg
 
 
-def _added(raw: RawHeaders) -> HTTPHeaderDict:
+Fields = tuple[HTTPHeaderDict, "str | None", "str | None"]  # and what the body's length goes by: Content-Length, Transfer-Encoding
+
+
+def _added(raw: RawHeaders) -> Fields:
     fields = HTTPHeaderDict()
     for name, value in raw:
         fields.add(name.decode("latin-1"), value.decode("latin-1"))
-    return fields
+    return fields, fields.get("content-length"), fields.get("transfer-encoding")
 
 
-def _put_in(raw: RawHeaders) -> HTTPHeaderDict:
+def _put_in(raw: RawHeaders) -> Fields:
     """The same, without asking of each field again what is known of all: it was the dearest part of a response."""
     fields = HTTPHeaderDict()
-    table = fields._container
+    table: dict[str, list[str]] = fields._container  # type: ignore[assignment]  # a dict, or else ``_added`` is taken
     for name, value in raw:
         text, said = name.decode("latin-1"), value.decode("latin-1")
         key = text.lower()
@@ -276,8 +293,10 @@ def _put_in(raw: RawHeaders) -> HTTPHeaderDict:
             table[key].append(said)
         else:
             table[key] = [text, said]
-    return fields
+    length, coding = table.get("content-length"), table.get("transfer-encoding")
+    return fields, None if length is None else length[1], None if coding is None else coding[1]
 
 
 # The inside of an HTTPHeaderDict is the same in all of urllib3 2, and nobody has promised it.
-_fields_of = _put_in if getattr(_added([(b"A", b"1"), (b"a", b"2")]), "_container", None) == {"a": ["A", "1", "2"]} else _added
+_inside: Any = getattr(_added([(b"A", b"1"), (b"a", b"2")])[0], "_container", None)
+_fields_of = _put_in if type(_inside) is dict and _inside == {"a": ["A", "1", "2"]} else _added
