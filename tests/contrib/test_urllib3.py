@@ -20,6 +20,7 @@ from urllib3.util.retry import Retry
 
 from holdfast.contrib import urllib3 as under
 from holdfast.contrib.urllib3 import connection, dialling, exchange, heads, keeping
+from holdfast.contrib.urllib3 import response as carried
 from holdfast.exceptions import ConnectTimeout
 from tests.conftest import Tls
 from tests.server import Conn, Script, Server, chunked, echo, head, ok
@@ -672,3 +673,49 @@ def test_before_a_request_there_is_no_response() -> None:
             wire.fileno()
         assert wire.readinto1(bytearray(3)) == 0
         conn.close()
+
+
+REPEATED = [(b"Content-Type", b"a/b"), (b"X-Many", b"1"), (b"x-many", b"2"), (b"Content-Length", b"5")]
+
+
+def test_fields_put_in_at_once_are_those_that_are_added_one_by_one() -> None:
+    quick, slow = carried._put_in(REPEATED), carried._added(REPEATED)
+
+    assert carried._fields_of is carried._put_in, "this urllib3 has another inside"
+    assert list(quick[0].iteritems()) == list(slow[0].iteritems())
+    assert quick[0].getlist("X-Many") == ["1", "2"]
+    assert quick[1:] == slow[1:] == ("5", None)
+    assert carried._put_in([(b"Transfer-Encoding", b"chunked")])[1:] == (None, "chunked")
+
+
+def test_an_older_urllib3_is_given_no_arguments_that_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_new_response", connection._before_2_3)
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        assert [get(pool, f"/{n}").json()["target"] for n in (1, 2)] == ["/1", "/2"]
+
+
+def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    under.eject()
+    original = HTTPConnectionPool._make_request
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(HTTPConnectionPool, "_make_request", wrapped)
+    under.inject()
+
+    def dripping(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(b"HTTP/1.1 200 OK\r\nX: ")
+        pace = threading.Event()
+        for _ in range(300):
+            try:
+                conn.send(b"x")
+            except OSError:
+                return  # as it should be
+            pace.wait(0.01)
+        conn.send(b"\r\nContent-Length: 0\r\n\r\n")
+
+    with Server([dripping]) as server, HTTPConnectionPool(*server.address, retries=False) as pool:
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            get(pool, "/", timeout=urllib3.Timeout(total=0.2))
