@@ -22,7 +22,7 @@ MEASUREMENTS = {
     "relay": "POSTs aimed at the idle close behind a relay that acknowledges for the server, by meeting number",
     "reload": "nginx, caddy, haproxy reloaded and a server restarted under eight threads (needs those that it tries)",
     "delayed_ack": "ms per request where head and body come apart with Nagle on (installs uvicorn)",
-    "libraries": "real libraries on requests, and with holdfast in its place: the same result or not (installs them)",
+    "libraries": "real libraries on requests, with holdfast in its place and under it: the same result? (installs them)",
     "requests_suite": "requests' own tests on requests and with install() in its place: what fails, by name (fetches them)",
     "link": "run a server and a client of your own on two hosts joined by a slow wire (root)",
 }

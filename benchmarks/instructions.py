@@ -3,9 +3,9 @@
     python -m benchmarks instructions [--only holdfast] [--max-ratio 0.88]
     python -m benchmarks instructions --roads [--only urllib3] [--max-ratio 1.0]
 
-Every client gets 1 KiB from a real nginx on loopback, with its own defaults. It runs twice in an interpreter of its own, the
-second time for more requests: the difference, divided by theirs, is what one request costs. ``bare h11 loop`` is the floor of
-``python -m benchmarks cpu``: it makes its request event anew each time. The kernel's share is not in it.
+Every client gets 1 KiB from a real nginx on loopback, with its own defaults, in an interpreter of its own. Nothing is counted
+before it is warm (caches, adaptive bytecode, the connection itself); what is counted then is divided by the requests. ``bare h11
+loop`` is the floor of ``python -m benchmarks cpu``: it makes its request event anew each time. The kernel's share is not in it.
 
 ``--roads`` measures what a program pays that knows nothing of holdfast: a library as it is, beside the very same code in an
 interpreter that began with ``inject()``, or, for requests once more, with ``holdfast.requests.install()``.
@@ -21,7 +21,6 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import table
 from benchmarks.cpu import CLIENTS, Floor, Site, fields_of_floor, installed, nginx
@@ -35,7 +34,7 @@ ROADS = {  # a library, and what is called before it is imported: module and fun
     "httpx": (("holdfast.contrib.httpx", "inject"),),
     "httpx2": (("holdfast.contrib.httpx2", "inject"),),
 }
-WARM_UP = 150  # requests of the shorter run: caches, adaptive bytecode, the connection itself
+WARM_UP = 250  # requests
 
 
 def run(name: str, site: Site, fields: list[tuple[str, str]], requests: int, road: list[str]) -> None:
@@ -43,17 +42,26 @@ def run(name: str, site: Site, fields: list[tuple[str, str]], requests: int, roa
     if road:
         getattr(importlib.import_module(road[0]), road[1])()
     get = Floor(site, fields).get if name == FLOOR else CLIENTS[name](site)
+    for _ in range(WARM_UP):
+        get()
+    _count("on")
     for _ in range(requests):
         get()
+    _count("off")
 
 
-def instructions(name: str, site: Site, fields: list[tuple[str, str]], requests: int, road: tuple[str, ...]) -> int:
-    """Instructions of a whole interpreter in which ``name`` makes so many requests."""
+def _count(switch: str) -> None:
+    subprocess.run(["callgrind_control", "-i", switch, str(os.getpid())], stdout=subprocess.DEVNULL, check=True)
+
+
+def per_request(name: str, site: Site, fields: list[tuple[str, str]], requests: int, road: tuple[str, ...] = ()) -> float:
+    """Instructions of one request of ``name``, over so many in an interpreter of its own."""
     code = "import sys, json; from benchmarks.cpu import Site; from benchmarks.instructions import run; "
     code += "a = json.loads(sys.argv[1]); run(a[0], Site(*a[1]), *a[2:])"
     given = json.dumps([name, [site.port, site.ca], fields, requests, road])
+    options = ["--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null"]
     done = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-c", code, given],
+        ["valgrind", *options, sys.executable, "-c", code, given],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -62,16 +70,7 @@ def instructions(name: str, site: Site, fields: list[tuple[str, str]], requests:
     found = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or found is None:
         raise SystemExit(f"{name} under valgrind failed:\n{done.stderr[-2000:]}")
-    return int(found[1])
-
-
-def per_request(
-    name: str, site: Site, fields: list[tuple[str, str]], requests: int, road: tuple[str, ...] = ()
-) -> float:
-    """Instructions of one request of ``name``, over so many."""
-    with ThreadPoolExecutor(2) as pool:
-        short, long = pool.map(lambda n: instructions(name, site, fields, n, road), (WARM_UP, WARM_UP + requests))
-    return (long - short) / requests
+    return int(found[1]) / requests
 
 
 def _options() -> argparse.Namespace:
@@ -81,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
-    parser.add_argument("--requests", type=int, default=200, help="requests between the two runs (200)")
+    parser.add_argument("--requests", type=int, default=200, help="requests that are counted (200)")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 above this x the floor's, or x the library's")
     options = parser.parse_args()
     if options.roads and (unknown := [name for name in options.only or () if name not in ROADS]):
