@@ -675,6 +675,17 @@ def test_before_a_request_there_is_no_response() -> None:
         conn.close()
 
 
+def test_the_socket_is_found_where_programs_look_and_the_message_may_be_replaced() -> None:
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        answer = get(pool, "/", preload_content=False)
+        original: Any = answer._original_response
+        assert original.fp.sock is original.fp.raw._sock
+        assert original.fp.sock.getpeername() == server.address
+        original.msg = other = http.client.HTTPMessage()
+        assert original.msg is other
+        assert answer.read()
+
+
 REPEATED = [(b"Content-Type", b"a/b"), (b"X-Many", b"1"), (b"x-many", b"2"), (b"Content-Length", b"5")]
 
 
@@ -716,6 +727,10 @@ def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(mo
             pace.wait(0.01)
         conn.send(b"\r\nContent-Length: 0\r\n\r\n")
 
-    with Server([dripping]) as server, HTTPConnectionPool(*server.address, retries=False) as pool:
-        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-            get(pool, "/", timeout=urllib3.Timeout(total=0.2))
+    limits = urllib3.Timeout(total=0.2)
+    with (
+        Server([dripping]) as server,
+        HTTPConnectionPool(*server.address, retries=False) as pool,
+        pytest.raises(urllib3.exceptions.ReadTimeoutError),
+    ):
+        get(pool, "/", timeout=limits)

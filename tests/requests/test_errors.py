@@ -63,6 +63,15 @@ def test_a_refused_connection_has_the_max_retry_error_and_its_reason(session: An
     assert "refused" in str(error)
 
 
+def test_a_handshake_that_took_too_long_says_so_as_the_reason(session: Any) -> None:
+    with Server([lambda conn: conn.wait_closed() and None]) as server:
+        url = server.url().replace("http:", "https:")
+        with pytest.raises(requests.exceptions.ConnectTimeout) as caught:
+            session.get(url, timeout=(0.05, 1))
+
+    assert isinstance(caught.value.args[0].reason, urllib3.exceptions.ConnectTimeoutError)
+
+
 def test_a_name_that_is_not_known_has_the_resolver_s_error(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -115,9 +124,9 @@ def test_a_server_that_speaks_no_tls_has_an_ssl_error_as_the_reason(session: Any
 
 
 def test_a_proxy_that_refuses_is_the_reason(session: Any) -> None:
-    with Server([answering(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")]) as proxy:
-        with pytest.raises(requests.exceptions.ProxyError) as caught:
-            session.get("https://host.example/", proxies={"https": proxy.url()})
+    refusing = answering(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+    with Server([refusing]) as proxy, pytest.raises(requests.exceptions.ProxyError) as caught:
+        session.get("https://host.example/", proxies={"https": proxy.url()})
 
     assert isinstance(caught.value.args[0].reason, urllib3.exceptions.ProxyError)
 
@@ -131,10 +140,10 @@ def test_lengths_that_differ_are_an_invalid_header_and_no_http(session: Any) -> 
 
 def test_a_head_that_was_cut_short_is_damage_to_the_body_s_framing_too(session: Any) -> None:
     error = failing(session, answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"))
+    assert error.may_have_executed
 
     assert isinstance(error, requests.exceptions.ChunkedEncodingError)
     assert isinstance(error, requests.exceptions.ConnectionError)
-    assert error.may_have_executed
 
 
 def test_an_error_survives_pickling_with_its_text(session: Any) -> None:

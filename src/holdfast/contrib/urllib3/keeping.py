@@ -65,5 +65,5 @@ def trim(kept: Kept) -> None:
 
 
 def close_idle() -> int:
-    """Close all connections that are idle now; how many. A pool that nobody has asked for is not made for it."""
+    """Close all connections that are idle now; how many. The pool is not made for it where no request has needed it yet."""
     return 0 if _transport is None else _transport.pool.close_idle()

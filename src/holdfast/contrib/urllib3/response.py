@@ -297,6 +297,6 @@ def _put_in(raw: RawHeaders) -> Fields:
     return fields, None if length is None else length[1], None if coding is None else coding[1]
 
 
-# The inside of an HTTPHeaderDict is the same in all of urllib3 2, and nobody has promised it.
+# The inside of an HTTPHeaderDict is the same in urllib3 2.0 to 2.8, and urllib3 does not promise it.
 _inside: Any = getattr(_added([(b"A", b"1"), (b"a", b"2")])[0], "_container", None)
 _fields_of = _put_in if type(_inside) is dict and _inside == {"a": ["A", "1", "2"]} else _added
