@@ -1,7 +1,7 @@
 """Real libraries that use requests, as they are and over holdfast by two roads: the same result or not.
 
 ``install`` is ``holdfast.requests.install()``: what the library imports as requests is holdfast. ``inject`` is
-``holdfast.contrib.urllib3.inject()``: requests stays, and its connections are holdfast's.
+``holdfast.contrib.urllib3.inject()``, by ``python -m holdfast run``: requests stays, and its connections are holdfast's.
 
 Each of them is installed, pinned, into a virtual environment of its own in a temporary folder (``--venv`` keeps it), and made to
 do a few things against a local server (``library_drives``, ``library_services``, ``library_more``), once as it is and once by
@@ -127,7 +127,10 @@ def run(python: Path, name: str, road: str = "", port: int = 0) -> tuple[Any, li
     """What a drive gave, what arrived at the server, what was written to the error stream, and the server's port."""
     server = LibraryServer(port)
     source = str(Path(holdfast.__file__).parent.parent)
-    command = [str(python), str(Path(__file__).with_name("library_run.py")), name, server.url, *([road] if road else [])]
+    # Carried from the moment at which urllib3 is imported: gevent, which locust is on, has to patch what urllib3 imports before.
+    carried = ["-m", "holdfast", "run"] if road == "inject" else []
+    in_place = ["--install"] if road == "install" else []
+    command = [str(python), *carried, str(Path(__file__).with_name("library_run.py")), name, server.url, *in_place]
     unwanted = ("proxy", "ssl_cert", "requests_ca", "curl_ca", "pythonpath", "netrc")
     plain = {key: value for key, value in os.environ.items() if not any(word in key.lower() for word in unwanted)}
     environment = {

@@ -1,8 +1,8 @@
 """What ``benchmarks.libraries`` runs in a child process: one drive of one library.
 
-``python library_run.py NAME URL [install | inject]`` prints what the library gave as one line of JSON. With ``install`` holdfast
-is what the library imports as requests, with ``inject`` it carries the connections of urllib3 under requests. Each drive is a few
-calls that a user of the library makes: one that succeeds and, where there is one, one that fails.
+``python library_run.py NAME URL [--install]`` prints what the library gave as one line of JSON. With ``--install`` holdfast is
+what the library imports as requests. Each drive is a few calls that a user of the library makes: one that succeeds and, where
+there is one, one that fails.
 """
 
 from __future__ import annotations
@@ -41,14 +41,10 @@ def main() -> None:
     """Run one drive and print what came of it."""
     name, url = sys.argv[1:3]
     warnings.simplefilter("ignore")
-    if sys.argv[3:] == ["install"]:
+    if "--install" in sys.argv:
         import holdfast.requests
 
         holdfast.requests.install()
-    elif sys.argv[3:] == ["inject"]:
-        import holdfast.contrib.urllib3
-
-        holdfast.contrib.urllib3.inject()
     for drives in ("library_drives", "library_services", "library_more"):
         importlib.import_module(drives)
     registered: Any = importlib.import_module("library_run")  # the module that the drives know, which is not this one

@@ -65,7 +65,7 @@ JSON: dict[str, Any] = {
     "/maps/maps/api/geocode/json": {"status": "OK", "results": [{"place_id": "p"}]},
     "/maps/maps/api/elevation/json": {"status": "REQUEST_DENIED", "error_message": "no"},
     "/salesforce/services/data/v59.0/query/": {"totalSize": 1, "done": True, "records": [{"Id": "1"}]},
-    "/v2/translate": {"translations": [{"detected_source_language": "DE", "text": "hello"}]},
+    "/v2/translate": {"translations": [{"detected_source_language": "DE", "text": "hello", "billed_characters": 5}]},
     "/v2/usage": {"character_count": 3, "character_limit": 10},
     "/v1/kv/key": [{"Key": "key", "Value": "dmFsdWU=", "CreateIndex": 1, "ModifyIndex": 1, "LockIndex": 0, "Flags": 0}],
     "/hcloud/servers/1": {"server": {"id": 1, "name": "a server"}},

@@ -64,7 +64,10 @@ def test_a_refused_connection_has_the_max_retry_error_and_its_reason(session: An
 
 
 def test_a_handshake_that_took_too_long_says_so_as_the_reason(session: Any) -> None:
-    with Server([lambda conn: conn.wait_closed() and None]) as server:
+    def mute(conn: Conn) -> None:
+        conn.wait_closed()
+
+    with Server([mute]) as server:
         url = server.url().replace("http:", "https:")
         with pytest.raises(requests.exceptions.ConnectTimeout) as caught:
             session.get(url, timeout=(0.05, 1))
