@@ -105,7 +105,7 @@ LIBRARIES = {
 
 ROADS = ("install", "inject")
 
-UNORDERED = {"requests-futures", "langsmith", "google-cloud-storage"}
+UNORDERED = {"requests-futures", "langsmith", "google-cloud-storage", "apprise"}
 """They send from threads, and some of it or not: what arrives counts, not its order and number."""
 
 LENGTHS_DIFFER = {"pyTelegramBotAPI": "it has urllib3 write file names without quotes, which holdfast does not ask to write them"}
