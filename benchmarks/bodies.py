@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.results import Chart, add_option, save
 
 MEBIBYTE = 1 << 20
 PIECE = 64 * 1024
@@ -323,7 +324,8 @@ def _command(*arguments: object) -> list[str]:
 
 
 @contextmanager
-def _server(directory: str, *, tls: bool) -> Iterator[str]:
+def server(directory: str, *, tls: bool) -> Iterator[str]:
+    """The URL of ``serve`` in a process of its own; ``directory`` has its certificates."""
     arguments = [directory] if tls else []
     with subprocess.Popen(_command("serve", *arguments), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -333,7 +335,8 @@ def _server(directory: str, *, tls: bool) -> Iterator[str]:
             process.kill()
 
 
-def _write_certificates(directory: str) -> None:
+def write_certificates(directory: str) -> None:
+    """``server.pem``, for ``serve``, and ``ca.pem``, which vouches for it."""
     trustme = importlib.import_module("trustme")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(f"{directory}/ca.pem")
@@ -364,16 +367,15 @@ def compare(names: list[str], tasks: list[str], schemes: list[str], size: int, r
     """For "task scheme" and client: the medians of ms and MiB."""
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as directory:
-        _write_certificates(directory)
+        write_certificates(directory)
         Path(directory, "file").write_bytes(os.urandom(MEBIBYTE) * (size // MEBIBYTE))
         for scheme in schemes:
-            with _server(directory, tls=scheme == "TLS") as url:
+            with server(directory, tls=scheme == "TLS") as url:
                 for what in tasks:
                     able = [name for name in names if _can(name, what)]
                     runs = [{name: _measure(name, what, url, size, directory) for name in able} for _ in range(rounds)]
                     found[f"{what}, {scheme}"] = {
-                        name: {unit: statistics.median(run[name][unit] for run in runs) for unit in ("ms", "mib")}
-                        for name in able
+                        name: {unit: statistics.median(run[name][unit] for run in runs) for unit in ("ms", "mib")} for name in able
                     }
     return found
 
@@ -403,17 +405,20 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=CLIENTS, default=list(CLIENTS), help="these clients")
     parser.add_argument("--tasks", nargs="+", choices=DOWN + UP, default=list(DOWN + UP), help="these tasks")
     parser.add_argument("--schemes", nargs="+", choices=("plain", "TLS"), default=["plain", "TLS"], help="these schemes")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    add_option(parser)
     options = parser.parse_args()
     names = _installed(options.only)
     found = compare(names, options.tasks, options.schemes, options.mib * MEBIBYTE, options.rounds)
+    charts = []
     for unit, title in (("ms", "ms of CPU"), ("mib", "MiB more at the peak")):
+        figures = {
+            task: {name: by_name[name][unit] if name in by_name else None for name in names} for task, by_name in found.items()
+        }
         rows = [[f"{options.mib} MiB, {title}", *names]]
-        for task, by_name in found.items():
-            rows.append([task, *(f"{by_name[name][unit]:.0f}" if name in by_name else "–" for name in names)])
+        rows += [[task, *("–" if figure is None else f"{figure:.0f}" for figure in row.values())] for task, row in figures.items()]
         print(table(rows), end="\n\n")
-    if options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1))
+        charts.append(Chart(f"{options.mib} MiB", title, figures))
+    save(options.json, "bodies", sys.argv[1:], charts)
     return 0
 
 

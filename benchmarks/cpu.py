@@ -39,10 +39,12 @@ import h11
 
 from benchmarks import table
 from benchmarks.link import end, exit_on_sigterm
+from benchmarks.results import Chart, add_option, save
 
 Get = Callable[[], bytes]
 BODY = b"0123456789abcdef" * 64
 START_SECONDS = 10.0
+FLOOR = "bare h11 loop"
 
 
 # -- nginx -------------------------------------------------------------------------------------------------------
@@ -405,11 +407,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--block", type=int, default=200, help="requests in a block (200)")
     parser.add_argument("--imports", type=int, default=15, help="fresh interpreters per module (15); 0 for none")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 if holdfast costs more than this x the floor")
+    add_option(parser)
     return parser.parse_args()
 
 
-def measure_requests(options: argparse.Namespace, program: str) -> float | None:
-    """Print the table of requests; holdfast's ratio, if it was measured."""
+def measure_requests(options: argparse.Namespace, program: str) -> Chart:
+    """Print the table of requests; its ratios of CPU."""
     wanted = options.only or list(CLIENTS)
     present = [name for name in wanted if installed(name)]
     host = "localhost" if options.name else "127.0.0.1"
@@ -418,13 +421,15 @@ def measure_requests(options: argparse.Namespace, program: str) -> float | None:
         clients = {name: CLIENTS[name](site) for name in present}
         figures, bare = compare(floor, clients, options.rounds, options.block)
     lines = [["client", "CPU us per GET", "x floor", "quartiles", "time, x floor"]]
-    lines.append(["bare h11 loop", f"{bare * 1e6:.1f}", "1.00", "", "1.00"])
+    lines.append([FLOOR, f"{bare * 1e6:.1f}", "1.00", "", "1.00"])
     lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", "", ""] for name in wanted]
     how = "on a new connection each" if options.new else "kept alive"
     print(f"1 KiB from nginx on loopback, {how}, by {'name' if options.name else 'address'}{', TLS' if options.tls else ''};")
     print(f"medians of {options.rounds} blocks of {options.block} requests.\n")
     print(table(lines), flush=True)
-    return statistics.median(figures["holdfast"].ratios) if "holdfast" in figures else None
+    ratios = {name: round(statistics.median(figures[name].ratios), 3) if name in figures else None for name in wanted}
+    row = f"{how}{', TLS' if options.tls else ''}"
+    return Chart("CPU of a GET of 1 KiB", f"× {FLOOR}", {row: {FLOOR: 1.0, **ratios}})
 
 
 def _local(value: str, site: Site) -> str:
@@ -432,12 +437,13 @@ def _local(value: str, site: Site) -> str:
     return f"{site.host}:{site.port}" if value.startswith("127.0.0.1:") else value
 
 
-def measure_imports(rounds: int) -> None:
-    """Print the table of imports."""
+def measure_imports(rounds: int) -> Chart:
+    """Print the table of imports; the same as a chart."""
     costs, empty = import_costs([name for name in IMPORTS if installed(name)], rounds)
     lines = [["import", "CPU ms"], *([name, f"{costs[name] * 1e3:.0f}"] for name in IMPORTS if name in costs)]
     print(f"\nCPU on top of an empty interpreter's {empty * 1e3:.0f} ms; medians of {rounds}.\n")
     print(table(lines))
+    return Chart("CPU of the import", "ms", {"import": {name: round(cost * 1e3, 1) for name, cost in costs.items()}})
 
 
 def main() -> int:
@@ -449,11 +455,13 @@ def main() -> int:
         print("this needs nginx, and there is none on the PATH (apt-get install nginx-light)", file=sys.stderr)
         return 3
     try:
-        ratio = measure_requests(options, program)
+        charts = [measure_requests(options, program)]
         if options.imports:
-            measure_imports(options.imports)
+            charts.append(measure_imports(options.imports))
     except KeyboardInterrupt:
         return 130
+    save(options.json, "cpu", sys.argv[1:], charts)
+    ratio = next(iter(charts[0].figures.values())).get("holdfast")
     if options.max_ratio is not None and (ratio is None or ratio > options.max_ratio):
         print(f"\nholdfast: {'not measured' if ratio is None else f'{ratio:.2f} x the floor'}, bar {options.max_ratio}")
         return 1

@@ -23,10 +23,10 @@ import subprocess
 import sys
 
 from benchmarks import table
-from benchmarks.cpu import CLIENTS, Floor, Site, fields_of_floor, installed, nginx
+from benchmarks.cpu import CLIENTS, FLOOR, Floor, Site, fields_of_floor, installed, nginx
 from benchmarks.link import exit_on_sigterm
+from benchmarks.results import Chart, add_option, save
 
-FLOOR = "bare h11 loop"
 NAMES = (FLOOR, "holdfast", "urllib3", "requests", "http.client")
 ROADS = {  # a library, and what is called before it is imported: module and function
     "urllib3": (("holdfast.contrib.urllib3", "inject"),),
@@ -82,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
     parser.add_argument("--requests", type=int, default=200, help="requests that are counted (200)")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 above this x the floor's, or x the library's")
+    add_option(parser)
     options = parser.parse_args()
     if options.roads and (unknown := [name for name in options.only or () if name not in ROADS]):
         parser.error(f"no road leads under {', '.join(unknown)}: choose from {', '.join(ROADS)}")
@@ -119,6 +120,9 @@ def measure_clients(options: argparse.Namespace, site: Site) -> tuple[list[list[
             lines.append([name, f"{counts[name]:,.0f}", f"{counts[name] / counts[FLOOR]:.2f}"])
         else:
             lines.append([name, "not installed", ""])
+    row = f"kept alive{', TLS' if options.tls else ''}"
+    figures = {row: {name: round(counts[name] / counts[FLOOR], 3) if name in counts else None for name in names}}
+    save(options.json, "instructions", sys.argv[1:], [Chart("Instructions of a GET of 1 KiB", f"× {FLOOR}", figures)])
     return lines, counts["holdfast"] / counts[FLOOR] if "holdfast" in counts else None
 
 

@@ -1,6 +1,6 @@
 """The memory of a large upload and a large download: a form with a file, and a streamed body, in a process of their own.
 
-    python -m benchmarks memory [--mebibytes 1024] [--max-resident 60]
+    python -m benchmarks memory [--mebibytes 1024] [--max-resident 60] [--json FILE]
 
 A child uploads a sparse file as multipart/form-data to a sink, another streams a body of the same size; each says how
 much memory it ever had resident (``VmHWM`` of /proc/self/status, so Linux only), interpreter and imports included. The
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.results import Chart, add_option, save
 
 MEBIBYTE = 1 << 20
 PIECE = 256 * 1024
@@ -138,19 +139,23 @@ def main() -> int:
     parser.add_argument("--mebibytes", type=int, default=1024, help="how much to move each time (default 1024)")
     parser.add_argument("--max-resident", type=float, metavar="MIB", help="fail if holdfast had more than this resident")
     parser.add_argument("--only", choices=("holdfast", "requests"), help="measure this one only")
+    add_option(parser)
     options = parser.parse_args()
     if not os.path.exists("/proc/self/status"):
         print("this needs /proc/self/status: only Linux says how much a process ever had resident", file=sys.stderr)
         return 3
     rows, worst = [], 0.0
+    figures: dict[str, dict[str, float | None]] = {}
     for library in (options.only,) if options.only else ("holdfast", "requests"):
         for measure in (upload, download):
             said = measure(library, options.mebibytes * MEBIBYTE)
             resident = said["resident"] / MEBIBYTE
             worst = max(worst, resident if library == "holdfast" else 0.0)
+            figures.setdefault("sent as a form" if measure is upload else "received as a stream", {})[library] = round(resident, 1)
             moved = f"{said['moved'] / MEBIBYTE:.1f}"
             rows.append([f"{library}, {measure.__name__}", moved, f"{resident:.1f}", f"{said['seconds']:.2f}"])
     print(table([["", "MiB moved", "MiB resident", "CPU s"], *rows]))
+    save(options.json, "memory", sys.argv[1:], [Chart(f"The process of {options.mebibytes} MiB", "MiB resident", figures)])
     return int(options.max_resident is not None and worst > options.max_resident)
 
 

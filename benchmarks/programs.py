@@ -296,7 +296,8 @@ def kubernetes(url: str, server: Service) -> Any:
         status = error.status
     else:
         status = 0
-    return [[p.metadata.name for p in api.list_namespaced_pod("default").items], [e["type"] for e in events][:3], status]
+    names = [getattr(pod.metadata, "name", None) for pod in api.list_namespaced_pod("default").items]
+    return [names, [e["type"] for e in events][:3], status]
 
 
 @program

@@ -1,6 +1,6 @@
 """Requests aimed at the server's idle close, and workers that die after doing the work: who loses what?
 
-    python -m benchmarks race [--only holdfast] [--loopback]
+    python -m benchmarks race [--only holdfast] [--loopback] [--json FILE]
 
 *The idle close.* The server closes a connection 0.2 s after its last response. 16 threads, each with a client of its
 own, send their next request so that it leaves the client at a chosen moment around that close; the aim sweeps from
@@ -55,6 +55,7 @@ from typing import Any, Protocol
 
 from benchmarks import table
 from benchmarks.link import SERVER_ADDRESS, Link, LinkUnavailable, end, exit_on_sigterm
+from benchmarks.results import Chart, add_option, save
 
 IDLE_CLOSE = 0.2
 TIMEOUT = 5.0
@@ -627,6 +628,10 @@ class Verdict:
         """Whether the client was told of the death."""
         return self.died(told) and told.failed
 
+    def concealed(self, told: Told) -> bool:
+        """Whether the client was not."""
+        return self.died(told) and not told.failed
+
     def arrived(self, scheme: str) -> int:
         """Failed POSTs that may have arrived at the closing server, unread: to report such a one is right."""
         return min(self.unread[scheme], self.count("race", _failed, "POST", scheme))
@@ -648,7 +653,6 @@ class Verdict:
         """What holdfast must never do, each with its number."""
         if self.broken or not self.told:
             return [self.broken or "was not tried"]  # silence is no proof
-        posts = self.count("die", self.died, "POST")
         found = {
             "GETs failed at the idle close": self.count("race", _failed, "GET"),
             "POSTs failed at the idle close": sum(map(self.posts_failed, SCHEMES)) if self.seen else 0,
@@ -657,7 +661,7 @@ class Verdict:
             "POSTs executed twice": self.count("race", self.twice, "POST") + self.count("die", self.twice, "POST"),
             "lost": self.all_told(self.lost) + self.count("die", self.lost),
             "GETs failed after a death": self.count("die", _failed, "GET"),
-            "POSTs concealed after a death": posts - self.count("die", self.reported, "POST"),
+            "POSTs concealed after a death": self.count("die", self.concealed, "POST"),
         }
         return [f"{number} {what}" for what, number in found.items() if number]
 
@@ -770,6 +774,26 @@ def _parts(counts: Sequence[int], total: int) -> str:
     return f"{100 * sum(counts) / total:.3g} % ({'+'.join(map(str, counts))} of {total})"
 
 
+def chart(verdicts: Sequence[Verdict]) -> Chart:
+    """The table's shares as numbers; what went well counts as what did not go ill: less is better in all of them."""
+    shares: dict[str, Callable[[Verdict], tuple[int, int]]] = {
+        "idle close: GETs failed": lambda it: (it.count("race", _failed, "GET"), it.count("race", _anything, "GET")),
+        "idle close: POSTs failed": lambda it: (sum(map(it.posts_failed, SCHEMES)), it.count("race", _anything, "POST")),
+        "worker died: GETs failed": lambda it: (it.count("die", _failed, "GET"), it.count("die", _anything, "GET")),
+        "worker died: POSTs not reported": lambda it: (it.count("die", it.concealed, "POST"), it.count("die", it.died, "POST")),
+        "worker died: POSTs executed twice": lambda it: (it.count("die", it.twice, "POST"), it.count("die", _anything, "POST")),
+    }
+    figures = {
+        row: {it.name: None if it.broken or not it.told else _percent(*share(it)) for it in verdicts}
+        for row, share in shares.items()
+    }
+    return Chart("Requests aimed at the server's idle close, and workers that die", "% of the requests", figures)
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return round(100 * part / whole, 1) if whole else None
+
+
 def _errors_seen(verdict: Verdict) -> str:
     seen = Counter(f"{told.scenario}: {told.outcome}" for told in verdict.told if told.failed)
     return ", ".join(f"{number} x {what}" for what, number in seen.most_common())
@@ -796,6 +820,8 @@ def parser_of(name: str, description: str | None, clients: Sequence[str]) -> arg
         help="seconds between the server's timer and its close(): more arrives unread (0)",
     )
     parser.add_argument("--errors", action="store_true", help="say which exceptions each client raised")
+    add_option(parser)
+    parser.set_defaults(name=name)
     return parser
 
 
@@ -830,6 +856,7 @@ def report(verdicts: Sequence[Verdict], options: argparse.Namespace, earliest: f
     print(table([HEADINGS, *map(row, verdicts)]))
     if options.errors:
         print("\n" + "\n".join(f"{verdict.name}: {_errors_seen(verdict)}" for verdict in verdicts))
+    save(options.json, options.name, sys.argv[1:], [chart(verdicts)])
     ours = [each for each in verdicts if each.version and (each.name == "holdfast" or each.name.endswith(MARK))]
     for verdict in ours:
         if verdict.faults:

@@ -1,6 +1,6 @@
 """Many threads on one client: requests per second, and the latency of the slowest, against an h11 connection per thread.
 
-    python -m benchmarks threads [--threads 8 --threads 64] [--rounds 9]
+    python -m benchmarks threads [--threads 8 --threads 64] [--rounds 9] [--json FILE]
 
 Every thread fetches 1 KiB from a real nginx on loopback, again and again, for the time of a round. The floor is a bare h11 loop per
 thread, with a connection of its own: nothing is shared but the interpreter. Every other client is one object that all threads use,
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from benchmarks import table
 from benchmarks.cpu import BODY, Floor, Get, Site, fields_of_floor, installed, nginx
 from benchmarks.link import exit_on_sigterm
+from benchmarks.results import Chart, add_option, save
 
 FLOOR = "bare h11 loop per thread"
 
@@ -83,8 +84,8 @@ def crowd(gets: list[Get], seconds: float) -> tuple[float, float]:
     return len(every) / passed, statistics.quantiles(every, n=100)[98] * 1e3
 
 
-def measure(site: Site, threads: int, rounds: int, seconds: float) -> list[list[str]]:
-    """The rows of the table for this many threads."""
+def measure(site: Site, threads: int, rounds: int, seconds: float) -> tuple[list[list[str]], dict[str, float | None]]:
+    """The rows of the table for this many threads, and the ratios in them."""
     makers = {name: make for name, make in CLIENTS.items() if installed(name)}
     gets = {FLOOR: _gets(_floor(site, threads), threads)}
     gets |= {name: _gets(make(site, threads), threads) for name, make in makers.items()}
@@ -109,7 +110,8 @@ def measure(site: Site, threads: int, rounds: int, seconds: float) -> list[list[
             continue
         figures = [statistics.median(each[name]) for each in (rates, ratios, slowest)]
         rows.append([str(threads), name, f"{figures[0]:,.0f}", f"{figures[1]:.2f}", f"{figures[2]:.1f}"])
-    return rows
+    medians = {name: round(statistics.median(ratios[name]), 3) if name in makers else None for name in CLIENTS}
+    return rows, {FLOOR: 1.0, **medians}
 
 
 def _gets(make: Callable[[], Get], threads: int) -> list[Get]:
@@ -126,6 +128,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, action="append", help="how many (1, 8 and 64)")
     parser.add_argument("--rounds", type=int, default=9, help="of each client (9)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of a round (0.5)")
+    add_option(parser)
     options = parser.parse_args()
     exit_on_sigterm()
     program = shutil.which("nginx")
@@ -133,11 +136,15 @@ def main() -> int:
         print("this needs nginx, and there is none on the PATH (apt-get install nginx-light)", file=sys.stderr)
         return 3
     lines = [["threads", "client", "requests per second", f"x {FLOOR}", "99 % within ms"]]
+    figures: dict[str, dict[str, float | None]] = {}
     with nginx(program, tls=False) as site:
         for threads in options.threads or (1, 8, 64):
-            lines += measure(site, threads, options.rounds, options.seconds)
+            rows, figures[f"{threads} thread{'s' * (threads > 1)}"] = measure(site, threads, options.rounds, options.seconds)
+            lines += rows
     print(f"1 KiB from nginx on loopback, kept alive; medians of {options.rounds} rounds of {options.seconds} s.\n")
     print(table(lines), flush=True)
+    chart = Chart("Requests per second on one client", f"× {FLOOR}", figures, more_is_better=True)
+    save(options.json, "threads", sys.argv[1:], [chart])
     return 0
 
 

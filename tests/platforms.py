@@ -9,6 +9,7 @@ What this is not: another kernel. Here an RST is still ECONNRESET, and ``select`
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import selectors  # noqa: F401 - it looks for poll when it is imported
@@ -60,11 +61,11 @@ def happens(descriptor: int, event: int, seconds: float) -> bool:
 
 
 def missing(needs: Iterable[str]) -> list[str]:
-    """Those of the names given to ``pytest.mark.needs`` that are not to be had here."""
+    """Those of the names given to ``pytest.mark.needs`` that are not to be had here; a name that is none of these is a module's."""
     here = {
         "linux": sys.platform == "linux",
         "fork": hasattr(os, "fork"),
         "poll": hasattr(select, "poll"),
         "unix sockets": hasattr(socket, "AF_UNIX"),
     }
-    return [name for name in needs if not here[name]]
+    return [name for name in needs if not (here[name] if name in here else importlib.util.find_spec(name))]

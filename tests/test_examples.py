@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from examples import login_with_cookies, paginated_api, upload_with_progress
-from tests.server import Conn, Received, Script, Server, ok, redirect, response
+from tests.server import Conn, Home, Received, Script, Server, ok, redirect, response
 
 JSON = "Content-Type: application/json"
 
@@ -59,7 +59,7 @@ def api(*refusals: bytes) -> Script:
     return script
 
 
-def page(server: Server, request: Received) -> bytes:
+def page(server: Home, request: Received) -> bytes:
     query = {name: values[0] for name, values in parse_qs(request.target.partition("?")[2]).items()}
     assert request.get("Authorization") == "Bearer t"
     assert query["sort"] == "name"

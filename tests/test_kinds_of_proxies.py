@@ -210,7 +210,7 @@ def test_a_socks_proxy_that_is_not_there_is_a_proxy_error_that_names_it_and_the_
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_silent_socks_proxy_is_a_connect_timeout_that_names_both(client: Client, scheme: str) -> None:
-    with Server(lambda conn: conn.wait_closed()) as proxy:  # type: ignore[arg-type]
+    with Server(lambda conn: conn.wait_closed()) as proxy:
         client.proxies = {"all": at(proxy, "socks5h")}
         with pytest.raises(holdfast.ConnectTimeout, match=f"{scheme}://origin.test/.*(the|through the) proxy socks5h://127"):
             client.get(f"{scheme}://origin.test/", timeout=Timeouts(connect=0.1))

@@ -184,7 +184,7 @@ def test_what_came_before_a_damaged_record_is_given_out_first(client: holdfast.C
     def script(conn: Conn) -> None:
         conn.expect_request()
         conn.send(head(200, LENGTH) + BODY[:300_000])
-        conn._raw("sendall", b"\x17\x03\x03\x00\x20" + bytes(32))
+        conn.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32))
         conn.wait_closed()
 
     with Server(script, tls=tls.server_context()) as server:

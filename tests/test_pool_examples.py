@@ -25,7 +25,7 @@ from holdfast import Client, Limits
 from holdfast.pool.pool import Pool, PoolEvent
 from holdfast.pool.words import PoolClosed
 from tests.conftest import FakeClock
-from tests.server import Conn, Server, ok, redirect
+from tests.server import Conn, Home, Server, ok, redirect
 from tests.support import QUICK, eventually, finished, free_port, script
 
 EXAMPLES = Path(crawler.__file__).parent
@@ -130,7 +130,7 @@ def test_the_crawler_stays_on_its_sites_and_survives_what_it_finds(capsys: pytes
             if request.target == "/cut":
                 return
 
-    def pages(server: Server) -> dict[str, bytes]:
+    def pages(server: Home) -> dict[str, bytes]:
         links = [
             "/",
             "#top",

@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast.contrib.urllib3 import keeping
 from holdfast.reasons import Delivery
 from holdfast.resend import IDEMPOTENT, MAX_RESENDS, Resend, may_resend
-from tests.server import Conn, Received, Server, chunked, ok, response
+from tests.server import Conn, Home, Received, Server, chunked, ok, response
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
+RUN_ELSEWHERE = {"docs/testing-servers.md"}  # its blocks are files of tests: tests/testing/test_page.py
 README = PAGES["README.md"]
 RESENDING = PAGES["docs/resending.md"]
 CONNECTIONS = PAGES["docs/connections.md"]
@@ -125,7 +127,19 @@ def api(conn: Conn) -> None:
         conn.send(answer)
 
 
-def answer_to(request: Received, server: Server) -> bytes | None:
+SDKS = ("openai", "anthropic", "boto3", "kubernetes")  # the extra "sdks": the gate runs their blocks in a step of its own
+ENDS_ONCE = "api.example.com ends its first connection at the second request"
+
+
+def ends_once(conn: Conn) -> None:
+    """What it is in a page that says ENDS_ONCE."""
+    for number, request in enumerate(conn.read_requests()):
+        if conn.number == 0 and number == 1:
+            return
+        conn.send(answer_to(request, conn.server) or response(404, b""))
+
+
+def answer_to(request: Received, server: Home) -> bytes | None:
     path = request.target.partition("?")[0]
     if path == "/crash":
         return None
@@ -135,32 +149,85 @@ def answer_to(request: Received, server: Server) -> bytes | None:
         return chunked(b"one ", b"line\n", headers=["Content-Type: text/plain"])
     if path == "/upload":
         assert b'name="document"; filename="report.txt"' in request.body
+    if path == "/api/v1/namespaces":
+        return ok(b'{"items": []}', "Content-Type: application/json")
     known = path in ("/busy", "/upload") or path.startswith("/items")
     return ok(b'["item"]', "Content-Type: application/json") if known else response(404, b"")
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    """The server that the pages' examples talk to."""
-    with Server(api) as running:
+def page() -> str:
+    """The page whose examples run; a test of all pages gives another."""
+    return "README.md"
+
+
+@pytest.fixture
+def server(page: str) -> Iterator[Server]:
+    """The server that the page's examples talk to."""
+    with Server(ends_once if ENDS_ONCE in " ".join(PAGES[page].split()) else api) as running:
         yield running
     holdfast.close()
 
 
+FILE = re.compile(r"# (\w+\.py)\n")  # the first line of a block that is a file of its own
+
+
+@pytest.fixture
+def under_urllib3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each block begins with figures of its own, as it would in a program of its own."""
+    transport = keeping.new_transport()
+    monkeypatch.setattr(keeping, "_transport", transport)
+    yield
+    transport.close()
+
+
+def of_linux(block: str) -> list[pytest.MarkDecorator]:
+    """The mark of a block that names what only Linux has."""
+    return [pytest.mark.needs("linux")] if "socket.TCP_" in block else []
+
+
+@pytest.mark.usefixtures("under_urllib3")
 @pytest.mark.parametrize(
     ("page", "line", "block"),
-    [pytest.param(page, *each, id=f"{page}, line {each[0]}") for page in PAGES for each in blocks("python", PAGES[page])],
+    [
+        pytest.param(page, *each, id=f"{page}, line {each[0]}", marks=of_linux(each[1]))
+        for page in PAGES
+        if page not in RUN_ELSEWHERE
+        for each in blocks("python", PAGES[page])
+        if not FILE.match(each[1])
+    ],
 )
 def test_every_python_block_runs_and_prints_what_its_comments_say(
     page: str, line: int, block: str, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for sdk in re.findall(rf"^import ({'|'.join(SDKS)})$", block, re.MULTILINE):
+        pytest.importorskip(sdk, reason=f"needs {sdk}: pip install -e '.[sdks]'")
     here = block.replace("https://api.example.com", server.url("").rstrip("/"))
     holdfast.close()
     exec(compile("\n" * (line - 1) + here, page, "exec"), {"holdfast": holdfast})
 
     expected = re.findall(r"print\(.*\)  # (.*)$", block, re.MULTILINE)
     assert capsys.readouterr().out.splitlines() == expected
-    assert server.requests, "the block made no call"
+    assert expected or here != block, "the block shows nothing and makes no call"
+    assert server.requests or here == block or re.search(r"Fake|WSGITransport", block), "the block made no call"
+
+
+def test_the_files_of_the_page_on_testing_are_a_test_of_ten_lines_that_passes(tmp_path: Path) -> None:
+    files = {found[1]: text for _, text in blocks("python", PAGES["docs/testing.md"]) if (found := FILE.match(text))}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    assert files.keys() == {"orders.py", "test_orders.py"}
+    assert len(list(filter(None, files["test_orders.py"].splitlines()[1:]))) <= 10
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_the_table_of_failures_has_every_one() -> None:
+    from holdfast.testing import failures
+
+    assert first_column(PAGES["docs/testing.md"], "name | what happens") == set(failures.__all__) - {"Failure"}
 
 
 # -- the links and the form --------------------------------------------------------------------------------------------
@@ -187,12 +254,32 @@ def test_every_relative_link_leads_to_a_file_and_a_heading_that_are_there(page: 
     assert not broken
 
 
-def test_the_readme_leads_to_every_page_and_is_short() -> None:
-    pages = set(PAGES) - {"README.md"}
-
-    assert len(pages) >= 6
-    assert pages <= set(re.findall(r"\]\((docs/[\w-]+\.md)", README)), "a page that nobody finds"
+def test_the_readme_leads_to_the_index_and_is_short() -> None:
+    assert "](docs/index.md)" in README
     assert README.count("\n") <= 260
+
+
+def test_the_index_leads_to_every_page() -> None:
+    pages = {page.removeprefix("docs/") for page in PAGES} - {"README.md", "index.md"}
+
+    assert len(pages) >= 20
+    assert pages <= set(re.findall(r"\]\(([\w/-]+\.md)\)", PAGES["docs/index.md"])), "a page that nobody finds"
+
+
+def test_the_navigation_of_the_site_has_every_page_once() -> None:
+    navigation = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8"))
+
+    assert sorted(navigation) == sorted(page.removeprefix("docs/") for page in PAGES if page != "README.md")
+
+
+OF_REQUESTS = {"Session", "session", "codes", "cookies", "status_codes", "structures"}  # docs/from-requests.md tells of these
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    reference = "".join(text for page, text in PAGES.items() if page.startswith("docs/reference/"))
+    shown = re.findall(r"^::: holdfast\.(\w+)$", reference, re.MULTILINE)
+
+    assert sorted(shown) == sorted({"testing", *holdfast.__all__} - set(holdfast.exceptions.__all__) - OF_REQUESTS)
 
 
 SOURCE = ROOT / "src" / "holdfast"

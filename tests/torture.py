@@ -202,12 +202,12 @@ _PLACES: tuple[tuple[Any, str], ...] = (
 
 def is_helper(args: tuple[Any, ...]) -> bool:
     """Whether this is the start of a thread that only helps."""
-    return isinstance(args[0], threading.Thread) and args[0].name.startswith("test-")
+    return isinstance(args[0], threading.Thread) and args[0].name.startswith(("test-", "holdfast-testing-"))
 
 
 def ours() -> bool:
     """Whether this thread is to be tortured: not the test server's, nor one that only checks or helps."""
-    return not threading.current_thread().name.startswith("test-")
+    return not threading.current_thread().name.startswith(("test-", "holdfast-testing-"))
 
 
 # -- Ctrl-C at the k-th line -----------------------------------------------------------------------------------------

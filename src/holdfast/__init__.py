@@ -36,9 +36,13 @@ if TYPE_CHECKING:
     from .requests import utils as utils
     from .requests.sessions import Session, session
     from .requests.status_codes import codes
+    from .transports import BaseTransport, ConnectionTransport, TransportOptions, make_response
+    from .wsgi import WSGITransport
 
 __all__ = [
+    "BaseTransport",
     "Client",
+    "ConnectionTransport",
     "Discard",
     "Headers",
     "Limits",
@@ -53,7 +57,9 @@ __all__ = [
     "Retries",
     "Session",
     "Timeouts",
+    "TransportOptions",
     "Url",
+    "WSGITransport",
     "auth",
     "close",
     "codes",
@@ -64,6 +70,7 @@ __all__ = [
     "exceptions",
     "get",
     "head",
+    "make_response",
     "options",
     "patch",
     "post",
@@ -80,12 +87,24 @@ _OF_REQUESTS = ("Session", "session", "codes")
 """What is there for programs written for requests, and imported for them alone: a Session is a Client with adapters."""
 
 
+_OF_TRANSPORTS = {
+    "BaseTransport": ".transports",
+    "ConnectionTransport": ".transports",
+    "TransportOptions": ".transports",
+    "WSGITransport": ".wsgi",
+    "make_response": ".transports",
+}
+"""What is there for programs with a transport of their own: by the module that has it."""
+
+
 def __getattr__(name: str) -> Any:
-    """``requests``, and what programs written for requests ask of it, are imported when they are first asked for."""
+    """``requests``, what programs written for requests ask of it, and transports are imported when they are first asked for."""
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _OF_TRANSPORTS:
+        return getattr(import_module(_OF_TRANSPORTS[name], __name__), name)
     requests = import_module(".requests", __name__)
     if name == "requests":
         return requests

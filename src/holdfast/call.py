@@ -230,7 +230,10 @@ class Call:
 
     def _pause(self, seconds: float) -> None:
         left = self.deadline.within(seconds)
-        self.services.sleep(seconds if left is None else left)
+        sleep = self.services.sleep
+        if sleep is time.sleep:
+            sleep = getattr(self.deadline.clock, "sleep", sleep)  # the clock of a call to a Fake: no time is spent there
+        sleep(seconds if left is None else left)
         if self.deadline.expired():
             raise TotalTimeout(f"the call's total of {self.deadline.total} s was used up while waiting to try again")
 

@@ -48,6 +48,9 @@ from .verbs import Verbs
 
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
+    from .transports import BaseTransport
+else:
+    BaseTransport = Any  # imported by the clients that are given one; get_type_hints() works without it
 
 MAX_TEMPLATES = 512
 _ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
@@ -85,8 +88,10 @@ class Client(Verbs):
         source_address: local (address, port) to connect from.
         socket_options: (level, option, value) of each option to set on a socket before it connects, behind ``TCP_NODELAY``,
             the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
-            the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection.
-            An option given here goes over these.
+            the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection,
+            and probes go on for so long. An option given here goes over these.
+        transport: what sends each request, instead of connections of this client's own: see ``holdfast.BaseTransport``. ``limits``
+            and ``keeper`` are given to the ``holdfast.ConnectionTransport`` that it wraps, then.
         keeper: look after idle connections from a background thread, one for all clients of the process; if False, that is
             done when a connection is used. Default True.
 
@@ -94,6 +99,7 @@ class Client(Verbs):
         ValueError: an argument makes no sense; at once, not at the first request.
     """
 
+    _netrc: Netrc
     _jar: CookieJar | None = None  # made when the first cookie is set or asked for
 
     _request_type = PreparedRequest
@@ -122,6 +128,7 @@ class Client(Verbs):
         unix_socket: str | None = None,
         source_address: tuple[str, int] | None = None,
         socket_options: Iterable[tuple[int, int, Any]] = (),
+        transport: BaseTransport | None = None,
         keeper: bool = True,
         clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
@@ -130,8 +137,8 @@ class Client(Verbs):
         self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
         self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options)
-        self._transport, self._netrc = Transport(limits, clock, keeper), Netrc(clock)
-        self._services = Services(self._routes, self._transport, self._netrc, clock, sleep)
+        self._services = _services(transport, self._routes, limits, keeper, clock, sleep)
+        self._transport, self._netrc = self._services.transport, self._services.netrc
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._base_url = None if base_url is None else checked_base(base_url)
@@ -145,9 +152,8 @@ class Client(Verbs):
         self.retries = Retries.of(retries)
         self.max_redirects: int = max_redirects
         self.hooks: dict[str, Any] = all_hooks(hooks)
-        self.stream = stream
+        self.stream, self.max_decoded = stream, max_decoded
         self.secret_headers: frozenset[str] = frozenset(name.lower() for name in secret_headers)
-        self.max_decoded = max_decoded
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
@@ -212,6 +218,14 @@ class Client(Verbs):
         """The pool's limits, as given."""
         return self._transport.pool.limits
 
+    @property
+    def transport(self) -> BaseTransport:
+        """What sends each request: as given, or this client's own connections, which a transport for another client may wrap."""
+        from .transports import ConnectionTransport
+
+        handler: BaseTransport | None = getattr(self._transport, "handler", None)
+        return ConnectionTransport.over(self._transport) if handler is None else handler
+
     # -- a call --------------------------------------------------------------------------------------------------------
 
     def request(
@@ -253,7 +267,8 @@ class Client(Verbs):
             proxies: for this call, key by key over the environment's and the client's.
             hooks: ``{"response": callable}``, over the client's.
             stream: leave the body unread until asked; close the response, or read it to its end.
-            verify, cert: for this call, over the client's.
+            verify: for this call, over the client's.
+            cert: for this call, over the client's.
             json: a value to send as JSON.
             retries: for this call, over the client's.
             on_informational: called with (status, fields) of each 1xx response.
@@ -312,8 +327,10 @@ class Client(Verbs):
 
     def _is_replaced(self) -> bool:
         """Whether ``send`` or ``prepare_request`` is another's: of a subclass, or put on the class or on this object by a mock."""
+        send: Any = self.send
+        prepare: Any = self.prepare_request
         try:
-            return self.send.__func__ is not _SEND or self.prepare_request.__func__ is not _PREPARE  # type: ignore[attr-defined]  # of a method, which it usually is
+            return send.__func__ is not _SEND or prepare.__func__ is not _PREPARE  # of methods, which they usually are
         except AttributeError:
             return True  # what was put there is no method
 
@@ -474,6 +491,8 @@ class Client(Verbs):
         for name in ("server_name", "unix_socket", "source_address"):
             state[name] = getattr(self._routes, name)
         state["keeper"] = self._keeper
+        if hasattr(self._transport, "handler"):
+            state["transport"], state["limits"] = self.transport, None
         state["socket_options"] = self._socket_options
         return state
 
@@ -505,3 +524,19 @@ _CONFIGURATION = (
     "secret_headers",
     "max_decoded",
 )
+
+
+def _services(
+    transport: BaseTransport | None,
+    routes: Routes,
+    limits: Limits | None,
+    keeper: bool,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> Services:
+    """What a client's calls share: connections of its own, or the transport that it was given."""
+    if transport is None:
+        return Services(routes, Transport(limits, clock, keeper), Netrc(clock), clock, sleep)
+    from .transports import Handling, handled
+
+    return handled(Services(routes, Handling(transport, limits, clock, keeper), Netrc(clock), clock, sleep))

@@ -19,10 +19,11 @@ from .wire import tls
 from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
 from .wire.opening import Opening
+from .wire.protocols import ByteStream
 from .wire.proxy import Proxy
 from .wire.readiness import readable_fds
 from .wire.reuse import Habits
-from .wire.stream import SocketStream
+from .wire.stream import SocketStream, is_system_socket
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
@@ -53,6 +54,8 @@ def _close_unreturned(error: BaseException) -> None:
 def _open(
     clock: Callable[[], float], habits_of: Callable[[Route], Habits], route: Route, until: float | None
 ) -> Http1Connection:
+    if route.opener is not None:
+        return route.opener(habits_of(route), until)
     sock: Any
     opening = Opening()
     if route.unix_socket is not None:
@@ -66,13 +69,23 @@ def _open(
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
         opening.tls = clock() - begun
     try:
-        connection = Http1Connection(SocketStream(sock, clock), habits_of(route))
-        _describe(sock, route, opening)
+        connection = Http1Connection(_stream(sock, clock), habits_of(route))
+        _describe(connection.stream, route, opening)
     except BaseException:
         sock.close()
         raise
     connection.opening = opening
     return connection
+
+
+def _stream(sock: Any, clock: Callable[[], float]) -> ByteStream:
+    if not is_system_socket(sock):
+        from .wire import replaced  # by a test, or by gevent
+
+        stream = replaced.stream_over(sock)
+        if stream is not None:
+            return stream
+    return SocketStream(sock, clock)
 
 
 def _tcp(
@@ -89,10 +102,10 @@ def _tcp(
     )
 
 
-def _describe(sock: Any, route: Route, opening: Opening) -> None:
+def _describe(stream: ByteStream, route: Route, opening: Opening) -> None:
     """What can be seen of an open connection from outside."""
-    if route.context is not None:
-        opening.note_tls(sock)
+    if route.context is not None and isinstance(stream, SocketStream):
+        opening.note_tls(stream.sock)
     opening.peer = next((address for address, error in reversed(opening.tried) if not error), "")
 
 
@@ -159,7 +172,7 @@ def _ask_for_tunnel(
         sock = _reach(proxy, route, until, clock, opening)
         try:
             asked = h11.Request(method="CONNECT", target=target, headers=proxies.connect_fields(target, proxy))
-            proxies.open_tunnel(Http1Connection(SocketStream(sock, clock)), asked, target, proxy, until, clock)
+            proxies.open_tunnel(Http1Connection(_stream(sock, clock)), asked, target, proxy, until, clock)
             return sock
         except proxies.Refused as refusal:
             sock.close()
@@ -191,12 +204,18 @@ def _secure(sock: Any, proxy: Proxy, route: Route, until: float | None, clock: C
         raise
 
 
-def remember_session(connection: Http1Connection, route: Route) -> None:
-    """Keep the TLS session of a connection, whose first answer has arrived, for the next handshake with its server."""
+def remember_session(connection: Http1Connection, route: Route, *, written: bool) -> None:
+    """Keep the TLS session of a connection, whose first answer has arrived, for the next handshake with its server.
+
+    Args:
+        written: whether the request is: then what OpenSSL holds to write from is given up.
+    """
     connection.session_kept = True
     stream = connection.stream
     if isinstance(stream, SocketStream) and stream.tls is not None:
         tls.remember_session(stream.tls, route.server_name, route.port)
+        if written:
+            stream.drop_write_buffer()
 
 
 def close_connection(connection: Http1Connection, reason: Discard) -> None:

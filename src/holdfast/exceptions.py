@@ -1,7 +1,5 @@
 """Every error holdfast raises, and whose fault it is.
 
-::
-
     RequestException(OSError)              .request .response: what was asked, what came back (or None)
     ├── HTTPError                          raise_for_status(): the server answered 4xx or 5xx
     ├── ConnectionError                    the network or the server broke the exchange

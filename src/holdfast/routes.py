@@ -16,9 +16,12 @@ from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from .message.request import PreparedRequest
     from .message.url import Url
+    from .wire.http1 import Http1Connection
+    from .wire.reuse import Habits
 
 Verify = tls.Verify | None
 Cert = tls.Cert
@@ -82,6 +85,11 @@ class Route(NamedTuple):
     def is_forwarded(self) -> bool:
         """Whether requests are read by the proxy itself, which sends them on."""
         return self.proxy is not None and self.context is None and not self.proxy.is_socks
+
+    @property
+    def opener(self) -> Callable[[Habits, float | None], Http1Connection] | None:
+        """What opens its connections, until a moment on the pool's clock, instead of the dialer: a test's; else None."""
+        return None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -35,7 +35,8 @@ from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream
 from .routes import Route
 from .wire.framing import ResponseHead
-from .wire.http1 import Http1Connection, OnInformational
+from .wire.http1 import Http1Connection
+from .wire.http1 import OnInformational as OnInformational
 from .wire.proxy import proxy_authorization
 from .wire.reuse import FIN_PATIENCE_SECONDS, MAX_HABITS, Habits
 
@@ -246,7 +247,7 @@ class Transport:
         attempts: list[Attempt] | None = None,
     ) -> Response:
         if route.context is not None and not lease.resource.session_kept:
-            dialer.remember_session(lease.resource, route)
+            dialer.remember_session(lease.resource, route, written=not head.request_incomplete)
         leg = None if next_leg is None else partial(next_leg.offer, route)
         if route.proxy is None:
             body = BodyStream(self.pool, lease, head.keep_alive, self.clock, leg)

@@ -64,10 +64,19 @@ def test_the_advice_to_each_client_is_in_its_own_words() -> None:
     assert eval(words["holdfast"], {"holdfast": holdfast}).limits == holdfast.Limits(idle_timeout=4, max_requests=100)
     assert "keepalive_expiry=4" in words["httpx"]
     assert "keepalive_timeout=4" in words["aiohttp"]
-    assert "IdleConnTimeout: 4000 * time.Millisecond" in words["Go"]
-    assert words["nginx upstream"] == "keepalive 16; keepalive_timeout 4000ms; keepalive_requests 100;"
-    assert "pool-purge-delay 2000ms" in words["HAProxy backend"]
+    assert "IdleConnTimeout: 4 * time.Second" in words["Go"]
+    assert words["nginx upstream"] == "keepalive 16; keepalive_timeout 4s; keepalive_requests 100;"
+    assert "pool-purge-delay 2s" in words["HAProxy backend"]
     assert "Retry" in words["requests, urllib3"]
+
+
+def test_the_advice_names_no_fraction_of_a_second_where_only_whole_numbers_are_understood() -> None:
+    words = advice(plan_of(findings(idle=Idle(2, 2))))
+
+    assert "keepalive_expiry=1.5" in words["httpx"]
+    assert "IdleConnTimeout: 1500 * time.Millisecond" in words["Go"]
+    assert words["nginx upstream"] == "keepalive 16; keepalive_timeout 1500ms;"
+    assert "pool-purge-delay 750ms" in words["HAProxy backend"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from holdfast.cli import codes, doctor, observations
 from holdfast.cli.advice import Findings
 from holdfast.cli.doctor import Examination
 from holdfast.cli.probe import Target
-from tests.cli.support import Tty, hang_up, invoke
+from holdfast.cli.watch import IDLE, Watch, Watched
+from tests.cli.support import Tty, dialled, hang_up, invoke
 from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, echo, ok, response
 
@@ -209,6 +210,17 @@ def test_the_command_writes_json_and_shows_its_progress_on_a_terminal(
     assert json.loads(out)["first"]["server"] == "brief"
     assert "who acknowledges ..." in screen.getvalue()
     assert screen.getvalue().endswith("\r")
+
+
+def test_what_the_wait_shows_fits_a_terminal_of_eighty_columns() -> None:
+    clock = FakeClock()
+    with Server(echo) as server, dialled(server, clock) as connection:
+        watch = Watch(clock, clock() + 1100, watched=[Watched(connection, IDLE)] * 12)
+        connection.used = clock() - 100
+        text = doctor.progress_of(watch, clock())
+
+    assert text == "waiting up to 1100 s more (Ctrl-C: report now); 0 of 12 done, idle for 100 s"
+    assert len(text) < 80
 
 
 @pytest.mark.parametrize(

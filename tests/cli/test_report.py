@@ -133,6 +133,18 @@ def test_stalls_acknowledgements_versions_addresses_and_troubles_have_rows() -> 
     assert rows[-1] == ("trouble", "HTTP/1.0: no answer", "bad")
 
 
+def test_no_line_of_the_report_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = replace(MEASURED, idle=Idle(open_after=19))
+    for columns in (40, 80, 120):
+        monkeypatch.setattr(Terminal, "columns", columns)
+        stream = io.StringIO()
+        report.write(Terminal(stream), found)
+        written = " ".join(stream.getvalue().split())
+
+        assert "no idle connection was ended within 19 s; a larger --max sees more." in written
+        assert columns == 40 or max(map(len, stream.getvalue().splitlines())) <= columns
+
+
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_the_report_ends_with_the_limits_to_use(interrupted: bool) -> None:
     stream = io.StringIO()

@@ -31,6 +31,7 @@ from holdfast.exceptions import (
     UnrewindableBodyError,
     WriteTimeout,
 )
+from holdfast.testing import Fake
 from tests.conftest import Tls
 from tests.server import Conn, Server, connect_proxy, echo, head, ok, response
 
@@ -57,6 +58,14 @@ def test_one_session_is_carried_by_its_adapter_and_others_are_not() -> None:
 
         assert under.stats().requests == 2
         assert server.connections == 2
+
+
+def test_a_fake_leaves_requests_over_holdfast_alone() -> None:
+    with Server(echo) as server, Fake(), requests.Session() as session:
+        session.mount("http://", HoldfastAdapter())
+        session.trust_env = False
+
+        assert session.get(server.url("/x")).json()["target"] == "/x"
 
 
 def test_a_session_whose_adapter_is_ours_reaches_https_through_a_proxy(tls: Tls) -> None:

@@ -380,7 +380,7 @@ def test_a_proxy_that_does_not_answer_in_time_is_a_connect_timeout(script: Scrip
 
 
 def test_nothing_is_asked_when_no_time_is_left() -> None:
-    with Server(lambda conn: conn.wait_closed()) as server:  # type: ignore[arg-type]
+    with Server(lambda conn: conn.wait_closed()) as server:
         with pytest.raises(ConnectTimeout):
             tunnel_to(server, PROXY, 0.0)
         server.wait_idle()

@@ -271,7 +271,7 @@ def test_a_proxy_that_does_not_answer_in_time_is_a_connect_timeout_that_names_th
 
 
 def test_nothing_is_asked_when_no_time_is_left() -> None:
-    with Server(lambda conn: conn.wait_closed()) as server, pytest.raises(ConnectTimeout):  # type: ignore[arg-type]
+    with Server(lambda conn: conn.wait_closed()) as server, pytest.raises(ConnectTimeout):
         through(server, WITHOUT, seconds=0.0)
 
 

@@ -771,6 +771,106 @@ def test_a_server_without_tickets_has_no_session_to_resume(authority: Tls, clien
         assert [client.get(server.url()).text for _ in range(2)] == ["False", "False"]
 
 
+class Counting(ssl.SSLSocket):
+    """Counts how often its session is read, which leaks some kilobytes of CPython each time, and how often nothing is written."""
+
+    sessions = nothings = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "session":
+            Counting.sessions += 1
+        return super().__getattribute__(name)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        Counting.nothings += not len(data)
+        return super().send(data, flags)
+
+
+@pytest.fixture
+def counting(authority: Tls, monkeypatch: pytest.MonkeyPatch) -> Iterator[holdfast.Client]:
+    """A client whose TLS sockets are Counting."""
+    for count in ("sessions", "nothings"):
+        monkeypatch.setattr(Counting, count, 0)
+    context = authority.client_context()
+    context.sslsocket_class = Counting
+    with holdfast.Client(verify=context, trust_env=False) as client:
+        yield client
+
+
+def test_a_session_of_tls_1_2_that_was_resumed_is_not_read_again(authority: Tls, counting: holdfast.Client) -> None:
+    with Server(closing, tls=authority.server_context(maximum=ssl.TLSVersion.TLSv1_2)) as server:
+        assert [counting.get(server.url()).text for _ in range(3)] == ["False", "True", "True"]
+
+    assert Counting.sessions == 1
+
+
+def test_no_session_is_read_where_enough_are_kept(
+    authority: Tls, counting: holdfast.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "MAX_SESSIONS_PER_SERVER", 2)
+    monkeypatch.setattr(tls, "resumable", lambda *_: None)  # as if all had shaken hands before there was a session
+    with Server(closing, tls=authority.server_context()) as server:
+        assert [counting.get(server.url()).text for _ in range(4)] == ["False"] * 4
+
+    assert Counting.sessions == 2
+
+
+# -- what OpenSSL holds --------------------------------------------------------------------------------------------------
+
+
+def test_a_write_of_nothing_sends_nothing(authority: Tls) -> None:
+    """What ``drop_write_buffer`` rests on."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = authority.client_context().wrap_bio(back, there, server_hostname="localhost")
+    theirs = authority.server_context().wrap_bio(there, back, server_side=True)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ours.do_handshake()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        theirs.do_handshake()
+    ours.do_handshake()
+    there.read()
+
+    assert ours.write(b"") == 0
+    assert there.pending == 0
+
+
+def test_the_write_buffer_is_dropped_once_for_each_connection(authority: Tls, counting: holdfast.Client) -> None:
+    with Server(echo, tls=authority.server_context()) as server:
+        for _ in range(3):
+            counting.get(server.url())
+
+    assert Counting.nothings == 1
+
+
+def test_the_write_buffer_stays_where_a_write_is_half_done(authority: Tls, counting: holdfast.Client) -> None:
+    head_read = threading.Event()
+
+    def refuse(conn: Conn) -> None:
+        conn.read_head()
+        conn.send(head(413, "Connection: close", "Content-Length: 5"))
+        conn.wait(head_read)
+        conn.send(b"later")
+
+    server = Server(refuse, tls=authority.server_context())
+    with server, counting.post(server.url(), data=bytes(32 << 20), stream=True) as response:
+        head_read.set()
+        assert (response.status_code, response.text) == (413, "later")
+
+    assert Counting.nothings == 0
+
+
+def test_a_connection_that_is_gone_has_no_write_buffer_to_drop(authority: Tls) -> None:
+    with Server(echo, tls=authority.server_context()) as server:
+        connected = connect_tcp("127.0.0.1", server.port, None)
+        sock = tls.wrap(connected, authority.client_context(), "127.0.0.1", server.port, None)
+        stream = SocketStream(sock)
+        stream.close()
+        with pytest.raises(OSError, match="descriptor"):
+            sock.send(b"")
+
+        stream.drop_write_buffer()
+
+
 # -- idle -------------------------------------------------------------------------------------------------------------
 
 

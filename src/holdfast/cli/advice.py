@@ -129,7 +129,7 @@ def advice(plan: Plan) -> dict[str, str]:
 
 
 def _with_keeping(plan: Plan) -> dict[str, str]:
-    seconds, milliseconds = f"{plan.idle:g}", round(plan.idle * 1000)
+    seconds = f"{plan.idle:g}"
     requests = "" if plan.max_requests is None else f" keepalive_requests {plan.max_requests};"
     return {
         "holdfast": f"holdfast.Client(limits=holdfast.{plan})",
@@ -137,10 +137,15 @@ def _with_keeping(plan: Plan) -> dict[str, str]:
         f'session.mount(url, HTTPAdapter(max_retries=Retry(2))); a POST has no remedy but a new Session',
         "httpx": f"httpx.Client(limits=httpx.Limits(keepalive_expiry={seconds}))",
         "aiohttp": f"aiohttp.TCPConnector(keepalive_timeout={seconds})",
-        "Go": f"&http.Transport{{IdleConnTimeout: {milliseconds} * time.Millisecond}}",
-        "nginx upstream": f"keepalive 16; keepalive_timeout {milliseconds}ms;{requests}",
-        "HAProxy backend": f"http-reuse safe; default-server pool-purge-delay {max(1, milliseconds // 2)}ms",
+        "Go": f"&http.Transport{{IdleConnTimeout: {_duration(plan.idle, ' * time.Second', ' * time.Millisecond')}}}",
+        "nginx upstream": f"keepalive 16; keepalive_timeout {_duration(plan.idle)};{requests}",
+        "HAProxy backend": f"http-reuse safe; default-server pool-purge-delay {_duration(plan.idle / 2)}",
     }
+
+
+def _duration(seconds: float, second: str = "s", millisecond: str = "ms") -> str:
+    """``4s``, or ``4500ms`` where it is no whole number of seconds."""
+    return f"{seconds:.0f}{second}" if seconds == int(seconds) else f"{max(1, int(seconds * 1000))}{millisecond}"
 
 
 def _without_keeping(plan: Plan) -> dict[str, str]:

@@ -94,9 +94,9 @@ def check(expected: list[advice.Expectation], findings: advice.Findings, err: Te
         if value is None:
             found = "it was not measured"
         elif holds is None:
-            found = f"it is {value[0]:g} or more; measure longer"
+            found = f"it is {round(value[0], 2):g} or more; measure longer"
         else:
-            found = f"it is {value[0]:g}" + ("" if value[0] == value[1] else " or more")
+            found = f"it is {round(value[0], 2):g}" + ("" if value[0] == value[1] else " or more")
         err.line(("not as expected: ", "bad"), f"{each}: {found}")
     return code
 
@@ -195,10 +195,8 @@ class Examination:
 
 
 def progress_of(state: Watch, now: float) -> str:
-    """``waiting 12 s of 118 s: 3 of 8 connections ended``."""
+    """``waiting up to 106 s more (Ctrl-C: report now); 3 of 8 done, idle for 12 s``: no wider than a terminal of 80 columns."""
     ended = len(state.watched) - len(state.waiting)
     oldest = max((now - each.connection.used for each in state.waiting), default=0.0)
-    return (
-        f"waiting: {ended} of {len(state.watched)} connections ended or used, the others idle for {oldest:.0f} s "
-        f"(at most {state.until - now:.0f} s more; Ctrl-C shows what is known)"
-    )
+    left = f"waiting up to {state.until - now:.0f} s more (Ctrl-C: report now)"
+    return f"{left}; {ended} of {len(state.watched)} done, idle for {oldest:.0f} s"

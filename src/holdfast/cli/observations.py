@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ReadTimeout, RequestException
@@ -53,15 +54,15 @@ class Bench:
         """Seconds for the next step; a step that is begun has a second even if that is more than is left."""
         return max(1.0, min(self.patience, self.until - self.clock()))
 
-    def dial(self, **keywords: object) -> Connection:
+    def dial(self, **keywords: Any) -> Connection:
         """A new connection, counted."""
         self.opened += 1
-        return dial(self.target, self.left(), clock=self.clock, **keywords)  # type: ignore[arg-type]
+        return dial(self.target, self.left(), clock=self.clock, **keywords)
 
-    def ask(self, connection: Connection, **keywords: object) -> Answer:
+    def ask(self, connection: Connection, **keywords: Any) -> Answer:
         """One request, counted."""
         self.asked += 1
-        return connection.ask(self.method, self.left(), **keywords)  # type: ignore[arg-type]
+        return connection.ask(self.method, self.left(), **keywords)
 
     @property
     def late(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .advice import Findings, advice, plan_of, reach_of, span
 from .observations import AddressSeen, PerConnection, Resumption
-from .terminal import Terminal, harmless, milliseconds
+from .terminal import Terminal, harmless, milliseconds, wrapped
 
 NAGLE = "the server sends an answer in two parts and waits in between. It should set TCP_NODELAY; holdfast does not wait"
 Row = tuple[str, str, str]
@@ -126,13 +126,22 @@ def _address(seen: AddressSeen) -> tuple[str, str]:
     return f"{seen.address}: {seen.status}, TCP {milliseconds(seen.connect)}{handshake}, answer {milliseconds(seen.wait)}", ""
 
 
+def _limits(out: Terminal, limits: str, why: str) -> None:
+    """``Use Limits(...): why.`` in lines of the terminal's width. On a terminal too narrow for the limits they have no colour."""
+    first, *others = wrapped(f"Use {limits}: {why}.", out.columns)
+    before, found, after = first.partition(limits)
+    out.line((before, "head"), (found, "good"), after)
+    for line in others:
+        out.line(line)
+
+
 def write(out: Terminal, findings: Findings) -> None:
     """The whole report."""
     out.line((f"{findings.url}", "head"))
     out.rows([[(name, "name"), (text, style)] for name, text, style in rows_of(findings)])
     plan = plan_of(findings)
     out.line()
-    out.line(("Use ", "head"), (str(plan), "good"), f": {plan.why}.")
+    _limits(out, str(plan), plan.why)
     out.rows([[(name, "name"), (text, "")] for name, text in advice(plan).items()])
     out.line()
     note = f"{findings.opened} connections opened, {findings.asked} requests sent, {findings.waited:.0f} s"

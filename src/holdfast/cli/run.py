@@ -341,13 +341,14 @@ def _count_and_report() -> None:
     from ..pool.pool import Pool
 
     tally = Tally()
-    make: Any = Pool.__init__
+    kind: Any = Pool
+    make = kind.__init__
 
     def __init__(pool: Any, *args: Any, **kwargs: Any) -> None:
         make(pool, *args, **kwargs)
         pool.on_event(tally.note)
 
-    Pool.__init__ = __init__  # type: ignore[method-assign, assignment]
+    kind.__init__ = __init__
     atexit.register(lambda: print(tally.report(_left()), file=sys.stderr, flush=True))
 
 

@@ -1,7 +1,5 @@
 """holdfast under httpx2: ``httpx2.Client(transport=HoldfastTransport())`` (for httpx, ``holdfast.contrib.httpx``).
 
-::
-
     import httpx2
     from holdfast.contrib.httpx2 import HoldfastTransport
 
@@ -41,7 +39,8 @@ class HoldfastTransport(HoldfastTransportBase, httpx2.BaseTransport):
             directory, or an ssl.SSLContext. Default True.
         cert: client certificate: a PEM path, or (certificate, key[, password]).
         trust_env: use the environment's proxies, unless ``proxy`` or ``proxies`` is given, and its authorities. Default True.
-        http1, http2: accepted for httpx2's sake; only True and False make sense.
+        http1: accepted for httpx2's sake; only True makes sense.
+        http2: accepted for httpx2's sake; only False makes sense.
         limits: ``httpx2.Limits`` or ``holdfast.Limits``. Default httpx2's own: 100 connections, 20 of them idle, for 5 s.
         proxy: for all requests: a URL or an ``httpx2.Proxy``, of a kind that holdfast speaks to.
         uds: path of a Unix-domain socket to connect to.

@@ -1,7 +1,5 @@
 """A Prometheus collector over one or more clients (``pip install 'holdfast-http[prometheus]'``).
 
-::
-
     from prometheus_client import REGISTRY
     from holdfast.contrib.prometheus import ClientCollector
 

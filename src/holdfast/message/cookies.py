@@ -270,7 +270,7 @@ after_in_child(_after_fork_in_child)
 def _all_cookies(jar: stdlib.CookieJar) -> list[Cookie]:
     store: Any = jar
     with store._cookies_lock:
-        return list(stdlib.deepvalues(store._cookies))  # type: ignore[attr-defined]  # its order is the library's own
+        return list(stdlib.deepvalues(store._cookies))  # type: ignore[attr-defined]  # the stubs lack it; its order is the library's own
 
 
 def _forget(jar: stdlib.CookieJar, cookie: Cookie) -> None:

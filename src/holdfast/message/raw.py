@@ -476,7 +476,7 @@ class RawBody:
             self._buffer = buffer = bytes(buffer)
         size = len(buffer)
         end = size if limit is None else min(size, start + limit)
-        if last and (found := buffer.find(last, start, end)) >= 0:  # type: ignore[union-attr]  # bytes now
+        if last and not isinstance(buffer, memoryview) and (found := buffer.find(last, start, end)) >= 0:
             end = found + 1
         self._at = end
         self.taken += end - start

@@ -427,7 +427,7 @@ class Response:
         Raises:
             StreamConsumedError: the body was streamed to its end before, or closed.
             TypeError, ValueError: ``chunk_size`` is not a positive int or None.
-            As ``content``, while iterating.
+            RequestException: as ``content``, while iterating.
         """
         check_chunk_size(chunk_size)
         if self._content is not False:

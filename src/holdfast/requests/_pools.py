@@ -30,6 +30,7 @@ from ..exceptions import InvalidRequest
 from ..pool.limits import Limits
 from ..routes import Routes, SocketOptions
 from ..transport import Transport
+from ..transports import BaseTransport, Handling, handled
 from ._tls import TLS_NAMES, TlsOptions
 
 __all__ = ["Manager", "PoolView", "limits_for", "translated"]
@@ -81,6 +82,7 @@ class Manager:
         options = None if given is None else SocketOptions(given)
         self.routes = Routes(None, False, own.get("server_hostname"), None, own.get("source_address"), options)
         self._keeper = True
+        self._handler: BaseTransport | None = None
         self._clock: Callable[[], float] = system_clock
         self._sleep: Callable[[float], object] = time.sleep
         self._foreign: Any = None
@@ -105,22 +107,34 @@ class Manager:
         self.routes = Routes(None, False, routes.server_name, routes.unix_socket, routes.source_address, routes.socket_options)
         self._clock, self._sleep, self._keeper = services.clock, services.sleep, keeper is not False
         if self._services is not None:
-            self._services = services._replace(routes=self.routes, transport=self._services.transport)
+            transport = self._services.transport
+            self._handler = transport.handler if isinstance(transport, Handling) else None
+            self._services = self._routed(services._replace(routes=self.routes, transport=transport))
+
+    def _routed(self, services: Services) -> Services:
+        return services if self._handler is None else handled(services)
+
+    def _new_transport(self) -> Transport:
+        if self._handler is None:
+            return Transport(self.limits, self._clock, self._keeper)
+        return Handling(self._handler, None, self._clock, self._keeper)
 
     def services(self) -> Services:
         """The transport and all that a call needs; made when it is first asked for, and anew after ``clear()``."""
         services = self._services
         if services is None:
             # Several threads may come here at once. setdefault() is one step: all of them get the same transport.
-            made = Services(self.routes, Transport(self.limits, self._clock, self._keeper), _netrc, self._clock, self._sleep)
-            services = self.__dict__.setdefault("_services", made)
+            made = Services(self.routes, self._new_transport(), _netrc, self._clock, self._sleep)
+            services = self.__dict__.setdefault("_services", self._routed(made))
         return services
 
     def clear(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
         before = self.__dict__.pop("_services", None)
-        if before is not None:
+        if before is not None and self._handler is None:
             before.transport.pool.keep_none()
+        elif before is not None:
+            before.transport.pool.close_idle()  # it is the handler's, which goes on with it
         if self._foreign is not None:
             self._foreign.clear()
 
@@ -196,10 +210,11 @@ def translated(manager: Any) -> Manager | None:
         name: value for name, value in manager.connection_pool_kw.items() if not name.startswith("_proxy") and value is not None
     }
     proxy = None
-    if isinstance(manager, poolmanager.ProxyManager):
-        if manager.proxy.scheme != "http" or any(manager.proxy_config[:1]):  # type: ignore[union-attr,index]
+    if type(manager) is poolmanager.ProxyManager:
+        proxied: Any = manager  # it has a proxy and its configuration: None is for its base
+        if proxied.proxy.scheme != "http" or any(proxied.proxy_config[:1]):
             return None
-        proxy = str(manager.proxy)
+        proxy = str(proxied.proxy)
     if settings.keys() - _KNOWN - {"maxsize", "block"}:
         return None
     made = Manager(manager.pools._maxsize, proxy=proxy, proxy_headers=getattr(manager, "proxy_headers", None), **settings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from ..message.fields import RawHeaders
 from ..message.raw import RawBody
@@ -107,7 +107,7 @@ class _ForeignDecoder:
         self.inner.flush()
 
 
-_decoder_slot: Any = RawBody._decoder  # type: ignore[misc]  # the descriptor of a slot
+_decoder_slot: Any = RawBody.__dict__["_decoder"]
 
 
 class Raw(RawBody):
@@ -244,7 +244,7 @@ def as_urllib3(raw: Raw, method: str | None, url: str | None) -> Any:
         reason=raw.reason,
         preload_content=False,
         decode_content=False,
-        original_response=OriginalResponse(raw._raw_headers),  # type: ignore[arg-type]
+        original_response=cast(Any, OriginalResponse(raw._raw_headers)),
         request_method=method,
         request_url=url,
         enforce_content_length=False,  # it was checked where it was read

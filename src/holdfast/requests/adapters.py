@@ -249,7 +249,8 @@ class HTTPAdapter(BaseAdapter):
             resp: a ``urllib3.HTTPResponse``, or what looks like one.
         """
         response = Response()
-        response.status_code = getattr(resp, "status", None)  # type: ignore[assignment]
+        status: Any = getattr(resp, "status", None)
+        response.status_code = status
         response.headers = Headers(list(getattr(resp, "headers", {}).items()))
         response.encoding = get_encoding_from_headers(response.headers)
         response.raw = resp

@@ -6,15 +6,17 @@ import json
 import platform
 import ssl
 import sys
+from importlib import import_module
 from typing import Any
 
 from .. import _version
 from .__version__ import __version__
 
+idna: Any
 try:
-    import idna
+    idna = import_module("idna")
 except ImportError:
-    idna = None  # type: ignore[assignment]  # it is optional
+    idna = None
 
 __all__ = ["info", "main"]
 

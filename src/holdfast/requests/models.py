@@ -7,7 +7,7 @@ kept as they are: the adapter that is mounted for them understands them.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from ..exceptions import *  # noqa: F403 - requests' own has them too
@@ -182,6 +182,7 @@ class Request(RequestHooksMixin, core.Request, metaclass=_HoldfastsToo):
 
 
 _headers_slot: Any = core.PreparedRequest.__dict__["headers"]
+_body_property: Any = core.PreparedRequest.__dict__["body"]
 
 
 class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequest, metaclass=_HoldfastsToo):
@@ -193,7 +194,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
     def prepare_method(self, method: str | bytes | None) -> None:
         """Set the verb; None leaves it to be set later."""
         if method is None:
-            self.method = None  # type: ignore[assignment]  # as in requests, until it is set
+            self.method = cast(str, None)  # as in requests, until it is set
         else:
             super().prepare_method(method)
 
@@ -239,7 +240,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
 
     @body.setter
     def body(self, value: Any) -> None:
-        core.PreparedRequest.body.__set__(self, value)  # type: ignore[attr-defined]
+        _body_property.__set__(self, value)
 
     def read_form(self, at_most: int | None = None) -> None:
         """Read the files of a multipart form into memory, as requests does when it prepares: they may be closed after that.
@@ -277,7 +278,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
         twin.__class__ = type(self)
         if self._body_position is not None:
             twin._body_position = self._body_position
-        return twin  # type: ignore[no-any-return]
+        return cast(PreparedRequest, twin)
 
     def __getstate__(self) -> dict[str, Any]:
         self.read_form()
@@ -396,7 +397,7 @@ class Response(core_response.Response, metaclass=_HoldfastsToo):
         self._source = None if value is None else _OfUrllib3(value)
 
     def _load(self) -> bytes:
-        return super()._load() if self.status_code != 0 else None  # type: ignore[return-value]  # as in requests
+        return super()._load() if self.status_code != 0 else cast(bytes, None)  # as in requests
 
     @property
     def _content_consumed(self) -> bool:
@@ -426,11 +427,11 @@ class Response(core_response.Response, metaclass=_HoldfastsToo):
             raw = super()._body()
             if self.request is not None:
                 raw.request_url, raw.request_method = self.request.path_url, self.request.method
-        return raw  # type: ignore[no-any-return]
+        return cast(Raw, raw)
 
 
 def as_our_response(response: Any) -> Response:
     """The same response with what this module's has beside holdfast's; nothing is copied."""
     if type(response) is core_response.Response:
         response.__class__ = Response
-    return response  # type: ignore[no-any-return]
+    return cast(Response, response)

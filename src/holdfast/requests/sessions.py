@@ -109,6 +109,8 @@ class SessionRedirectMixin:
     max_redirects: int
     secret_headers: Any = SECRET_HEADERS
     trust_env: bool
+    send: Any
+    _netrc: Netrc
 
     def get_redirect_target(self, resp: Any) -> str | None:
         """The Location of a redirect that can be followed, else None.
@@ -182,7 +184,7 @@ class SessionRedirectMixin:
             if call is not None:
                 call.offered = True  # it is the same call: its deadline and its settings go along
             settings = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert, "proxies": proxies, **adapter_kwargs}
-            resp = self.send(following, **settings, allow_redirects=False)  # type: ignore[attr-defined]
+            resp = self.send(following, **settings, allow_redirects=False)
             req = following
 
     def _following(self, resp: Any, req: Any, proxies: Any) -> tuple[Any, Any] | None:
@@ -228,7 +230,7 @@ class SessionRedirectMixin:
             return
         # On the way from https to http a host does not get back what was just taken from the request.
         if self.trust_env and (old.scheme, new.scheme, old.host) != ("https", "http", new.host):
-            prepared_request.prepare_auth(self._netrc.credentials(new))  # type: ignore[attr-defined]
+            prepared_request.prepare_auth(self._netrc.credentials(new))
 
     def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> dict[str, Any]:
         """The proxies for a redirected request, the environment asked anew, and its Proxy-Authorization."""
@@ -301,7 +303,7 @@ class Session(SessionRedirectMixin, Client):
         self._adopt(self.adapters)
 
     def _set_up(self, settings: dict[str, Any]) -> None:
-        if settings.get("limits") is None:
+        if settings.get("limits") is None and settings.get("transport") is None:
             settings["limits"] = OVERFLOWING
         Client.__init__(self, **settings)
         self._netrc = _Netrc(self._services.clock)

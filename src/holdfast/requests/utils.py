@@ -504,9 +504,9 @@ def select_proxy(url: str, proxies: Mapping[str, Any] | None) -> Any:
     """The proxy that a mapping has for a URL: by scheme and host, by scheme, for all; None for none."""
     found = proxies or {}
     parts = urlparse(url)
-    keys = (parts.scheme, "all")
+    keys: tuple[str, ...] = (parts.scheme, "all")
     if parts.hostname is not None:
-        keys = (f"{parts.scheme}://{parts.hostname}", parts.scheme, f"all://{parts.hostname}", "all")  # type: ignore[assignment]
+        keys = (f"{parts.scheme}://{parts.hostname}", parts.scheme, f"all://{parts.hostname}", "all")
     return next((found[key] for key in keys if key in found), None)
 
 

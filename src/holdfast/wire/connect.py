@@ -6,6 +6,7 @@ the race is closed.
 
 from __future__ import annotations
 
+import _socket
 import contextvars
 import errno
 import os
@@ -91,7 +92,8 @@ def connect_tcp(
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock)
     opening.dns += race.started - asked
     try:
-        sock = race.run()
+        sock = None if _is_own_class(socket.socket) else _connect_replaced(addresses, until, clock)
+        sock = race.run() if sock is None else sock
         return sock  # noqa: RET504 - a Ctrl-C while the losers are closed finds it in this frame, see dialer
     except HoldfastConnectionError:
         raise
@@ -103,11 +105,41 @@ def connect_tcp(
         race.close_losers()
 
 
+def _is_own_class(made: Any) -> bool:
+    return isinstance(made, type) and issubclass(made, _socket.socket)
+
+
+def _connect_replaced(addresses: list[Address], until: float | None, clock: Callable[[], float]) -> Any:
+    from . import replaced  # by a test, or by gevent
+
+    return replaced.connect(addresses[0], until, clock) if addresses else None
+
+
 def _never_connected(message: str) -> HoldfastConnectionError:
     """Nothing of the request has left: a Retries policy may repeat it whatever its method."""
     error = HoldfastConnectionError(message)
     error.never_connected = True
     return error
+
+
+def not_resolved(host: str, cause: Exception) -> HoldfastConnectionError:
+    """There is no such name, or no answer."""
+    return _never_connected(f"cannot resolve {host!r}: {_reason(cause)}. Is the name right, and DNS reachable?")
+
+
+def all_refused(where: str, cause: Exception, tried: int) -> HoldfastConnectionError:
+    """Every address has refused; ``cause``: the last of these refusals."""
+    error = _never_connected(f"cannot connect to {where}: {_reason(cause)} ({tried} addresses tried)")
+    error.__cause__ = cause
+    return error
+
+
+def no_answer(where: str, seconds: float, tried: int, of: int) -> ConnectTimeout:
+    """No address has answered within ``seconds``; ``tried`` of them were asked."""
+    return ConnectTimeout(
+        f"no TCP connection to {where} after {seconds:.2f} s: {tried} of {of} addresses tried, none answered. "
+        "Raise timeouts.connect, or check the network."
+    )
 
 
 def resolve(
@@ -127,8 +159,7 @@ def resolve(
     else:
         found = _look_up_aside(host, port, max(0.0, until - clock()))
     if isinstance(found, (OSError, UnicodeError)):
-        message = f"cannot resolve {host!r}: {_reason(found)}. Is the name right, and DNS reachable?"
-        raise _never_connected(message) from found
+        raise not_resolved(host, found) from found
     if isinstance(found, BaseException):
         raise found
     return found
@@ -256,19 +287,13 @@ class _Race:
         return None
 
     def _timed_out(self) -> ConnectTimeout:
-        error = ConnectTimeout(
-            f"no TCP connection to {self.where} after {self.now - self.started:.2f} s: "
-            f"{self.tried} of {self.tried + len(self.waiting)} addresses tried, none answered. "
-            "Raise timeouts.connect, or check the network."
-        )
+        error = no_answer(self.where, self.now - self.started, self.tried, self.tried + len(self.waiting))
         error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
         return error
 
     def _refused(self) -> HoldfastConnectionError:
         cause = self.errors[-1] if self.errors else OSError("the name has no address")
-        error = _never_connected(f"cannot connect to {self.where}: {_reason(cause)} ({self.tried} addresses tried)")
-        error.__cause__ = cause
-        return error
+        return all_refused(self.where, cause, self.tried)
 
     def close_losers(self) -> None:
         """Close every attempt that did not win."""

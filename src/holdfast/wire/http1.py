@@ -220,7 +220,7 @@ class Http1Connection(Payload):
                 self._incomplete_request = True
                 return
             # h11 counts and frames; it is given any buffer, and gives it back uncopied.
-            framed: list[Any] = conn.send_with_data_passthrough(h11.Data(data=piece)) or []  # type: ignore[arg-type]  # any object
+            framed: list[Any] = conn.send_with_data_passthrough(h11.Data(data=piece)) or []  # type: ignore[arg-type]  # h11's says bytes, and takes any object
             if type(piece) is FilePart:
                 if not self._write_part(piece):
                     return

@@ -23,6 +23,7 @@ only if a jiffy lay in between. The probe just before the write keeps that momen
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import socket
@@ -48,6 +49,7 @@ MAX_TICKET_READS = 4  # readable-but-empty TLS sockets accepted per idle period 
 FIN_WAIT_SECONDS = 0.05  # by which a FIN may trail the close_notify it belongs to
 
 _SO_PROTOCOL = 38
+_Socket = socket.socket  # also while a test replaces it
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", 11) if sys.platform == "linux" else None
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _SEND_QUEUE: int | None = 0x5411 if sys.platform == "linux" else None  # ioctl SIOCOUTQ, tcp(7)
@@ -483,7 +485,8 @@ class SocketStream:
         self.error = ConnectionAbortedError(errno.ECONNABORTED, "ended by this side")  # and this end proves nothing
         try:
             # Not SSLSocket.shutdown: that one drops the TLS object under a reader, who would then read ciphertext.
-            socket.socket.shutdown(getattr(self.sock, "carrier", self.sock), socket.SHUT_RDWR)
+            carrier = getattr(self.sock, "carrier", self.sock)
+            (_Socket if isinstance(carrier, _Socket) else socket.socket).shutdown(carrier, socket.SHUT_RDWR)
         except OSError:
             pass  # it is closed or was never connected: that is what was wanted
 
@@ -499,6 +502,20 @@ class SocketStream:
                 pass  # it wants the peer's alert now, or the peer is gone: the alert is out or never will be
         self.sock.close()
 
+    def drop_write_buffer(self) -> None:
+        """Have OpenSSL free the 16 KiB that it writes from, until it writes again.
+
+        No write may be half done: OpenSSL would finish that one, and take more bytes than there are in nothing.
+
+        It frees them behind each write. But it takes them to read a ticket of TLS 1.3 too, which mostly comes after the request,
+        and keeps them as long as the connection is idle. A write of nothing sends nothing (SSL_write_ex(3)), and ends as others do.
+        """
+        if isinstance(self.sock, ssl.SSLSocket):
+            try:
+                self.sock.send(b"")
+            except OSError:
+                pass  # the connection is broken: who reads from it next is told
+
     def forget(self) -> None:
         """Give the descriptor back without a byte on the wire: after a fork it is the parent's connection."""
         self._eof = True
@@ -507,6 +524,11 @@ class SocketStream:
     def fileno(self) -> int:
         """The descriptor, -1 when closed."""
         return self.sock.fileno()
+
+
+def is_system_socket(sock: Any) -> bool:
+    """Whether it is of the interpreter's own class. gevent's and TlsInTls are not, nor what a test puts in its place."""
+    return isinstance(sock, _socket.socket)
 
 
 def _tcp_info(sock: socket.socket) -> tuple[int, int, int | None]:

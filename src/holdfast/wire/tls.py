@@ -4,13 +4,14 @@ Law: a context is built once per (verify, cert) and never for plain http. Buildi
 much as ten handshakes. A context given by the user is used as it is and never changed.
 
 Sessions. A TLS 1.3 ticket is there only after the first read, and ``SSLSocket.session`` leaks 6.5 KB per access on CPython
-3.10 to 3.13: it is read once per connection. A session belongs to its context, so the key begins with the context: another
-verify or client certificate never resumes it.
+3.10 to 3.13: it is read once per connection, and not where enough are kept. A session belongs to its context, so the key begins
+with the context: another verify or client certificate never resumes it.
 
 A ticket may resume once only, or at the worker process that gave it, or never, and a reload of the server makes all void. So
 each ticket of TLS 1.3 is taken out when it is offered, the newest first (RFC 8446, appendix C.4, wants no reuse either), and what
-the connection has after its first answer is put in: the ticket that it was given, or the old one if the server took that and gave
-none. A server that does not take one does a full handshake. A session of TLS 1.2 is offered until there is a newer one.
+the connection has after its first answer is put in, unless eight are there: the ticket that it was given, or the old one if the
+server took that and gave none. A server that does not take one does a full handshake. A session of TLS 1.2 is offered until a full
+handshake has made a newer one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple
 from .._fork import after_in_child
 from ..exceptions import ConnectTimeout, SSLError
 from .readiness import wait_readable, wait_writable
+from .stream import is_system_socket
 
 Path = str | os.PathLike[str]
 Verify = bool | Path | tuple[str, ...] | ssl.SSLContext
@@ -53,6 +55,7 @@ class _Offer(NamedTuple):
     once: bool
 
 
+_OWN_CONTEXT = ssl.SSLContext  # also while a test replaces it
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
 _sessions: OrderedDict[tuple[object, ...], list[_Offer]] = OrderedDict()
@@ -75,7 +78,7 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
         SSLError: the file at a path is not what it should be.
         ValueError: ``cert`` together with a ready SSLContext.
     """
-    if isinstance(verify, ssl.SSLContext):
+    if isinstance(verify, (ssl.SSLContext, _OWN_CONTEXT)):
         if cert is not None:
             raise ValueError("cert= together with verify=SSLContext: load the certificate into the context instead")
         return verify
@@ -93,12 +96,15 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
 
 
 def _context_key(verify: bool | Path | tuple[str, ...], cert: Cert) -> object:
-    """A path counts with its modification time, so that a renewed bundle is read and an old one is not kept alive."""
+    """A path counts with its modification time, so that a renewed bundle is read and an old one is not kept alive.
+
+    So does the class: a test that replaces it for a while (mocket) has contexts of its own, and leaves none behind.
+    """
     ca = verify if isinstance(verify, bool) else tuple(_stamp(path, "CA bundle") for path in _paths(verify))
     if cert is None:
-        return ca, None
+        return ssl.SSLContext, ca, None
     paths = (cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)
-    return ca, tuple(_stamp(p, "client certificate or key") for p in paths[:2]), paths[2:]
+    return ssl.SSLContext, ca, tuple(_stamp(p, "client certificate or key") for p in paths[:2]), paths[2:]
 
 
 def _paths(verify: Path | tuple[str, ...]) -> tuple[str, ...]:
@@ -183,6 +189,12 @@ def wrap(
         ConnectTimeout: the handshake was not done by then.
         SSLError: it failed; the message names the host and the reason.
     """
+    if not is_system_socket(sock):
+        from . import replaced  # by a test, or by gevent
+
+        if replaced.is_replaced(sock):
+            wrapped: ssl.SSLSocket = replaced.wrap(sock, context, server_name, port)
+            return wrapped
     started = clock()
     secure = None
     try:
@@ -278,12 +290,17 @@ def resumable(context: ssl.SSLContext, server_name: str, port: int) -> ssl.SSLSe
 
 def remember_session(sock: ssl.SSLSocket, server_name: str, port: int) -> None:
     """Keep the connection's session for a handshake to come. Once per connection, after its first response byte."""
+    context = sock.context
+    key = _session_key(context, server_name, port)
+    once = sock.version() == "TLSv1.3"
+    with _lock():
+        kept = len(_sessions.get(key, ()))
+    if kept and (kept >= MAX_SESSIONS_PER_SERVER if once else sock.session_reused):
+        return
     session = sock.session
     if session is None or not session.has_ticket:
         return
-    context = sock.context
-    key = _session_key(context, server_name, port)
-    offer = _Offer(context, session, sock.version() == "TLSv1.3")
+    offer = _Offer(context, session, once)
     with _lock():
         offers = _sessions.setdefault(key, [])
         if not offer.once:

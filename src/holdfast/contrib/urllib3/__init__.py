@@ -1,7 +1,5 @@
 """holdfast under urllib3 2: programs on urllib3, requests, botocore, kubernetes, … stay as they are, their connections are ours.
 
-::
-
     import holdfast.contrib.urllib3
 
     holdfast.contrib.urllib3.inject()      # for every pool of the process, those made before too
@@ -19,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -144,20 +142,26 @@ def _limits_of(timeout: Any) -> Timeout | None:
 # -- for one manager -----------------------------------------------------------------------------------------------------
 
 
-class _Carrying:
+if TYPE_CHECKING:
+    _AnyPool = HTTPConnectionPool
+else:
+    _AnyPool = object
+
+
+class _Carrying(_AnyPool):
     """What makes a class of urllib3's pools carry its requests."""
 
     def _new_conn(self) -> Any:
-        return carriers.carry(self, super()._new_conn(), for_good=True)  # type: ignore[arg-type, misc]
+        return carriers.carry(self, super()._new_conn(), for_good=True)
 
     def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(conn, connection.Carried):
             conn._limits = _limits_of(kwargs.get("timeout"))
-        return super()._make_request(conn, *args, **kwargs)  # type: ignore[misc]
+        return super()._make_request(conn, *args, **kwargs)
 
     def close(self) -> None:
-        super().close()  # type: ignore[misc]
-        keeping.pool_closed(self)  # type: ignore[arg-type]
+        super().close()
+        keeping.pool_closed(self)
 
 
 class HoldfastHTTPConnectionPool(_Carrying, HTTPConnectionPool):

@@ -145,7 +145,7 @@ class Carried(HTTPConnection):
             self._leave("used step by step, without request()")
         super().send(data)
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own is no http.client's, either
         """Send the request; the response."""
         options = self._response_options
         if options is None or not (self._is_repeat or (not self._is_left and _is_pristine())):

@@ -182,7 +182,7 @@ def _adopted(sock: Any, twin: HTTPConnection) -> Dialled:
         sock.close()
         raise NoSocket(f"urllib3 speaks to it over {type(sock).__name__}")
     if isinstance(sock, ssl.SSLSocket):
-        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # or a connection that broke would look like one that was ended
+        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed lacks it. True would make a broken connection look ended
     try:
         _turn_keepalive_on(sock, twin.socket_options)
         return Dialled(SocketStream(sock))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...message.body import Body
 from ...message.headers import Headers
@@ -50,8 +50,8 @@ class Head(NamedTuple):
 def request_of(head: Head, content: Body | None) -> PreparedRequest:
     """A request with that head and this body."""
     request = PreparedRequest()
-    request.method, request.headers = head.method, head.headers
-    request.parsed = head.target  # type: ignore[assignment]  # it has of a Url what sending and messages ask for
+    target: Any = head.target  # it has of a Url what sending and messages ask for
+    request.method, request.parsed, request.headers = head.method, target, head.headers
     request.payload = content
     return request
 

@@ -447,10 +447,9 @@ class TestBounds:
                     pass
                 server.wait_idle()
 
-    def test_waiting_for_what_does_not_come_says_what(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tests.server.WAIT_SECONDS", 0.01)
+    def test_waiting_for_what_does_not_come_says_what(self) -> None:
         with (
-            Server() as server,
+            Server(wait_seconds=0.01) as server,
             pytest.raises(AssertionError, match=r"2 requests did not come within 0\.01 s: <Server"),
         ):
             server.wait_for_requests(2)
@@ -495,15 +494,14 @@ class TestBounds:
             go.set()
             assert read_response(sock).endswith(b"gone on")
 
-    def test_a_script_that_does_not_end_fails_the_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tests.server.STOP_SECONDS", 0.05)
+    def test_a_script_that_does_not_end_fails_the_test(self) -> None:
         stubborn = threading.Event()
 
         def script(conn: Conn) -> None:
             stubborn.wait(5)
 
         with pytest.raises(AssertionError, match=r"still running 0\.05 s after the server was stopped"):  # noqa: SIM117
-            with Server(script) as server, dial(server):
+            with Server(script, stop_seconds=0.05) as server, dial(server):
                 server.wait_for_connections(1)
         stubborn.set()
 

@@ -1,0 +1,327 @@
+"""What a Client may send by instead of its own connections: ``Client(transport=...)``, and how such transports wrap one another.
+
+A transport stands below redirects, cookies, authentication and ``Retries``: it is given one request, and gives one response back.
+``ConnectionTransport`` is holdfast's own, to be wrapped::
+
+    class Logging:
+        def __init__(self, inner: holdfast.BaseTransport) -> None:
+            self.inner = inner
+
+        def handle(self, request, options):
+            response = self.inner.handle(request, options)
+            print(request.method, request.url, response.status_code)
+            return response
+
+    client = holdfast.Client(transport=Logging(holdfast.ConnectionTransport()))
+
+A client without a transport of its own has none of this on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from dataclasses import replace as _replace
+from typing import Any, Protocol
+
+from ._clock import system_clock
+from .call import Services
+from .dialer import client_closed
+from .exceptions import RequestException
+from .message.headers import Headers
+from .message.pieces import PIECE
+from .message.raw import BodySource, Drained, LocalBody
+from .message.request import PreparedRequest
+from .message.response import Response
+from .pool.events import PoolEvent
+from .pool.limits import Limits
+from .pool.stats import PoolStats
+from .routes import Cert, Route, Routes, Verify
+from .timeouts import Deadline, Timeouts
+from .transport import NextLeg, OnInformational, Transport
+
+MAX_DEPTH = 100  # of transports that wrap one another
+
+__all__ = ["BaseTransport", "ConnectionTransport", "TransportOptions", "make_response"]
+
+
+@dataclass(frozen=True)
+class TransportOptions:
+    """What belongs to a request beside itself. A transport that wraps another hands it on, as it is or changed by ``replace``.
+
+    Attributes:
+        timeouts: seconds of each phase.
+        deadline: the end of the call that the request belongs to: ``deadline.within(None)`` is what is left in seconds, None for no
+            end.
+        verify, cert, proxies: as in ``Client.request``; None where the call and the client say nothing.
+        on_informational: called with (status, fields) of each 1xx response; None for none.
+        routes: the client's environment, proxies and addresses, by which ``ConnectionTransport`` finds its way.
+        next_leg: where ``ConnectionTransport`` keeps a connection that authenticates as a whole for the call's next request.
+    """
+
+    timeouts: Timeouts
+    deadline: Deadline
+    verify: Verify
+    cert: Cert
+    proxies: Any
+    on_informational: OnInformational | None
+    routes: Routes
+    next_leg: NextLeg | None
+
+    def replace(self, **changes: Any) -> TransportOptions:
+        """The same with these attributes changed: ``options.replace(timeouts=holdfast.Timeouts(read=1))``."""
+        return _replace(self, **changes)
+
+
+class BaseTransport(Protocol):
+    """What ``Client(transport=...)`` takes: any object with ``handle``; it need not derive from this class.
+
+    Threads that share the client call ``handle`` at the same time. Two more attributes are used where they are there:
+
+    * ``close()``: called by ``Client.close``.
+    * ``inner``: the transport that this one wraps. Along it the client finds the connections that its ``stats()``, ``on_event()``
+      and their like are about.
+    """
+
+    def handle(self, request: PreparedRequest, options: TransportOptions) -> Response:
+        """One request to its response: no redirect is followed, no cookie kept, nothing retried here.
+
+        Args:
+            request: as it is to be sent. It may be changed, or another one sent in its place.
+            options: what belongs to it beside itself.
+
+        Returns:
+            A response whose body is unread, or was read by its ``content``: whether the user streams it is not for here. One that
+            came from elsewhere is made by ``holdfast.make_response``.
+
+        Raises:
+            RequestException: what the user is to see; ``Retries`` count for ConnectionError and Timeout.
+        """
+        ...
+
+
+class ConnectionTransport:
+    """holdfast's own transport: a pool of kept connections. What a Client sends by if it is given none.
+
+    Args:
+        limits: how many connections, and for how long; see ``Limits``.
+        keeper: as in ``Client``.
+        clock: seconds, monotonic.
+
+    Raises:
+        ValueError: ``limits`` are none.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, *, keeper: bool = True, clock: Callable[[], float] = system_clock
+    ) -> None:
+        self.connections = Transport(limits, clock, keeper)
+        self._keeper = keeper
+
+    @classmethod
+    def over(cls, connections: Transport) -> ConnectionTransport:
+        """One over the connections of a client."""
+        made = cls.__new__(cls)
+        made.connections, made._keeper = connections, True
+        return made
+
+    def handle(self, request: PreparedRequest, options: TransportOptions) -> Response:
+        """Send it over the connection that the client's settings lead to. See ``BaseTransport.handle``."""
+        route = options.routes.find(request, options.verify, options.cert, options.proxies)
+        return self.connections.send(
+            request, route, options.timeouts, options.deadline, options.on_informational, options.next_leg
+        )
+
+    def stats(self) -> PoolStats:
+        """As ``Client.stats``."""
+        return self.connections.pool.stats()
+
+    def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
+        """As ``Client.on_event``."""
+        return self.connections.pool.on_event(callback)
+
+    def close(self) -> None:
+        """Close every connection; idempotent."""
+        self.connections.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings. Connections stay behind, as those of a Client do."""
+        return {"limits": self.connections.pool.limits, "keeper": self._keeper}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ConnectionTransport.__init__(self, state["limits"], keeper=state["keeper"])
+
+    def __repr__(self) -> str:
+        return f"<holdfast.ConnectionTransport {self.connections.pool!r}>"
+
+
+def make_response(
+    request: PreparedRequest,
+    status_code: int,
+    *,
+    headers: Any = None,
+    content: bytes | Iterable[bytes] = b"",
+    reason: str = "",
+) -> Response:
+    """A response that did not come over a connection: a transport's own, or one that it had kept.
+
+    Args:
+        request: what it answers.
+        status_code: 100 to 999.
+        headers: a mapping or pairs; as they stand, nothing is added.
+        content: the body as it would come, with the content coding that ``headers`` name; of an iterable, each piece when it is
+            asked for. If it has a ``close()``, that is called when the body has ended or is given up.
+        reason: the reason phrase.
+
+    Raises:
+        InvalidHeader: a field name or value is not allowed.
+    """
+    source: BodySource = Drained(content, []) if isinstance(content, bytes) else PiecesBody(content)
+    return Response(status_code, reason.encode("latin-1"), Headers(headers).encode(), b"1.1", request, source)
+
+
+class PiecesBody(LocalBody):
+    """The source of a body whose pieces come from an iterable, which is closed when it has ended, failed or is given up, once."""
+
+    __slots__ = ("_close", "_pieces")
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        super().__init__()
+        self._pieces: Iterator[bytes] = iter(pieces)
+        self._close: Callable[[], object] | None = getattr(pieces, "close", None)
+
+    def read(self, size: int = PIECE) -> bytes:
+        """The next piece that is not empty, b"" at the end."""
+        if self.ended:
+            return b""
+        try:
+            for piece in self._pieces:
+                if piece:
+                    return piece
+        except BaseException:
+            self.close()
+            raise
+        self.ended = True
+        self.close()
+        return b""
+
+    def close(self) -> None:
+        """Take no more of it."""
+        self._pieces = iter(())
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+# -- between a call and the transport ------------------------------------------------------------------------------------
+
+
+class _Asked(Route):
+    """In place of a route: a transport of the user's may need none, and to find one can fail."""
+
+    verify: Verify
+    cert: Cert
+    proxies: Any
+    routes: Routes
+
+
+class _RoutesLater(Routes):
+    """The routes of a client whose transport finds the way by itself, if there is one to find."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, routes: Routes) -> None:
+        self._now = routes
+
+    @property
+    def trust_env(self) -> bool:  # type: ignore[override]  # the client's, which may change
+        """As the client says now."""
+        return self._now.trust_env
+
+    def find(self, request: PreparedRequest, verify: Verify, cert: Cert, proxies: Any = None) -> Route:
+        """What ``ConnectionTransport`` will find it by."""
+        asked = _Asked("", "", 0)
+        asked.verify, asked.cert, asked.proxies, asked.routes = verify, cert, proxies, self._now
+        return asked
+
+    def proxy_for(self, url: Any, proxies: Any = None) -> Any:
+        """As the client's."""
+        return self._now.proxy_for(url, proxies)
+
+
+class Handling(Transport):
+    """Sends by a transport of the user's; its ``pool`` is that of the ConnectionTransport which this one wraps, or an empty one.
+
+    Args:
+        handler: the user's.
+        limits: must be None: they belong to the ConnectionTransport.
+
+    Raises:
+        ValueError: ``handler`` has no ``handle``, or ``limits`` are given.
+    """
+
+    def __init__(
+        self, handler: BaseTransport, limits: Limits | None, clock: Callable[[], float] = system_clock, keeper: bool = True
+    ) -> None:
+        if not callable(getattr(handler, "handle", None)) or isinstance(handler, type):
+            raise ValueError(f"transport={handler!r}: expected an object with handle(request, options); see holdfast.BaseTransport")
+        if limits is not None:
+            raise ValueError("limits= belong to the transport that has the connections: give them to holdfast.ConnectionTransport")
+        super().__init__(None, clock, keeper)
+        self.handler = handler
+        found = _connections_below(handler)
+        if found is not None:
+            self.pool = found.connections.pool
+
+    def send(
+        self,
+        request: PreparedRequest,
+        route: Route,
+        timeouts: Timeouts,
+        deadline: Deadline,
+        on_informational: OnInformational | None = None,
+        next_leg: NextLeg | None = None,
+    ) -> Response:
+        """Have the user's transport send it."""
+        assert isinstance(route, _Asked)
+        if self.pool.closed:
+            raise client_closed()
+        options = TransportOptions(
+            timeouts, deadline, route.verify, route.cert, route.proxies, on_informational, route.routes, next_leg
+        )
+        try:
+            response = self.handler.handle(request, options)
+        except RequestException as error:
+            if error.request is None:
+                error.request = request
+            raise
+        if not isinstance(response, Response):
+            raise TypeError(f"{type(self.handler).__name__}.handle() returned {response!r}: expected a holdfast.Response")
+        if response.request is None:
+            response.request = request
+        return response
+
+    def close(self) -> None:
+        """Close the user's transport, and what connections there are."""
+        close = getattr(self.handler, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            super().close()
+
+
+def handled(services: Services) -> Services:
+    """The services of a client whose transport is a ``Handling``: routes are left to it."""
+    return services._replace(routes=_RoutesLater(services.routes))
+
+
+def _connections_below(transport: Any) -> ConnectionTransport | None:
+    for _ in range(MAX_DEPTH):
+        if transport is None or isinstance(transport, ConnectionTransport):
+            return transport
+        transport = getattr(transport, "inner", None)
+    return None

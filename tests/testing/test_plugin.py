@@ -1,0 +1,70 @@
+"""The pytest plugin: its fixture, and that it costs a program nothing that does not use it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.testing import Fake
+
+
+def test_the_fixture_is_a_fake_for_the_length_of_the_test(holdfast_fake: Fake) -> None:
+    holdfast_fake.get("https://api.example/x").responds(299)
+
+    assert holdfast.get("https://api.example/x").status_code == 299
+    holdfast.close()
+
+
+def pytest_of_its_own(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """A run of pytest over one file, with the plugins that are installed and nothing of this project's settings."""
+    (folder / "test_it.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(folder)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_plugin_is_found_by_its_entry_point_and_imports_nothing_until_it_is_used(tmp_path: Path) -> None:
+    source = """
+import sys
+
+def test_before():
+    assert "pytest_holdfast" in sys.modules
+    assert "holdfast" not in sys.modules
+
+def test_use(holdfast_fake):
+    assert "holdfast" in sys.modules
+"""
+    done = pytest_of_its_own(tmp_path, source)
+
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_a_test_whose_program_makes_a_call_that_no_route_is_for_fails_with_the_nearest_route(tmp_path: Path) -> None:
+    source = """
+import holdfast
+
+def test_it(holdfast_fake):
+    holdfast_fake.post("https://shop.example/order")
+    try:
+        holdfast.post("https://shop.example/orders")
+    except Exception:
+        pass
+"""
+    done = pytest_of_its_own(tmp_path, source)
+
+    assert done.returncode == 1
+    assert "The nearest of 1 is POST https://shop.example/order:" in done.stdout
+    assert "path: '/order' is expected, '/orders' came" in done.stdout
+
+
+def test_names_of_the_package_are_there_when_they_are_asked_for() -> None:
+    import holdfast.testing as kit
+
+    kit.__dict__.pop("failures", None)  # which importing it has put there
+    assert [getattr(kit, name) for name in kit.__all__]
+    with pytest.raises(AttributeError, match=r"module 'holdfast\.testing' has no attribute 'Mock'"):
+        _ = kit.Mock
