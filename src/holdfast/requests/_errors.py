@@ -101,11 +101,10 @@ class _Told(Exception):
 
 
 def _told(text: str, kind: Any, *arguments: Any) -> Exception:
-    error: Any = kind(*arguments)
-    error.__class__ = _with_text(kind)
-    error.text = text
-    error.made_of = (kind, *arguments)
-    return error  # type: ignore[no-any-return]
+    made: Exception = kind(*arguments)
+    made.__class__ = _with_text(kind)
+    made.__dict__.update(text=text, made_of=(kind, *arguments))
+    return made
 
 
 @cache  # of three classes
