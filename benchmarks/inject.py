@@ -70,7 +70,7 @@ def cost(wanted: list[str], tls: bool, rounds: int, size: int, bar: float | None
                 lines.append([name, "not installed", "", "", ""])
                 continue
             figures, alone = compare(CLIENTS[name](site), {name: CARRIED[name](site)}, rounds, size)
-            micro, ratio, quartiles = figures[name].line()
+            micro, ratio, quartiles, _ = figures[name].line()
             worst = max(worst, statistics.median(figures[name].ratios))
             lines.append([name, f"{alone * 1e6:.1f}", micro, ratio, quartiles])
     print(f"1 KiB from nginx on loopback, kept alive{', TLS' if tls else ''}; medians of {rounds} blocks of {size} requests.\n")

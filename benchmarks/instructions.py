@@ -1,22 +1,26 @@
 """User-space instructions of a kept-alive GET, by valgrind's callgrind: steady to 1 % on a machine that is not.
 
     python -m benchmarks instructions [--tls] [--ids] [--only holdfast] [--max-ratio 0.88]
+    python -m benchmarks instructions --roads [--only urllib3] [--max-ratio 1.0]
 
-Every client gets 1 KiB from a real nginx on loopback, with its own defaults. It runs twice in an interpreter of its own, the
-second time for more requests: the difference, divided by theirs, is what one request costs. ``bare h11 loop`` is the floor of
-``python -m benchmarks cpu``: it makes its request event anew each time. The kernel's share is not in it.
+Every client gets 1 KiB from a real nginx on loopback, with its own defaults, in an interpreter of its own. Nothing is counted
+before it is warm (caches, adaptive bytecode, the connection itself); what is counted then is divided by the requests. ``bare h11
+loop`` is the floor of ``python -m benchmarks cpu``: it makes its request event anew each time. The kernel's share is not in it.
+
+``--roads`` measures what a program pays that knows nothing of holdfast: a library as it is, beside the very same code in an
+interpreter that began with ``inject()``, or, for requests once more, with ``holdfast.requests.install()``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import table
 from benchmarks.cpu import CLIENTS, FLOOR, Floor, Site, fields_of_floor, installed, nginx
@@ -24,23 +28,40 @@ from benchmarks.link import exit_on_sigterm
 from benchmarks.results import Chart, add_option, save
 
 NAMES = (FLOOR, "holdfast", "urllib3", "requests", "http.client")
-WARM_UP = 150  # requests of the shorter run: caches, adaptive bytecode, the connection itself
+ROADS = {  # a library, and what is called before it is imported: module and function
+    "urllib3": (("holdfast.contrib.urllib3", "inject"),),
+    "requests": (("holdfast.contrib.urllib3", "inject"), ("holdfast.requests", "install")),
+    "httpx": (("holdfast.contrib.httpx", "inject"),),
+    "httpx2": (("holdfast.contrib.httpx2", "inject"),),
+}
+WARM_UP = 250  # requests
 
 
-def run(name: str, site: Site, fields: list[tuple[str, str]], requests: int) -> None:
-    """What valgrind watches: so many requests by one client."""
+def run(name: str, site: Site, fields: list[tuple[str, str]], requests: int, road: list[str]) -> None:
+    """What valgrind watches: so many requests by one client, after the call that ``road`` names by module and function."""
+    if road:
+        getattr(importlib.import_module(road[0]), road[1])()
     get = Floor(site, fields).get if name == FLOOR else CLIENTS[name](site)
+    for _ in range(WARM_UP):
+        get()
+    _count("on")
     for _ in range(requests):
         get()
+    _count("off")
 
 
-def instructions(name: str, site: Site, fields: list[tuple[str, str]], requests: int) -> int:
-    """Instructions of a whole interpreter in which ``name`` makes so many requests."""
+def _count(switch: str) -> None:
+    subprocess.run(["callgrind_control", "-i", switch, str(os.getpid())], stdout=subprocess.DEVNULL, check=True)
+
+
+def per_request(name: str, site: Site, fields: list[tuple[str, str]], requests: int, road: tuple[str, ...] = ()) -> float:
+    """Instructions of one request of ``name``, over so many in an interpreter of its own."""
     code = "import sys, json; from benchmarks.cpu import Site; from benchmarks.instructions import run; "
-    code += "a = json.loads(sys.argv[1]); run(a[0], Site(*a[1]), a[2], a[3])"
-    given = json.dumps([name, [site.port, site.ca], fields, requests])
+    code += "a = json.loads(sys.argv[1]); run(a[0], Site(*a[1]), *a[2:])"
+    given = json.dumps([name, [site.port, site.ca], fields, requests, road])
+    options = ["--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null"]
     done = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-c", code, given],
+        ["valgrind", *options, sys.executable, "-c", code, given],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -49,14 +70,7 @@ def instructions(name: str, site: Site, fields: list[tuple[str, str]], requests:
     found = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or found is None:
         raise SystemExit(f"{name} under valgrind failed:\n{done.stderr[-2000:]}")
-    return int(found[1])
-
-
-def per_request(name: str, site: Site, fields: list[tuple[str, str]], requests: int) -> float:
-    """Instructions of one request of ``name``, over so many."""
-    with ThreadPoolExecutor(2) as pool:
-        short, long = pool.map(lambda n: instructions(name, site, fields, n), (WARM_UP, WARM_UP + requests))
-    return (long - short) / requests
+    return int(found[1]) / requests
 
 
 def _options() -> argparse.Namespace:
@@ -66,10 +80,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
-    parser.add_argument("--requests", type=int, default=200, help="requests between the two runs (200)")
-    parser.add_argument("--max-ratio", type=float, help="exit with 1 if holdfast takes more than this x the floor's")
+    parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
+    parser.add_argument("--requests", type=int, default=200, help="requests that are counted (200)")
+    parser.add_argument("--max-ratio", type=float, help="exit with 1 above this x the floor's, or x the library's")
     add_option(parser)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.roads and (unknown := [name for name in options.only or () if name not in ROADS]):
+        parser.error(f"no road leads under {', '.join(unknown)}: choose from {', '.join(ROADS)}")
+    return options
 
 
 def main() -> int:
@@ -81,28 +99,53 @@ def main() -> int:
         if path is None:
             print(f"this needs {name}, and there is none on the PATH (apt-get install {name})", file=sys.stderr)
             return 3
-    names = [FLOOR, *(options.only or NAMES[1:])]
     with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids) as site:
-        fields = fields_of_floor(site)
-        present = [name for name in names if name == FLOOR or installed(name)]
-        counts = {name: per_request(name, site, fields, options.requests) for name in present}
+        lines, worst = (measure_roads if options.roads else measure_clients)(options, site)
+    print(f"1 KiB from nginx on loopback, kept alive{_how(options)}; user space only.\n")
+    print(table(lines), flush=True)
+    if options.max_ratio is not None and (worst is None or worst > options.max_ratio):
+        print(f"\n{'not measured' if worst is None else f'{worst:.2f} x'}, bar {options.max_ratio}")
+        return 1
+    return 0
+
+
+def _how(options: argparse.Namespace) -> str:
+    return (", TLS" if options.tls else "") + (", no head twice" if options.ids else "")
+
+
+def measure_clients(options: argparse.Namespace, site: Site) -> tuple[list[list[str]], float | None]:
+    """The table of clients beside the floor, and holdfast's ratio to it."""
+    names = [FLOOR, *(options.only or NAMES[1:])]
+    fields = fields_of_floor(site)
+    present = [name for name in names if name == FLOOR or installed(name)]
+    counts = {name: per_request(name, site, fields, options.requests) for name in present}
     lines = [["client", "instructions per GET", f"x {FLOOR}"]]
     for name in names:
         if name in counts:
             lines.append([name, f"{counts[name]:,.0f}", f"{counts[name] / counts[FLOOR]:.2f}"])
         else:
             lines.append([name, "not installed", ""])
-    how = (", TLS" if options.tls else "") + (", no head twice" if options.ids else "")
-    print(f"1 KiB from nginx on loopback, kept alive{how}; user space only.\n")
-    print(table(lines), flush=True)
-    row = f"kept alive{', TLS' if options.tls else ''}"
+    row = f"kept alive{_how(options)}"
     figures = {row: {name: round(counts[name] / counts[FLOOR], 3) if name in counts else None for name in names}}
     save(options.json, "instructions", sys.argv[1:], [Chart("Instructions of a GET of 1 KiB", f"× {FLOOR}", figures)])
-    ratio = counts["holdfast"] / counts[FLOOR] if "holdfast" in counts else None
-    if options.max_ratio is not None and (ratio is None or ratio > options.max_ratio):
-        print(f"\nholdfast: {'not measured' if ratio is None else f'{ratio:.2f} x the floor'}, bar {options.max_ratio}")
-        return 1
-    return 0
+    return lines, counts["holdfast"] / counts[FLOOR] if "holdfast" in counts else None
+
+
+def measure_roads(options: argparse.Namespace, site: Site) -> tuple[list[list[str]], float | None]:
+    """The table of libraries beside themselves over holdfast, and the worst ratio."""
+    lines = [["library", "what is called before", "instructions per GET", "x as it is"]]
+    ratios: list[float] = []
+    for name in options.only or ROADS:
+        if not installed(name):
+            lines.append([name, "not installed", "", ""])
+            continue
+        alone = per_request(name, site, [], options.requests)
+        lines.append([name, "", f"{alone:,.0f}", "1.00"])
+        for road in ROADS[name]:
+            carried = per_request(name, site, [], options.requests, road)
+            ratios.append(carried / alone)
+            lines.append([name, ".".join(road) + "()", f"{carried:,.0f}", f"{ratios[-1]:.2f}"])
+    return lines, max(ratios, default=None)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Real libraries that use requests, as they are and with ``holdfast.requests.install()``: the same result or not.
+"""Real libraries that use requests, as they are and over holdfast by two roads: the same result or not.
+
+``install`` is ``holdfast.requests.install()``: what the library imports as requests is holdfast. ``inject`` is
+``holdfast.contrib.urllib3.inject()``, by ``python -m holdfast run``: requests stays, and its connections are holdfast's.
 
 Each of them is installed, pinned, into a virtual environment of its own in a temporary folder (``--venv`` keeps it), and made to
-do a few things against a local server (``library_drives``, ``library_services``), once with requests and once with holdfast in
-its place, each in a process of its own. The result is the same if the library gave the same values or errors, and the same
+do a few things against a local server (``library_drives``, ``library_services``, ``library_more``), once as it is and once by
+each road, each in a process of its own. The result is the same if the library gave the same values or errors, and the same
 requests arrived.
 """
 
@@ -79,10 +82,30 @@ LIBRARIES = {
     "msal": "1.39.0",
     "dropbox": "12.2.4",
     "tweepy": "4.17.0",
+    "googlemaps": "4.10.0",
+    "simple-salesforce": "1.12.10",
+    "deepl": "1.32.0",
+    "py-consul": "1.8.0",
+    "keystoneauth1": "5.18.1",
+    "hcloud": "2.27.0",
+    "linode_api4": "5.48.0",
+    "shodan": "1.31.0",
+    "canvasapi": "3.6.0",
+    "pyzabbix": "1.3.1",
+    "apprise": "2.3.0",
+    "python-keycloak": "7.1.1",
+    "tableauserverclient": "0.42",
+    "OWSLib": "0.35.0",
+    "python-nomad": "2.1.0",
+    "notifications-python-client": "13.0.0",
+    "wikipedia": "1.4.0",
+    "slumber": "0.7.1",
 }
 """Version by name."""
 
-UNORDERED = {"requests-futures", "langsmith", "google-cloud-storage"}
+ROADS = ("install", "inject")
+
+UNORDERED = {"requests-futures", "langsmith", "google-cloud-storage", "apprise"}
 """They send from threads, and some of it or not: what arrives counts, not its order and number."""
 
 LENGTHS_DIFFER = {"pyTelegramBotAPI": "it has urllib3 write file names without quotes, which holdfast does not ask to write them"}
@@ -100,11 +123,14 @@ def install(folder: Path, names: Sequence[str]) -> Path:
     return python
 
 
-def run(python: Path, name: str, installed: bool, port: int = 0) -> tuple[Any, list[str], str, int]:
+def run(python: Path, name: str, road: str = "", port: int = 0) -> tuple[Any, list[str], str, int]:
     """What a drive gave, what arrived at the server, what was written to the error stream, and the server's port."""
     server = LibraryServer(port)
     source = str(Path(holdfast.__file__).parent.parent)
-    command = [str(python), str(Path(__file__).with_name("library_run.py")), name, server.url, *(["--install"] * installed)]
+    # Carried from the moment at which urllib3 is imported: gevent, which locust is on, has to patch what urllib3 imports before.
+    carried = ["-m", "holdfast", "run"] if road == "inject" else []
+    in_place = ["--install"] if road == "install" else []
+    command = [str(python), *carried, str(Path(__file__).with_name("library_run.py")), name, server.url, *in_place]
     unwanted = ("proxy", "ssl_cert", "requests_ca", "curl_ca", "pythonpath", "netrc")
     plain = {key: value for key, value in os.environ.items() if not any(word in key.lower() for word in unwanted)}
     environment = {
@@ -145,24 +171,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run them all, or those named, and print the table; 0 if all are the same."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks libraries", description=__doc__)
     parser.add_argument("names", nargs="*", help="libraries; all if none is named")
+    parser.add_argument("--road", choices=ROADS, action="append", help="only this road; both if none is named")
     parser.add_argument("--venv", type=Path, help="an environment to make or to use; default: one in a temporary folder")
     parser.add_argument("--verbose", action="store_true", help="print results and errors in full")
     options = parser.parse_args(arguments)
-    names = options.names or list(LIBRARIES)
+    names, roads = options.names or list(LIBRARIES), options.road or ROADS
+    same = dict.fromkeys(roads, 0)
     with tempfile.TemporaryDirectory() as temporary:
         python = install(options.venv or Path(temporary), names)
-        same = 0
         for name in names:
-            theirs = run(python, name, False)
-            ours = run(python, name, True, theirs[3])  # the same port: signatures are over it
-            said = verdict(name, theirs, ours)
-            same += said == "same"
-            print(f"{name:40} {LIBRARIES[name]:10} {said}", flush=True)
+            theirs = run(python, name)
+            outcomes = {road: run(python, name, road, theirs[3]) for road in roads}  # the same port: signatures are over it
+            said = {road: verdict(name, theirs, ours) for road, ours in outcomes.items()}
+            for road in roads:
+                same[road] += said[road] == "same"
+            print(f"{name:40} {LIBRARIES[name]:10} " + ", ".join(f"{road}: {said[road]}" for road in roads), flush=True)
             if options.verbose:
-                for who, (outcome, seen, errors, _) in (("requests", theirs), ("holdfast", ours)):
+                for who, (outcome, seen, errors, _) in {"as it is": theirs, **outcomes}.items():
                     print(f"--- {who}: {outcome}\n{seen}\n{errors[-3000:]}")
-    print(f"{same} of {len(names)} the same")
-    return 0 if same == len(names) else 1
+    print(", ".join(f"{road}: {number} of {len(names)} the same" for road, number in same.items()))
+    return 0 if all(number == len(names) for number in same.values()) else 1
 
 
 if __name__ == "__main__":

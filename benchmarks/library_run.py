@@ -45,7 +45,7 @@ def main() -> None:
         import holdfast.requests
 
         holdfast.requests.install()
-    for drives in ("library_drives", "library_services"):
+    for drives in ("library_drives", "library_services", "library_more"):
         importlib.import_module(drives)
     registered: Any = importlib.import_module("library_run")  # the module that the drives know, which is not this one
     try:

@@ -62,6 +62,23 @@ JSON: dict[str, Any] = {
     },
     "/msal/common/userrealm/u": {"account_type": "Managed"},
     "/msal/tenant/token": {"access_token": "at", "token_type": "Bearer", "expires_in": 3600},
+    "/maps/maps/api/geocode/json": {"status": "OK", "results": [{"place_id": "p"}]},
+    "/maps/maps/api/elevation/json": {"status": "REQUEST_DENIED", "error_message": "no"},
+    "/salesforce/services/data/v59.0/query/": {"totalSize": 1, "done": True, "records": [{"Id": "1"}]},
+    "/v2/translate": {"translations": [{"detected_source_language": "DE", "text": "hello", "billed_characters": 5}]},
+    "/v2/usage": {"character_count": 3, "character_limit": 10},
+    "/v1/kv/key": [{"Key": "key", "Value": "dmFsdWU=", "CreateIndex": 1, "ModifyIndex": 1, "LockIndex": 0, "Flags": 0}],
+    "/hcloud/servers/1": {"server": {"id": 1, "name": "a server"}},
+    "/linode/linode/instances/1": {"id": 1, "label": "an instance"},
+    "/shodan/api-info": {"plan": "dev"},
+    "/canvas/api/v1/courses/1": {"id": 1, "name": "a course"},
+    "/canvas/api/v1/courses": [{"id": 1, "name": "a course"}, {"id": 2, "name": "another"}],
+    "/zabbix/api_jsonrpc.php": {"jsonrpc": "2.0", "result": "6.0.0", "id": 0},
+    "/keycloak/realms/r/.well-known/openid-configuration": {"issuer": "i", "token_endpoint": "t"},
+    "/keycloak/realms/r/protocol/openid-connect/token": {"access_token": "at", "refresh_token": "rt", "expires_in": 60},
+    "/v1/job/j": {"ID": "j"},
+    "/v2/notifications/sms": {"id": "sms"},
+    "/wikipedia": {"query": {"search": [{"title": "Word"}], "pages": {"-1": {"missing": ""}}}},
 }  # fmt: skip
 """What is answered by path; the query does not count."""
 
@@ -157,7 +174,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def json(self, value: Any, status: int = 200) -> None:
         """Send JSON."""
-        self.answer(status, json.dumps(value).encode(), {"Content-Type": "application/json", "X-Elastic-Product": "Elasticsearch"})
+        known_by = {"X-Elastic-Product": "Elasticsearch", "X-Consul-Index": "1"}
+        self.answer(status, json.dumps(value).encode(), {"Content-Type": "application/json", **known_by})
 
     def log_message(self, *args: Any) -> None:
         """Nothing."""
@@ -212,6 +230,10 @@ class Handler(BaseHTTPRequestHandler):
     def path_service_wsdl(self, body: bytes) -> None:
         host, port = self.server.server_address[:2]
         self.answer(200, (WSDL % f"http://{host!s}:{port}").encode(), {"Content-Type": "text/xml"})
+
+    def path_tableau_api_2_4_auth_signin(self, body: bytes) -> None:
+        said = "<tsResponse xmlns='http://tableau.com/api'><credentials token='tk'><site id='s1' contentUrl='site'/><user id='u1'/>"
+        self.answer(200, (said + "</credentials></tsResponse>").encode(), {"Content-Type": "application/xml"})
 
     def path_soap(self, body: bytes) -> None:
         self.answer(200, SAID.encode(), {"Content-Type": "text/xml; charset=utf-8"})

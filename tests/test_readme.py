@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.contrib.urllib3 import connection
+from holdfast.contrib.urllib3 import keeping
 from holdfast.reasons import Delivery
 from holdfast.resend import IDEMPOTENT, MAX_RESENDS, Resend, may_resend
 from tests.server import Conn, Home, Received, Server, chunked, ok, response
@@ -179,8 +179,8 @@ FILE = re.compile(r"# (\w+\.py)\n")  # the first line of a block that is a file 
 @pytest.fixture
 def under_urllib3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each block begins with figures of its own, as it would in a program of its own."""
-    transport = connection.new_transport()
-    monkeypatch.setattr(connection, "_transport", transport)
+    transport = keeping.new_transport()
+    monkeypatch.setattr(keeping, "_transport", transport)
     yield
     transport.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -269,6 +270,20 @@ def test_stats_are_printed_after_what_the_program_does_at_its_own_exit(tmp_path:
     assert "1 connections opened" in complaint
 
 
+@pytest.mark.parametrize("library", ["holdfast", "requests", "httpx"])
+def test_stats_count_the_connections_that_a_server_refused(tmp_path: Path, library: str) -> None:
+    (tmp_path / "refused.py").write_text(
+        f"import sys, {library}\ntry:\n    {library}.get(sys.argv[1])\nexcept Exception:\n    print('refused')\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    _, output, complaint = python("-m", "holdfast.cli.run", "--stats", "refused.py", f"http://127.0.0.1:{port}/", cwd=tmp_path)
+
+    assert output == "refused\n"
+    assert f"http://127.0.0.1:{port}\n" in complaint
+    assert "1 connections could not be opened (" in complaint
+
+
 def test_a_program_without_connections_has_stats_that_say_so(programs: Path) -> None:
     _, _, complaint = python("-m", "holdfast.cli.run", "--stats", "exits.py", cwd=programs)
 
@@ -283,6 +298,7 @@ def test_the_report_tells_of_everything_that_would_have_failed_and_is_bounded() 
     for kind, reason in told:
         tally.note(PoolEvent(kind, "http://host0:80", reason))
     tally.note(PoolEvent("closed", "http://host1:80", "broken"))
+    tally.note(PoolEvent("failed", "http://host2:80", "ConnectTimeout"))
     report = tally.report({"urllib3": {"it asks for another protocol": 2}})
 
     assert report.count("\n  http://") == run.MAX_ORIGINS
@@ -292,6 +308,7 @@ def test_the_report_tells_of_everything_that_would_have_failed_and_is_bounded() 
     assert "1 waits for a connection were in vain" in report
     assert "1 responses were never read or closed" in report
     assert "closed: 1 broken" in report
+    assert "1 connections could not be opened (ConnectTimeout)" in report
     assert "left to urllib3: 2 x it asks for another protocol" in report
 
 

@@ -17,7 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from examples import under_requests
 from holdfast.contrib import urllib3 as under
 from holdfast.contrib.requests import HoldfastAdapter
-from holdfast.contrib.urllib3 import connection, errors
+from holdfast.contrib.urllib3 import carriers, errors, keeping
 from holdfast.exceptions import (
     ClientClosed,
     ConnectTimeout,
@@ -43,7 +43,7 @@ def pool_without_keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(connection, "_transport", transport := connection.new_transport(keeper=False))
+    monkeypatch.setattr(keeping, "_transport", transport := keeping.new_transport(keeper=False))
     yield
     under.eject()
     transport.close()
@@ -161,7 +161,7 @@ def test_the_body_is_not_sent_to_a_server_that_refuses(aws_pool: Any) -> None:
 
 
 def test_the_body_follows_after_a_while_when_the_server_says_nothing(aws_pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "AWS_PATIENCE", 0.05)
+    monkeypatch.setattr(carriers, "AWS_PATIENCE", 0.05)
     under.inject()
     with Server(echo) as server, aws_pool(*server.address) as pool:
         assert pool.request("PUT", "/", body=b"whole", headers=EXPECT).status == 200
@@ -169,7 +169,7 @@ def test_the_body_follows_after_a_while_when_the_server_says_nothing(aws_pool: A
 
 
 def test_the_body_follows_over_tls(tls: Tls, aws_pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "AWS_PATIENCE", 5.0)
+    monkeypatch.setattr(carriers, "AWS_PATIENCE", 5.0)
 
     class AWSHTTPSConnection(urllib3.connection.HTTPSConnection):
         __module__ = "botocore.awsrequest"

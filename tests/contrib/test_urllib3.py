@@ -19,7 +19,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from holdfast.contrib import urllib3 as under
-from holdfast.contrib.urllib3 import connection, dialling
+from holdfast.contrib.urllib3 import connection, dialling, exchange, heads, keeping
+from holdfast.contrib.urllib3 import response as carried
 from holdfast.exceptions import ConnectTimeout
 from tests.conftest import Tls
 from tests.server import Conn, Script, Server, chunked, echo, head, ok
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 @pytest.fixture(autouse=True)
 def injected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(connection, "_transport", transport := connection.new_transport(keeper=False))
+    monkeypatch.setattr(keeping, "_transport", transport := keeping.new_transport(keeper=False))
     under.inject()
     yield
     under.eject()
@@ -498,11 +499,12 @@ def test_an_equal_request_has_its_own_body_and_its_own_failure() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_KNOWN", 1)
+    for module in (connection, exchange, heads):
+        monkeypatch.setattr(module, "MAX_KNOWN", 1)
     with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
         for number in (1, 2, 1):
             assert get(pool, f"/{number}", timeout=number).json()["target"] == f"/{number}"
-        assert len(connection._heads) == len(connection._timeouts) == 1
+        assert len(heads._heads) == len(exchange._timeouts) == 1
 
 
 def test_a_connection_given_back_with_its_response_unread_is_replaced() -> None:
@@ -518,10 +520,10 @@ def test_a_connection_given_back_with_its_response_unread_is_replaced() -> None:
 def test_odd_fields_arrive_or_are_left_to_urllib3() -> None:
     def script(conn: Conn) -> None:
         while (sent := conn.read_until(b"\r\n\r\n")) is not None:
-            heads.append(sent)
+            seen.append(sent)
             conn.send(ok())
 
-    heads: list[bytes] = []
+    seen: list[bytes] = []
     twice = urllib3.HTTPHeaderDict([("Content-Length", "0"), ("Content-Length", "0")])
     before = under.left_to_urllib3().get("several Content-Length fields", 0)
     with Server(script) as server, HTTPConnectionPool(*server.address) as pool:
@@ -530,8 +532,8 @@ def test_odd_fields_arrive_or_are_left_to_urllib3() -> None:
         get(pool, "/", headers=twice)
         with pytest.raises(TypeError):
             get(pool, "/", headers={"X-List": ["no text"]})
-        assert b"X-Folded: a b\r\n" in heads[0]
-        assert b"X-Bytes: value\r\n" in heads[1]
+        assert b"X-Folded: a b\r\n" in seen[0]
+        assert b"X-Bytes: value\r\n" in seen[1]
         assert under.left_to_urllib3()["several Content-Length fields"] == before + 1
 
 
@@ -671,3 +673,64 @@ def test_before_a_request_there_is_no_response() -> None:
             wire.fileno()
         assert wire.readinto1(bytearray(3)) == 0
         conn.close()
+
+
+def test_the_socket_is_found_where_programs_look_and_the_message_may_be_replaced() -> None:
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        answer = get(pool, "/", preload_content=False)
+        original: Any = answer._original_response
+        assert original.fp.sock is original.fp.raw._sock
+        assert original.fp.sock.getpeername() == server.address
+        original.msg = other = http.client.HTTPMessage()
+        assert original.msg is other
+        assert answer.read()
+
+
+REPEATED = [(b"Content-Type", b"a/b"), (b"X-Many", b"1"), (b"x-many", b"2"), (b"Content-Length", b"5")]
+
+
+def test_fields_put_in_at_once_are_those_that_are_added_one_by_one() -> None:
+    quick, slow = carried._put_in(REPEATED), carried._added(REPEATED)
+
+    assert carried._fields_of is carried._put_in, "this urllib3 has another inside"
+    assert list(quick[0].iteritems()) == list(slow[0].iteritems())
+    assert quick[0].getlist("X-Many") == ["1", "2"]
+    assert quick[1:] == slow[1:] == ("5", None)
+    assert carried._put_in([(b"Transfer-Encoding", b"chunked")])[1:] == (None, "chunked")
+
+
+def test_an_older_urllib3_is_given_no_arguments_that_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_new_response", connection._before_2_3)
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        assert [get(pool, f"/{n}").json()["target"] for n in (1, 2)] == ["/1", "/2"]
+
+
+def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    under.eject()
+    original = HTTPConnectionPool._make_request
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(HTTPConnectionPool, "_make_request", wrapped)
+    under.inject()
+
+    def dripping(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(b"HTTP/1.1 200 OK\r\nX: ")
+        pace = threading.Event()
+        for _ in range(300):
+            try:
+                conn.send(b"x")
+            except OSError:
+                return  # as it should be
+            pace.wait(0.01)
+        conn.send(b"\r\nContent-Length: 0\r\n\r\n")
+
+    limits = urllib3.Timeout(total=0.2)
+    with (
+        Server([dripping]) as server,
+        HTTPConnectionPool(*server.address, retries=False) as pool,
+        pytest.raises(urllib3.exceptions.ReadTimeoutError),
+    ):
+        get(pool, "/", timeout=limits)

@@ -18,7 +18,7 @@ from urllib3.util.retry import Retry
 from urllib3.util.timeout import Timeout
 
 from holdfast.contrib import urllib3 as under
-from holdfast.contrib.urllib3 import connection
+from holdfast.contrib.urllib3 import keeping
 from tests.conftest import Tls
 from tests.server import Conn, Script, Server, chunked, chunks, connect_proxy, echo, head, ok, redirect, replies, response
 
@@ -42,7 +42,7 @@ def one(*pieces: bytes, then: str = "end") -> Script:
 
 @pytest.fixture(autouse=True)
 def pool_without_keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(connection, "_transport", transport := connection.new_transport(keeper=False))
+    monkeypatch.setattr(keeping, "_transport", transport := keeping.new_transport(keeper=False))
     yield
     under.eject()
     transport.close()

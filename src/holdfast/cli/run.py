@@ -314,10 +314,12 @@ def _lines_of(origin: str, counts: Counter[tuple[str, str, str]]) -> list[str]:
         return sum(n for (o, k, r), n in counts.items() if (o, k) == (origin, kind) and reason in (None, r))
 
     opened, reused, resent, stale = number("opened"), number("reused"), number("resent"), number("closed", "stale")
-    if not opened + reused + resent + number("exhausted"):
+    failed = sorted((r, n) for (o, k, r), n in counts.items() if (o, k) == (origin, "failed"))
+    if not opened + reused + resent + len(failed) + number("exhausted"):
         return []
     share = reused / (opened + reused) if opened + reused else 0.0
     lines = [f"  {origin}", f"    {opened} connections opened, {reused} times one was used again ({share:.0%})"]
+    lines += [f"    {n} connections could not be opened ({reason})" for reason, n in failed]
     reasons = sorted((r, n) for (o, k, r), n in counts.items() if (o, k) == (origin, "closed"))
     if reasons:
         lines.append("    closed: " + ", ".join(f"{n} {reason}" for reason, n in reasons))

@@ -8,6 +8,7 @@ harms nothing. Never in a finalizer: that may run while its thread holds a lock 
 kind      what happened
 ========= ====================================================================================================
 opened    a connection was opened
+failed    a connection could not be opened; ``reason``: the class of the error
 reused    an idle connection was taken; ``seconds``: how long it had been idle
 closed    a connection was closed; ``reason``: a ``Discard`` value; ``seconds``: its age
 waited    a thread had to wait for room under the limits and got it; ``seconds``: how long
@@ -54,6 +55,7 @@ WARN_INTERVAL_SECONDS = 60.0  # between two warnings of one kind
 
 KINDS = (
     "opened",
+    "failed",
     "reused",
     "closed",
     "waited",
@@ -74,7 +76,7 @@ class PoolEvent:
     Attributes:
         kind: one of those listed in ``holdfast.pool.events``.
         origin: ``https://example.com:443``; ``*`` if it concerns all origins together.
-        reason: of ``closed`` and ``resent``, the value of their enum; else empty.
+        reason: of ``closed`` and ``resent``, the value of their enum; of ``failed``, the name of a class; else empty.
         seconds: what the kind says; None where it says nothing.
         text: the event as a sentence, with advice where there is some.
         method: of the request that it happened to, such as ``GET``; empty where there is none, as when an idle connection goes.

@@ -276,6 +276,7 @@ class PoolState(Holdings[K, R]):
             dial.state = DialState.FAILED
         if self._vacate(dial):
             origin.tally.failed += 1
+            self.note_event("failed", origin.key, reason=type(error).__name__)
             self.back_off(origin)
         dial.end(error)
         if waiter is not None and waiter.waiting:

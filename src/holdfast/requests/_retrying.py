@@ -28,10 +28,10 @@ from ..message.request import PreparedRequest
 from ..message.response import Response
 from .packages import urllib3
 
-__all__ = ["send_with"]
+__all__ = ["Where", "send_with"]
 
 
-class _Where:
+class Where:
     """What urllib3 names in its messages as the pool."""
 
     def __init__(self, request: PreparedRequest) -> None:
@@ -55,7 +55,7 @@ def send_with(retries: Any, request: PreparedRequest, once: Callable[[], Respons
         RequestException: the last failure; its cause is urllib3's MaxRetryError.
         Exception: whatever ``retries`` raises by itself.
     """
-    where, method, target = _Where(request), request.method, request.path_url
+    where, method, target = Where(request), request.method, request.path_url
     while True:
         try:
             response = once()
@@ -82,7 +82,7 @@ def send_with(retries: Any, request: PreparedRequest, once: Callable[[], Respons
             retries.sleep(raw)
 
 
-def _after_failure(retries: Any, request: PreparedRequest, error: RequestException, where: _Where) -> Any:
+def _after_failure(retries: Any, request: PreparedRequest, error: RequestException, where: Where) -> Any:
     known = _in_terms_of_urllib3(error, where, request.path_url)
     try:
         following = retries.increment(request.method, request.path_url, error=known, _pool=where, _stacktrace=error.__traceback__)

@@ -356,7 +356,13 @@ class HTTPAdapter(BaseAdapter):
             raise InvalidSchema(f"No connection adapters were found for {request.url!r}", request=request)
         if ready.parsed.scheme == "https":
             verify, cert = self._tls(manager, ready, verify, cert)
-        response = self._exchange(ready, manager, timeout, verify, cert, proxies)
+        try:
+            response = self._exchange(ready, manager, timeout, verify, cert, proxies)
+        except RequestException as error:
+            from ._errors import make_known
+
+            make_known(error, ready)
+            raise
         if request is not ready:
             response.request = request
         if self._has_own("build_response"):

@@ -258,6 +258,13 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, core.PreparedRequ
 
     _body_position: Any = None
 
+    def _set_framing(self) -> None:
+        """Lengths that make no sense are refused when the request is sent: until then a script may change them, as in requests."""
+        try:
+            super()._set_framing()
+        except InvalidRequest:
+            pass  # ``check_framing`` says it again before a byte is sent
+
     def prepare_auth(self, auth: Any, url: Any = None) -> None:
         """Apply ``auth``. User names and passwords that are no text become it by ``str()``, with a warning, as in requests."""
         if isinstance(auth, tuple) and len(auth) == 2 and not all(isinstance(part, (str, bytes)) for part in auth):

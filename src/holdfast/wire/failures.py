@@ -17,11 +17,11 @@ from ..exceptions import (
 from ..reasons import Delivery, ExchangeFailed
 
 MAX_QUOTED = 100  # bytes of the server's, or characters of a library's, in one message
+BROKEN_HEAD = "the connection broke in the middle of the response head"
 
 
 class InvalidFraming(RemoteProtocolError, ChunkedEncodingError):
     """Both by nature: what came is not HTTP, and what is broken is the chunked coding, which has a name in requests."""
-
 
 def not_http(message: str) -> ExchangeFailed:
     """The head of the response is none."""
@@ -43,7 +43,7 @@ def lost(cause: Exception, write_error: OSError | None, delivery: Delivery) -> R
     if is_tls_error(cause):
         return SSLError(f"TLS failed while the response was awaited: {text(cause)}")
     if delivery is Delivery.ANSWERED:
-        return ConnectionLost(f"the connection broke in the middle of the response head: {text(cause)}")
+        return ConnectionLost(f"{BROKEN_HEAD}: {text(cause)}")
     return ConnectionLost(
         f"the server closed the connection without a response: {text(write_error or cause)}",
         may_have_executed=delivery is Delivery.UNKNOWN,

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from urllib3 import PoolManager, ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util.timeout import Timeout
+from urllib3.util.timeout import _DEFAULT_TIMEOUT, Timeout
 
 from ...pool.advice import OriginAdvice
 from ...pool.events import PoolEvent
 from ...pool.stats import PoolStats
-from . import connection, figures
+from . import carriers, connection, figures, keeping
 from .connection import left_to_urllib3
 
 __all__ = [
@@ -68,8 +69,7 @@ def eject() -> None:
         while _originals:
             owner, name, original = _originals.pop()
             setattr(owner, name, original)
-    if connection._transport is not None:
-        connection._transport.pool.close_idle()
+    keeping.close_idle()
 
 
 def injected() -> bool:
@@ -85,32 +85,58 @@ def _replace(owner: type, name: str, like: Callable[[Any], Any]) -> None:
 
 def _new_conn_like(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def _new_conn(self: Any) -> Any:
-        return connection.carry(self, original(self), for_good=False)
+        return carriers.carry(self, original(self), for_good=False)
 
     return _new_conn
 
 
+# What urllib3 hands a connection are its timeouts one by one; the total is only in the whole of them, and they pass here.
+_PARAMETERS = (
+    "self", "conn", "method", "url", "body", "headers", "retries", "timeout", "chunked", "response_conn", "preload_content",
+    "decode_content", "enforce_content_length",
+)  # fmt: skip
+
+
 def _make_request_like(original: Callable[..., Any]) -> Callable[..., Any]:
-    def _make_request(self: Any, conn: Any, *args: Any, **kwargs: Any) -> Any:
-        _note_timeout(conn, kwargs)
+    def _make_request(
+        self: Any,
+        conn: Any,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        retries: Any = None,
+        timeout: Any = _DEFAULT_TIMEOUT,
+        chunked: bool = False,
+        response_conn: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        enforce_content_length: bool = True,
+    ) -> Any:
+        if isinstance(conn, connection.Carried):
+            conn._limits = _limits_of(timeout)
+        more = (retries, timeout, chunked, response_conn, preload_content, decode_content, enforce_content_length)
+        return original(self, conn, method, url, body, headers, *more)
+
+    def of_any_parameters(self: Any, conn: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(conn, connection.Carried):
+            conn._limits = _limits_of(kwargs.get("timeout"))
         return original(self, conn, *args, **kwargs)
 
-    return _make_request
+    # Named one by one they cost nothing to hand on; another urllib3, or another's wrapper, may have others.
+    return _make_request if tuple(signature(original).parameters) == _PARAMETERS else of_any_parameters
 
 
 def _close_like(original: Callable[[Any], None]) -> Callable[[Any], None]:
     def close(self: Any) -> None:
         original(self)
-        connection.pool_closed(self)
+        keeping.pool_closed(self)
 
     return close
 
 
-def _note_timeout(conn: Any, kwargs: dict[str, Any]) -> None:
-    """urllib3 hands a connection its timeouts one by one; the total is only in the whole of them."""
-    if isinstance(conn, connection.Carried):
-        limits = kwargs.get("timeout")
-        conn._limits = limits if isinstance(limits, Timeout) else None
+def _limits_of(timeout: Any) -> Timeout | None:
+    return timeout if isinstance(timeout, Timeout) and timeout.total is not None else None
 
 
 # -- for one manager -----------------------------------------------------------------------------------------------------
@@ -126,15 +152,16 @@ class _Carrying(_AnyPool):
     """What makes a class of urllib3's pools carry its requests."""
 
     def _new_conn(self) -> Any:
-        return connection.carry(self, super()._new_conn(), for_good=True)
+        return carriers.carry(self, super()._new_conn(), for_good=True)
 
     def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
-        _note_timeout(conn, kwargs)
+        if isinstance(conn, connection.Carried):
+            conn._limits = _limits_of(kwargs.get("timeout"))
         return super()._make_request(conn, *args, **kwargs)
 
     def close(self) -> None:
         super().close()
-        connection.pool_closed(self)
+        keeping.pool_closed(self)
 
 
 class HoldfastHTTPConnectionPool(_Carrying, HTTPConnectionPool):
@@ -190,19 +217,19 @@ def stats() -> PoolStats:
 
     Connections of several urllib3 pools to one server are one row.
     """
-    return figures.by_name(connection.transport().pool.stats())
+    return figures.by_name(keeping.transport().pool.stats())
 
 
 def advise() -> tuple[OriginAdvice, ...]:
     """Per urllib3 pool: the connections that the measured load needs, and what that rests on."""
-    return connection.transport().pool.advise()
+    return keeping.transport().pool.advise()
 
 
 def on_event(callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
     """Call ``callback`` with every PoolEvent from now on; the function returned ends that."""
-    return connection.transport().pool.on_event(callback)
+    return keeping.transport().pool.on_event(callback)
 
 
 def close_idle() -> int:
     """Close all connections that are idle now; how many."""
-    return connection.transport().pool.close_idle()
+    return keeping.close_idle()

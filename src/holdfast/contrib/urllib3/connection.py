@@ -16,65 +16,33 @@ import inspect
 import logging
 import ssl
 import sys
-import threading
 import weakref
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any, cast
 
-from urllib3._collections import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import NewConnectionError
 from urllib3.response import HTTPResponse
 from urllib3.util import ssl_
 from urllib3.util.timeout import Timeout as Urllib3Timeout
 
-from ... import exceptions as ours
 from ...message.body import Body
-from ...message.headers import Headers
 from ...message.request import PreparedRequest
-from ...message.response import Response
-from ...pool.limits import Limits
-from ...timeouts import Timeouts
-from ...transport import Transport
-from . import errors
+from . import keeping
 from .bodies import StreamedBody, WholeBody, is_streamed
-from .dialling import IDENTITY, CallDeadline, Kept, NoSocket, dial
-from .response import Answer, CarriedResponse, Line
+from .dialling import IDENTITY, Kept
+from .exchange import NO_PATIENCE, Exchange
+from .heads import Leave, known_head, request_of
+from .response import CarriedResponse, Line
 
 log = logging.getLogger("holdfast.urllib3")
 
-MAX_KNOWN = 256  # heads and timeouts that are remembered
-AWS_MODULE = "botocore.awsrequest"
-NO_PATIENCE = 0.001  # seconds: urllib3 itself sends the body at once
-AWS_PATIENCE = 1.0  # seconds that botocore waits for 100 Continue
+MAX_KNOWN = 256  # requests that are remembered
 
 _RESPONSE = "_HTTPConnection__response"  # where http.client keeps the response that is not read to its end
-_parameters = inspect.signature(HTTPResponse.__init__).parameters
-_knows_shutdown, _knows_version = "sock_shutdown" in _parameters, "version_string" in _parameters  # since urllib3 2.3
-
-_transport: Transport | None = None
-_transport_lock = threading.Lock()
 _left: Counter[str] = Counter()
-_heads: dict[bytes, Head] = {}
-_timeouts: dict[tuple[float | None, float | None], Timeouts] = {}
-
-
-def transport() -> Transport:
-    """The one behind all of them, made when it is first needed. How many connections there are is for urllib3's pools to say."""
-    global _transport
-    if _transport is None:
-        with _transport_lock:
-            if _transport is None:
-                _transport = new_transport()
-    return _transport
-
-
-def new_transport(keeper: bool = True) -> Transport:
-    """A transport whose connections urllib3 opens, as many as there are permits for them."""
-    limits = Limits(max_connections_per_origin=None, max_idle_connections=None)
-    return Transport(limits, keeper=keeper, connect=dial)
+_is_injected = False
 
 
 def left_to_urllib3() -> dict[str, int]:
@@ -82,36 +50,23 @@ def left_to_urllib3() -> dict[str, int]:
     return dict(_left)
 
 
-class Leave(Exception):
-    """This request is not for holdfast: its text says why."""
+def injected() -> bool:
+    """Whether ``inject()`` was called, and ``eject()`` not since."""
+    return _is_injected
 
 
-class Target:
-    """What a request line says, as it is: urllib3 has encoded it. In place of a ``Url``, which would tidy it up."""
-
-    __slots__ = ("host_header", "target", "text")
-
-    def __init__(self, target: bytes, host: bytes) -> None:
-        self.target = target
-        self.host_header = host
-        self.text = target.decode("latin-1") if b"://" in target else "//" + (host + target).decode("latin-1")
-
-    @property
-    def safe_text(self) -> str:
-        start, _, rest = self.text.partition("//")
-        authority, slash, path = rest.partition("/")
-        return f"{start}//{authority.rpartition('@')[2]}{slash}{path}"
+def set_injected(value: bool) -> None:
+    """Say that ``inject()`` or ``eject()`` was called."""
+    global _is_injected
+    _is_injected = value
 
 
-def _since_2_3(line: Line) -> dict[str, Any]:
-    """Arguments of an HTTPResponse that older urllib3 does not have."""
-    given: dict[str, Any] = {"sock_shutdown": line.shutdown} if _knows_shutdown else {}
-    if _knows_version:
-        given["version_string"] = "HTTP/1.1"  # whatever the version, as in urllib3
-    return given
+def _before_2_3(*, version_string: str, sock_shutdown: Any, **known: Any) -> HTTPResponse:
+    return HTTPResponse(**known)
 
 
-Head = tuple[str, Target, Headers]
+_is_newer = "sock_shutdown" in inspect.signature(HTTPResponse.__init__).parameters
+_new_response: Callable[..., HTTPResponse] = HTTPResponse if _is_newer else _before_2_3
 
 # The steps by which urllib3 and http.client put a request together. As long as no program has wrapped one of them to see requests
 # pass, or to add to them, a request that is equal to an earlier one need not go through them again.
@@ -166,12 +121,12 @@ class Carried(HTTPConnection):
         super().close()
         self._is_left = False
         if kept is not None:
-            trim(kept)
+            keeping.trim(kept)
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **kwargs: Any) -> None:
         """Put a request together; ``getresponse`` sends it."""
         try:
-            if not (self._for_good or injected()):
+            if not (self._for_good or _is_injected):
                 raise Leave("ejected")
             if not self._repeat(method, url, body, headers, args, kwargs):
                 self._refuse_what_is_not_plain(method, headers)
@@ -200,7 +155,7 @@ class Carried(HTTPConnection):
         line: Any = self.sock
         line.timeout = self.timeout
         if self._is_repeat:
-            answer = CarriedResponse(line, method=options.request_method)
+            answer: CarriedResponse = CarriedResponse(line, method=options.request_method)
             try:
                 answer.begin()
             except BaseException:
@@ -208,13 +163,11 @@ class Carried(HTTPConnection):
                 raise
             self.__dict__[_RESPONSE] = answer
         else:
-            answer = cast(CarriedResponse, http.client.HTTPConnection.getresponse(self))
-        newer: dict[str, Any] = {"sock_shutdown": line.shutdown} if _knows_shutdown else {}
-        if _knows_version:
-            newer["version_string"] = "HTTP/1.1"  # whatever the version, as in urllib3
-        return HTTPResponse(
+            given: Any = http.client.HTTPConnection.getresponse(self)
+            answer = given
+        return _new_response(
             body=answer,
-            headers=HTTPHeaderDict(answer.items),
+            headers=answer.fields,
             status=answer.status,
             version=answer.version,
             reason=answer.reason,
@@ -224,7 +177,8 @@ class Carried(HTTPConnection):
             enforce_content_length=options.enforce_content_length,
             request_method=options.request_method,
             request_url=options.request_url,
-            **_since_2_3(line),
+            version_string="HTTP/1.1",  # whatever the version, as in urllib3
+            sock_shutdown=line.shutdown,
         )
 
     # -- carrying ------------------------------------------------------------------------------------------------------
@@ -258,18 +212,20 @@ class Carried(HTTPConnection):
             return False
         sys.audit("http.client.send", self, found[0])
         self._is_repeat = True
-        options = (kwargs.get(name, True) for name in ("preload_content", "decode_content", "enforce_content_length"))
-        self._response_options = _ResponseOptions(method, url, *options)
+        said = kwargs.get
+        self._response_options = _ResponseOptions(
+            method, url, said("preload_content", True), said("decode_content", True), said("enforce_content_length", True)
+        )
         # A request does not change on its way: one without a body is the same each time.
-        request = found[1] if body is None else _request(found[2], WholeBody(body))
-        line.ask = Exchange(self, kept, line, request, self.timeout).run
+        line.exchange = self._exchange(found[1] if body is None else request_of(found[2], WholeBody(body)), kept, found[2].expects)
         return True
 
     def _put_together(self, method: str, url: str, body: Any, headers: Any, args: Any, kwargs: Any) -> None:
         if type(self.sock) is not Line:
             self._get_off()
             self.connect()
-        line, kept = cast(Line, self.sock), cast(Kept, self._kept)
+        line: Any = self.sock
+        kept = cast(Kept, self._kept)
         if kept.left is not None:
             raise Leave(kept.left)
         streamed = is_streamed(body)
@@ -285,16 +241,25 @@ class Carried(HTTPConnection):
         if key is not None:
             if len(kept.heads) >= MAX_KNOWN:
                 kept.heads.clear()
-            kept.heads[key] = (sent[0], _request(found, None), found)
+            kept.heads[key] = (sent[0], request_of(found, None), found)
         if streamed:
             content: Body | None = StreamedBody(body, method, self.blocksize)
         else:
             content = None if body is None else WholeBody(body)
-        line.ask = Exchange(self, kept, line, _request(found, content), self.timeout).run
+        line.exchange = self._exchange(request_of(found, content), kept, found.expects)
+
+    def _exchange(self, request: PreparedRequest, kept: Kept, expects: bool) -> Exchange:
+        total = None
+        limits = self._limits
+        if limits is not None:
+            self._limits = None
+            if isinstance(limits.total, (int, float)):
+                total = float(limits.total)
+        return Exchange(self, kept, request, total, (self._patience or NO_PATIENCE) if expects else None)
 
     def _find_kept(self) -> Kept:
         owner = None if self._owner is None else self._owner()
-        table = {} if owner is None else _table_of(owner)
+        table = {} if owner is None else keeping.table_of(owner)
         mine = self.__dict__
         identity = (type(self), *(_hashable(mine.get(name)) for name in IDENTITY))
         kept = table.get(identity)
@@ -342,141 +307,6 @@ class Carried(HTTPConnection):
         self.__dict__.pop("response_class", None)
 
 
-def _request(head: Head, content: Body | None) -> PreparedRequest:
-    request = PreparedRequest()
-    target: Any  # a Url, or what is one where it is asked
-    request.method, target, request.headers = head
-    request.parsed = target
-    request.payload = content
-    return request
-
-
-class Exchange:
-    """One request on its way."""
-
-    __slots__ = ("connect", "connection", "kept", "line", "request")
-
-    def __init__(self, connection: Carried, kept: Kept, line: Line, request: PreparedRequest, connect: float | None) -> None:
-        self.connection = connection
-        self.kept = kept
-        self.line = line
-        self.request = request
-        self.connect = connect
-
-    def run(self) -> Answer:
-        """Send it, and wait for the head of its response.
-
-        Raises:
-            Exception: what urllib3's own connection would have raised.
-        """
-        limits, self.connection._limits = self.connection._limits, None
-        total = None if limits is None or not isinstance(limits.total, (int, float)) else float(limits.total)
-        read = _seconds(self.line.timeout)
-        deadline = CallDeadline(total)
-        try:
-            response = self._send(_timeouts_of(self.connect, read, total), deadline)
-        except ours.RequestException as error:
-            self._note_proxy(deadline.connection is not None)
-            raise errors.of_exchange(error, self.connection, self.connect) from error
-        except NoSocket as reason:
-            self.kept.left = str(reason)  # a Retry finds it so
-            raise NewConnectionError(self.connection, str(reason)) from reason
-        except Exception as error:
-            self._note_proxy(error.__dict__.get("reached_proxy", deadline.connection is not None))
-            raise
-        self._note_proxy(True)
-        deadline.at = None  # urllib3's total bounds connecting and the wait for the head; then each read has its own time
-        stream: Any = None if deadline.connection is None else deadline.connection.stream
-        return Answer(response, None if stream is None else stream.sock, self.kept, trim)
-
-    def _send(self, timeouts: Timeouts, deadline: CallDeadline) -> Response:
-        if "Expect" in self.request.headers:
-            timeouts = replace(timeouts, expect=self.connection._patience or NO_PATIENCE)
-        return transport().send(self.request, cast(Any, self.kept), timeouts, cast(Any, deadline))
-
-    def _note_proxy(self, reached: bool) -> None:
-        """urllib3 tells a proxy that could not be reached from a server that could not by this."""
-        self.connection._has_connected_to_proxy = self.connection.proxy is not None and reached
-
-
-def _table_of(owner: HTTPConnectionPool) -> dict[Any, Kept]:
-    """What the connections of a urllib3 pool are kept under, by their settings."""
-    table: dict[Any, Kept] | None = owner.__dict__.get("_holdfast_kept")
-    if table is None:
-        table = owner.__dict__.setdefault("_holdfast_kept", {})
-        weakref.finalize(owner, _trim_in_finalizer, table).atexit = False  # a pool that is dropped is not always closed
-    return table
-
-
-def pool_closed(owner: HTTPConnectionPool) -> None:
-    """A urllib3 pool was closed. Its own closing reaches only connections that are in its queue, and permits get lost."""
-    _trim_all(owner.__dict__.get("_holdfast_kept", {}))
-
-
-def _trim_in_finalizer(table: dict[Any, Kept]) -> None:
-    """A urllib3 pool was dropped, perhaps in a garbage collection in the middle of anything, with the pool's lock held."""
-    for kept in list(table.values()):
-        if _transport is not None:
-            _transport.pool.trim_in_finalizer(cast(Any, kept), kept.idle_allowed())
-
-
-def _trim_all(table: dict[Any, Kept]) -> None:
-    for kept in list(table.values()):
-        trim(kept)
-
-
-def trim(kept: Kept) -> None:
-    """Close what is idle beyond what the urllib3 pool may have."""
-    if _transport is not None:
-        _transport.pool.close_idle(cast(Any, kept), kept.idle_allowed())
-
-
-# -- heads ---------------------------------------------------------------------------------------------------------------
-
-
-def known_head(sent: bytes) -> Head:
-    """Method, target and fields of a head as http.client has written it.
-
-    Raises:
-        Leave: holdfast would not send it.
-    """
-    found = _heads.get(sent)
-    if found is None:
-        found = _parsed(sent)
-        if len(_heads) >= MAX_KNOWN:
-            _heads.clear()
-        _heads[sent] = found
-    return found
-
-
-def _parsed(sent: bytes) -> Head:
-    first, *lines = sent[:-4].split(b"\r\n")
-    verb, target, _ = first.split(b" ", 2)
-    fields: list[tuple[bytes, bytes]] = []
-    for line in lines:
-        if line[:1] in (b" ", b"\t") and fields:  # a folded value, which http.client lets pass
-            fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
-            continue
-        name, _, value = line.partition(b":")
-        fields.append((name, value.strip(b" \t")))
-    headers = Headers.from_raw(fields)
-    _check(fields)
-    return verb.decode("ascii"), Target(target, headers.get("Host", "").encode("latin-1")), headers
-
-
-def _check(fields: list[tuple[bytes, bytes]]) -> None:
-    by_name: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        by_name.setdefault(name.lower(), []).append(value)
-    codings = by_name.get(b"transfer-encoding", [])
-    if len(by_name.get(b"host", [])) != 1:
-        raise Leave("it has no Host field, or several")
-    if codings and (b"content-length" in by_name or [c.lower() for c in codings] != [b"chunked"]):
-        raise Leave("Transfer-Encoding beside Content-Length, or another than chunked")
-    if len(by_name.get(b"content-length", [])) > 1:
-        raise Leave("several Content-Length fields")
-
-
 def _hashable(value: Any) -> Any:
     try:
         hash(value)
@@ -487,81 +317,3 @@ def _hashable(value: Any) -> Any:
 
 def _lower(name: Any) -> str:
     return name.decode("latin-1").lower() if isinstance(name, bytes) else str(name).lower()
-
-
-def _seconds(value: Any) -> float | None:
-    return Urllib3Timeout.resolve_default_timeout(value)
-
-
-def _timeouts_of(connect: float | None, read: float | None, total: float | None) -> Timeouts:
-    # urllib3 sends under its timeout for connecting; the total is the deadline's matter.
-    if total is not None:
-        return Timeouts(connect, read, connect, None, total)  # what is left of it for reading is never the same twice
-    key = (connect, read)
-    found = _timeouts.get(key)
-    if found is None:
-        if len(_timeouts) >= MAX_KNOWN:
-            _timeouts.clear()
-        found = _timeouts[key] = Timeouts(connect, read, connect, None)
-    return found
-
-
-# -- which ones ----------------------------------------------------------------------------------------------------------
-
-_carriers: dict[type[HTTPConnection], type[Carried] | None] = {}
-_is_injected = False
-
-
-def injected() -> bool:
-    """Whether ``inject()`` was called, and ``eject()`` not since."""
-    return _is_injected
-
-
-def set_injected(value: bool) -> None:
-    global _is_injected
-    _is_injected = value
-
-
-def carry(pool: HTTPConnectionPool, connection: Any, for_good: bool) -> Any:
-    """This connection, that ``pool`` has just made, as one that holdfast carries; as it is, if that cannot be."""
-    if isinstance(connection, Carried):
-        connection._for_good = connection._for_good or for_good
-        return connection
-    kind = type(connection)
-    if kind not in _carriers:
-        _carriers[kind] = _carrier(kind)
-    carrier = _carriers[kind]
-    if carrier is None:
-        return connection
-    connection.__class__ = carrier
-    connection._owner = weakref.ref(pool)
-    connection._for_good = for_good
-    connection.__dict__.pop("response_class", None)
-    return connection
-
-
-def _carrier(kind: type) -> type[Carried] | None:
-    """The class of carried connections for those of ``kind``; None if they have ways of their own with requests or responses."""
-    base = kind
-    patience = None
-    if kind.__module__ == AWS_MODULE:
-        # What botocore adds is waiting for 100 Continue, on the socket; here holdfast waits.
-        base = next((c for c in kind.__mro__ if c.__module__ == "urllib3.connection"), kind)
-        patience = AWS_PATIENCE
-    if not _only_opens_differently(base):
-        log.info("connections of %s.%s are left to urllib3: they have their own ways", kind.__module__, kind.__qualname__)
-        return None
-    names = {"_plain": base, "_patience": patience, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    return type(kind.__name__, (Carried, base), names)
-
-
-def _only_opens_differently(kind: type) -> bool:
-    if not issubclass(kind, HTTPConnection):
-        return False
-    for each in kind.__mro__:
-        if each.__module__ == "urllib3.connection":
-            return True
-        for name, value in vars(each).items():
-            if name not in ("__init__", "_new_conn") and (callable(value) or isinstance(value, property)):
-                return False
-    return False

@@ -112,6 +112,13 @@ class Kept:
         queue = None if owner is None else owner.pool
         return (1 if self._owner is None else 0) if queue is None else queue.maxsize or sys.maxsize
 
+    def is_over(self) -> bool:
+        """Whether urllib3's pool was closed, or is gone: then nothing may wait for another request."""
+        if self._owner is None:
+            return False
+        owner = self._owner()
+        return owner is None or owner.pool is None
+
     def twin(self) -> HTTPConnection:
         """A connection of urllib3's own, with the same settings and no socket."""
         plain = self._plain
@@ -130,9 +137,9 @@ class Dialled(Http1Connection):
 
     __slots__ = ()
 
-    def exchange(self, request: Any, body: Any, timeouts: Any, deadline: Any, *more: Any) -> Any:
+    def exchange(self, request: Any, body: Any, timeouts: Any, deadline: Any, on_informational: Any = None) -> Any:
         deadline.connection = self
-        return super().exchange(request, body, timeouts, deadline, *more)
+        return super().exchange(request, body, timeouts, deadline, on_informational)
 
 
 class CallDeadline(Deadline):

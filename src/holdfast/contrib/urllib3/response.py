@@ -9,13 +9,18 @@ it arrives, which event streams need.
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
 from typing import Any
 
+from urllib3._collections import HTTPHeaderDict
+
 from ... import exceptions as ours
+from ...message.fields import RawHeaders
+from ...message.raw import AHEAD, BodySource
 from ...message.response import Response
 from . import errors
 from .dialling import Kept
+from .exchange import Exchange
+from .keeping import trim
 
 
 class Line:
@@ -23,15 +28,15 @@ class Line:
 
     Attributes:
         timeout: seconds that urllib3 allows for what it does next; None for any number.
-        ask: sends the request that was put together, and gives its response; taken by the next ``makefile``.
+        exchange: the request that was put together; taken by the next ``makefile``.
         wire: the latest ``Wire``.
     """
 
-    __slots__ = ("ask", "timeout", "wire")
+    __slots__ = ("exchange", "timeout", "wire")
 
     def __init__(self) -> None:
         self.timeout: float | None = None
-        self.ask: Callable[[], Answer] | None = None
+        self.exchange: Exchange | None = None
         self.wire: Wire | None = None
 
     def settimeout(self, seconds: float | None) -> None:
@@ -42,9 +47,9 @@ class Line:
 
     def makefile(self, mode: str = "rb", *_: Any) -> Wire:
         """The response to the request that was put together."""
-        self.wire = Wire(self.ask)
-        self.ask = None
-        return self.wire
+        self.wire = wire = Wire(self.exchange, self.timeout)
+        self.exchange = None
+        return wire
 
     def shutdown(self, how: int) -> None:
         """End the body that is being read, from another thread."""
@@ -55,25 +60,6 @@ class Line:
         """Nothing: the connection itself is the pool's."""
 
 
-class Answer:
-    """A response of holdfast's.
-
-    Attributes:
-        response: its head, and ``raw``, its body.
-        socket: over which it comes.
-        kept: what the connection is kept under.
-        trim: closes those of ``kept`` that are idle and may not be.
-    """
-
-    __slots__ = ("kept", "response", "socket", "trim")
-
-    def __init__(self, response: Response, socket: Any, kept: Kept, trim: Callable[[Kept], object]) -> None:
-        self.response = response
-        self.socket = socket
-        self.kept = kept
-        self.trim = trim
-
-
 class Wire:
     """The bytes behind the head, as a buffered reader. Closing it gives the rest of the body up.
 
@@ -82,21 +68,27 @@ class Wire:
         closed: nothing can be read any more.
     """
 
-    def __init__(self, ask: Callable[[], Answer] | None) -> None:
-        self._ask = ask
-        self._answer: Answer | None = None
-        self._chunked = False
-        self._buffer = b""
-        self._ended = False
-        self.closed = False
+    _source: BodySource | None = None
+    _kept: Kept | None = None
+    _sock: Any = None
+    _chunked = _ended = closed = False
+    _buffer = b""
+
+    def __init__(self, exchange: Exchange | None, timeout: float | None) -> None:
+        self._exchange = exchange
+        self._timeout = timeout
 
     def begin(self) -> Response:
         """Send the request, and wait for the head of its response."""
-        if self._ask is None:
+        exchange = self._exchange
+        if exchange is None:
             raise http.client.ResponseNotReady("no request was sent")
-        ask, self._ask = self._ask, None
-        self._answer = ask()
-        return self._answer.response
+        self._exchange = None  # it knows the connection that knows this
+        response = exchange.run(self._timeout)
+        self._source = exchange.source
+        self._kept = exchange.kept
+        self._sock = exchange.socket
+        return response
 
     def frame_chunks(self) -> None:
         """From now on the body's pieces are given as chunks."""
@@ -107,10 +99,8 @@ class Wire:
         return self
 
     @property
-    def _sock(self) -> Any:
-        return None if self._answer is None else self._answer.socket
-
-    sock = _sock
+    def sock(self) -> Any:
+        return self._sock
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -121,9 +111,12 @@ class Wire:
             while piece := self._more():
                 pieces.append(piece)
             return b"".join(pieces)
-        data = self._take(amt)
+        data = self._take(amt) if self._buffer else self._more()
         if len(data) == amt:
             return data
+        if len(data) > amt:
+            self._buffer = data[amt:]
+            return data[:amt]
         pieces, left = [data], amt - len(data)
         while left and (piece := self._more()):
             if len(piece) > left:
@@ -174,10 +167,11 @@ class Wire:
 
     def _more(self) -> bytes:
         """The next piece, framed if the body is chunked; b"" at the end of file."""
-        if self._ended or self._answer is None:
+        source = self._source
+        if self._ended or source is None:
             return b""
         try:
-            piece = self._answer.response.raw.read1()
+            piece = source.read(AHEAD)
         except ours.RequestException as error:
             self._finish()
             translated = errors.of_body(error)
@@ -191,18 +185,21 @@ class Wire:
 
     def _finish(self) -> None:
         self._ended = True
-        if self._answer is not None and self._answer.kept.idle_allowed() == 0:
-            self._answer.trim(self._answer.kept)  # urllib3's pool was closed meanwhile
+        kept = self._kept
+        if kept is not None and kept.is_over():
+            trim(kept)
 
     # -- a file --------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Read no more. Idempotent."""
         self.closed = True
-        self._ask = None
+        self._exchange = None
         self._buffer = b""
-        if self._answer is not None and not self._ended:
-            self._answer.response.raw.close()
+        if not self._ended:
+            source = self._source
+            if source is not None and not source.ended:
+                source.close()
             self._finish()
 
     def flush(self) -> None:
@@ -216,12 +213,28 @@ class Wire:
         return descriptor
 
 
+class _Nothing:
+    def makefile(self, mode: str) -> None:
+        return None
+
+
+_new: Any = http.client.HTTPResponse(_Nothing())  # type: ignore[arg-type]  # it asks for no more
+_AS_NEW = dict(vars(_new))  # whatever this Python's http.client sets on a new response, to be set in one step
+
+
 class CarriedResponse(http.client.HTTPResponse):
     """http.client's response to a request that holdfast has sent."""
 
     fp: Any
-    items: list[tuple[str, str]]  # the fields, in order
+    fields: HTTPHeaderDict  # as urllib3 has them
+    _raw: RawHeaders
     _message: http.client.HTTPMessage | None = None
+
+    def __init__(self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
+        self.__dict__.update(_AS_NEW)
+        self.debuglevel = debuglevel
+        self._method = method
+        self.fp = sock.makefile("rb")
 
     def begin(self) -> None:
         """Send the request, and take the head of its response over."""
@@ -229,30 +242,27 @@ class CarriedResponse(http.client.HTTPResponse):
         self.code = self.status = answer.status_code
         self.reason = answer.reason.strip()
         self.version = 10 if answer.http_version == "HTTP/1.0" else 11
-        self.items = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers]
+        self._raw = answer.raw_headers
+        self.fields, length, coding = _fields_of(self._raw)
         self.will_close = False  # whether the connection is kept is the pool's to know
         self.chunked = False
         self.length = None
         self.chunk_left = None
-        if self.status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]  # typeshed has only what is documented
+        if self.status in (204, 304) or self._method == "HEAD":
             self.length = 0
-            return
-        for name, value in self.items:
-            if len(name) == 14 and name.lower() == "content-length":
-                self.length = int(value)  # h11 has checked it
-            elif len(name) == 17 and name.lower() == "transfer-encoding":
-                self.chunked = True  # the only coding that h11 takes
-        if self.chunked:
-            self.length = None
+        elif coding is not None:
+            self.chunked = True  # the only coding that h11 takes
             self.fp.frame_chunks()
+        elif length is not None:
+            self.length = int(length)  # h11 has checked it
 
     @property
     def msg(self) -> http.client.HTTPMessage:
         """The fields; made when they are first asked for."""
         if self._message is None:
             self._message = http.client.HTTPMessage()
-            for name, value in self.items:
-                self._message.set_raw(name, value)
+            for name, value in self._raw:
+                self._message.set_raw(name.decode("latin-1"), value.decode("latin-1"))
         return self._message
 
     @msg.setter
@@ -260,3 +270,33 @@ class CarriedResponse(http.client.HTTPResponse):
         self._message = value
 
     headers = msg
+
+
+Fields = tuple[HTTPHeaderDict, "str | None", "str | None"]  # and what the body's length goes by: Content-Length, Transfer-Encoding
+
+
+def _added(raw: RawHeaders) -> Fields:
+    fields = HTTPHeaderDict()
+    for name, value in raw:
+        fields.add(name.decode("latin-1"), value.decode("latin-1"))
+    return fields, fields.get("content-length"), fields.get("transfer-encoding")
+
+
+def _put_in(raw: RawHeaders) -> Fields:
+    """The same, without asking of each field again what is known of all: it was the dearest part of a response."""
+    fields = HTTPHeaderDict()
+    table: dict[str, list[str]] = fields._container  # type: ignore[assignment]  # a dict, or else ``_added`` is taken
+    for name, value in raw:
+        text, said = name.decode("latin-1"), value.decode("latin-1")
+        key = text.lower()
+        if key in table:
+            table[key].append(said)
+        else:
+            table[key] = [text, said]
+    length, coding = table.get("content-length"), table.get("transfer-encoding")
+    return fields, None if length is None else length[1], None if coding is None else coding[1]
+
+
+# The inside of an HTTPHeaderDict is the same in urllib3 2.0 to 2.8, and urllib3 does not promise it.
+_inside: Any = getattr(_added([(b"A", b"1"), (b"a", b"2")])[0], "_container", None)
+_fields_of = _put_in if type(_inside) is dict and _inside == {"a": ["A", "1", "2"]} else _added
