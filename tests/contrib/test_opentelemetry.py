@@ -752,10 +752,10 @@ def test_connections_under_urllib3_are_told_and_its_requests_left_to_its_own_ins
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("urllib3", reason="needs urllib3")
-    from holdfast.contrib.urllib3 import HoldfastPoolManager, connection
+    from holdfast.contrib.urllib3 import HoldfastPoolManager, keeping
 
     collector.instrument()
-    monkeypatch.setattr(connection, "_transport", transport := connection.new_transport(keeper=False))
+    monkeypatch.setattr(keeping, "_transport", transport := keeping.new_transport(keeper=False))
     with Server([stale, echo]) as server, HoldfastPoolManager() as manager:
         for _ in range(2):
             assert manager.request("GET", server.url()).status == 200

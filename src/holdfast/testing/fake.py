@@ -196,6 +196,7 @@ class Fake:
             options.deadline,
             options.on_informational,
             options.next_leg,
+            stream=True,
         )
 
     def close(self) -> None:
@@ -232,6 +233,7 @@ class Fake:
         deadline: Deadline,
         on_informational: OnInformational | None,
         next_leg: NextLeg | None,
+        stream: bool,
     ) -> Response:
         """In place of ``Transport.send``. ``before``: what sends where this Fake lets through."""
         call = Call(request)
@@ -241,7 +243,7 @@ class Fake:
         try:
             expected = self._find(request, call)
             if expected is None or expected.passes_through:
-                response = before(transport, request, route, timeouts, deadline, on_informational, next_leg)
+                response = before(transport, request, route, timeouts, deadline, on_informational, next_leg, stream)
             else:
                 self._pools.add(transport.pool)
                 sending = Sending(transport, request, timeouts, deadline, expected, call, lambda: self._refuse(request, call))
@@ -329,8 +331,9 @@ def _send(
     deadline: Deadline,
     on_informational: OnInformational | None = None,
     next_leg: NextLeg | None = None,
+    stream: bool = True,
 ) -> Response:
     """In place of ``Transport.send`` as long as there is a Fake."""
     # Under urllib3, its pools are the keys of the connections, and its requests no requests of ours.
     fakes = _entered.fakes if isinstance(route, Route) else ()
-    return _entered.send(fakes, transport, request, route, timeouts, deadline, on_informational, next_leg)
+    return _entered.send(fakes, transport, request, route, timeouts, deadline, on_informational, next_leg, stream)
