@@ -36,6 +36,8 @@ def start(thread: threading.Thread) -> bool:
 
 def wait_for_end(thread: threading.Thread, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
     """Wait until neither Python nor the system has this thread any more, for so many seconds at most."""
+    if thread.ident is None:
+        return  # it never began
     until = clock() + seconds
     thread.join(seconds)
     while _exists(thread) and clock() < until:

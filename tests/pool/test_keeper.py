@@ -157,6 +157,50 @@ def test_without_a_thread_to_be_had_it_tries_the_next_time(keeper: Keeper, monke
     assert len(one.sweeps) == 1
 
 
+def test_a_start_that_is_interrupted_leaves_it_as_it_was(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    one = Swept(None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            keeper.watch(one)
+        assert not keeper.running
+
+    keeper.pause()  # nobody to wait for
+    keeper.resume()
+    wait_for_end(keeper)
+    assert len(one.sweeps) == 1
+
+
+def test_of_two_threads_the_later_one_goes_on(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C while a thread begins may leave it running without anyone's knowing of it."""
+    unknown: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        # Begun, as far as the system is concerned; the keeper cannot know.
+        begun = threading.Thread(target=thread._target, args=thread._args)  # type: ignore[attr-defined]  # private to Thread
+        unknown.append(begun)
+        start(begun)
+        raise KeyboardInterrupt
+
+    one = Swept(LONG)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            keeper.watch(one)
+
+    keeper.watch(one)
+    unknown[0].join(LONG)
+
+    assert not unknown[0].is_alive()
+    assert keeper.running
+    keeper.pause()
+    assert not keeper.running
+
+
 def test_after_a_fork_it_begins_anew(keeper: Keeper) -> None:
     one, other = Swept(3600.0), Swept(None)
     keeper.watch(one)

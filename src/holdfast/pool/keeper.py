@@ -55,6 +55,7 @@ class Keeper:
         # Guarded by the condition's lock, under which no pool is touched.
         self._due: weakref.WeakKeyDictionary[Sweepable, float] = weakref.WeakKeyDictionary()
         self._thread: threading.Thread | None = None
+        self._turn = 0  # of the last thread that was started
         self._forks = 0  # under way: until they are over, no thread is started
 
     @property
@@ -80,9 +81,14 @@ class Keeper:
         """Under the lock. Without a thread to be had, the pools are swept when the next one asks to be watched."""
         if self._forks:
             return
-        self._thread = threading.Thread(target=self._run, name="holdfast-keeper", daemon=True)
-        if not start(self._thread):
-            self._thread = None
+        self._turn += 1
+        thread = threading.Thread(target=self._run, args=(self._turn,), name="holdfast-keeper", daemon=True)
+        try:
+            self._thread = thread
+            start(thread)
+        finally:  # a Ctrl-C, too, may have come before it began; if it begins all the same, its turn is over when another's comes
+            if thread.ident is None:
+                self._thread = None
 
     @property
     def running(self) -> bool:
@@ -91,16 +97,16 @@ class Keeper:
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while self._wait():
+    def _run(self, turn: int) -> None:
+        while self._wait(turn):
             for pool in self._take_due():
                 self._sweep(pool)
                 del pool  # or it would be kept alive until the next round
 
-    def _wait(self) -> bool:
+    def _wait(self, turn: int) -> bool:
         """Sleep until a sweep is due; False, and no thread any more, when no pool is left or the process is about to fork."""
         with self._condition:
-            while True:
+            while turn == self._turn:
                 moments = list(self._due.values())
                 if not moments or self._forks:
                     self._thread = None
@@ -109,6 +115,7 @@ class Keeper:
                 if left <= 0:
                     return True
                 self._condition.wait(min(left, MAX_SLEEP_SECONDS))
+            return False
 
     def _take_due(self) -> list[Sweepable]:
         with self._condition:
