@@ -236,6 +236,7 @@ ALONE = {
     "follow_events": "the end, after 3 connections; the last event was 9",
     "login_with_cookies": "afterwards: 303 True URL/login?next=/account",
     "paginated_api": "4 calls, 1 of them again",
+    "telemetry": "  http.client.connection.max                50",
     "under_requests": "6 requests on 3 connections, 0 sent again",
     "upload_with_progress": "received: ",
 }
@@ -254,6 +255,8 @@ ELSEWHERE = {
 def test_an_example_needs_no_argument_and_no_particular_folder(example: str, tmp_path: Path) -> None:
     if example == "under_requests":
         pytest.importorskip("requests", reason="needs requests")
+    if example == "telemetry":
+        pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
     quiet = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     command = [sys.executable, str(EXAMPLES / f"{example}.py")]
     done = subprocess.run(command, cwd=tmp_path, env=quiet, capture_output=True, text=True, timeout=60, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -133,6 +134,19 @@ def test_a_program_runs_as_under_python_itself(programs: Path, arguments: list[s
     alone = python(*arguments, cwd=programs)
     under = python("-m", "holdfast.cli.run", *arguments, cwd=programs)
 
+    assert under == alone
+
+
+def test_where_interrupts_are_ignored_an_interrupted_program_ends_as_under_python_itself(programs: Path) -> None:
+    """As it is behind a shell's ``&``: python ends by the signal even then."""
+    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        alone = python("interrupted.py", cwd=programs)
+        under = python("-m", "holdfast.cli.run", "interrupted.py", cwd=programs)
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+    assert alone[0] == -signal.SIGINT
     assert under == alone
 
 

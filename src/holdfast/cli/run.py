@@ -187,6 +187,8 @@ def _as_main(find: Callable[[], tuple[types.ModuleType, Callable[[], Any]]]) -> 
     _tell(failure)  # out here: what a hook of the program's raises did not come about while this one was being handled
     if not isinstance(failure, KeyboardInterrupt):
         return 1
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # from the start, as behind a shell's &: python dies of it all the same
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.__dict__["_holdfast_ending"] = _Death(signal.SIGINT)  # the one module that is always emptied at the end
     return 128 + signal.SIGINT
 
