@@ -50,7 +50,8 @@ class EventSource:
     Args:
         request: sends a request: ``Client.request``.
         url: where the stream is. Asked for by GET, which may be repeated.
-        params, headers: as in ``Client.request``. Accept and Cache-Control have values of their own unless given.
+        params: as in ``Client.request``.
+        headers: as in ``Client.request``. Accept and Cache-Control have values of their own unless given.
         last_event_id: the id of the last event known from before; ``""`` for none.
         max_attempts: connections in a row that could not be made, after one that could, until the error is raised. Default 10.
         pause: seconds until the next connection, as long as the server has given no ``retry``. Default 3.

@@ -107,7 +107,8 @@ class ConnectionTransport:
     Args:
         limits: how many connections, and for how long; see ``Limits``.
         keeper: as in ``Client``.
-        resolver, allow_address: as in ``Client``, which takes neither where it is given a transport.
+        resolver: as in ``Client``, which takes none where it is given a transport.
+        allow_address: as in ``Client``, which takes none where it is given a transport.
         clock: seconds, monotonic.
 
     Raises:

@@ -484,7 +484,7 @@ class Response:
         Raises:
             EventStreamError: the Content-Type is another.
             EventTooLarge: an event has more bytes; no more is read.
-            As ``iter_content``, while iterating.
+            RequestException: as ``iter_content``, while iterating.
         """
         from .events import EventParser, events_in
 

@@ -89,14 +89,16 @@ class HoldfastInstrumentor(_Base):
 
         Args:
             client: a ``Client`` or ``Session``; None for all.
-            tracer_provider, meter_provider: the global ones unless given.
+            tracer_provider: the global one unless given.
+            meter_provider: the global one unless given.
             request_hook: called with (span, request) when a span was started and is recorded.
             response_hook: called with (span, request, response) before a span ends that has a response.
             excluded_urls: regular expressions with commas between them: no spans of requests to URLs in which one is found, and
                 nothing is sent along with them. Default: what ``OTEL_PYTHON_HOLDFAST_EXCLUDED_URLS`` or
                 ``OTEL_PYTHON_EXCLUDED_URLS`` says.
             duration_histogram_boundaries: seconds, of ``http.client.request.duration``; the conventions' unless given.
-            skip_dep_check, raise_exception_on_conflict: for ``opentelemetry-instrument``; without effect.
+            skip_dep_check: for ``opentelemetry-instrument``; without effect.
+            raise_exception_on_conflict: for ``opentelemetry-instrument``; without effect.
 
         Raises:
             ValueError: ``excluded_urls`` has a regular expression that is none.
