@@ -36,7 +36,8 @@ VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
 
 def public(thing: Any) -> set[str]:
-    return {name for name in dir(thing) if not name.startswith("_")}
+    # "@": names that pytest adds to modules whose assertions it rewrites: those of an installed package with a plugin for it.
+    return {name for name in dir(thing) if not name.startswith(("_", "@"))}
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
