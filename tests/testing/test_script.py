@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import holdfast
@@ -9,7 +11,7 @@ from holdfast.message.span import FilePart, FileSpan
 from holdfast.reasons import Discard
 from holdfast.routes import Route
 from holdfast.testing import Answer, Fake
-from holdfast.testing.script import ScriptedStream
+from holdfast.testing.script import CallTime, Play, ScriptedStream, current
 from holdfast.testing.sending import ScriptedRoute, World
 
 
@@ -47,6 +49,38 @@ def test_it_is_stale_when_it_was_ended(end: str) -> None:
     assert stream.probe() is Discard.STALE
     assert not stream.is_idle
     assert stream.fileno() == -1
+
+
+def test_each_byte_of_a_large_body_is_copied_once_however_many_reads_it_takes() -> None:
+    class Counting(bytes):
+        copied = 0
+
+        def __getitem__(self, key: Any) -> Any:
+            found = Counting(super().__getitem__(key))
+            Counting.copied += len(found)
+            return found
+
+    class Answering:
+        time = CallTime(float)
+
+        def next_play(self, heard: bytearray) -> Play:
+            return Play((Counting(range(100)), Counting(b"end")))
+
+        def finds_stale(self) -> bool:
+            return False
+
+        def dial_error(self, host: str, port: int, until: float | None) -> Exception | None:
+            return None
+
+    stream = ScriptedStream()
+    token = current.set(Answering())
+    try:
+        stream.begin_exchange()
+    finally:
+        current.reset(token)
+
+    assert b"".join(stream.read_up_to(7, 1.0) for _ in range(16)) == bytes(range(100)) + b"end"
+    assert Counting.copied == 103
 
 
 def test_a_scripted_route_is_equal_to_one_of_its_world_alone() -> None:

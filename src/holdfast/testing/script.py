@@ -101,6 +101,7 @@ class ScriptedStream:
         self._play = Play(())
         self._says: Iterator[Said] = iter(())
         self._next: Said | None = None
+        self._at = 0  # bytes of _next that have arrived: slicing what is left, each time, would copy a large body for each read
         self._time = CallTime(float)
         self._busy = self._asked = False
         self._heard = bytearray()
@@ -122,7 +123,7 @@ class ScriptedStream:
         self._advance()
 
     def _advance(self) -> None:
-        self._next = next(self._says, None)
+        self._next, self._at = next(self._says, None), 0
         self._busy = self._busy and self._next is not None
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -148,11 +149,11 @@ class ScriptedStream:
         return b""
 
     def _take(self, said: bytes, size: int) -> bytes:
-        if len(said) > size:
-            self._next = said[size:]
-        else:
+        taken = said[self._at : self._at + size]
+        self._at += size
+        if self._at >= len(said):
             self._advance()
-        return said[:size]
+        return taken
 
     def _end(self, how: End) -> None:
         self._advance()
