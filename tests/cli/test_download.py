@@ -461,10 +461,10 @@ def test_sizes_are_read_in_their_own_unit(count: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        (File("", Path("a"), None, 9, 9, 4, "done"), "done    a  9 B (4 B of it resumed)"),
-        (File("", Path("a"), None, None, 7, 0, "waiting"), "not donea  7 B so far"),
-        (File("", Path("a\x1b"), None, None, 0, 0, "waiting"), "not donea\\x1b"),
-        (File("", Path("a"), None, None, 0, 0, "failed", Refused("\x07no")), "failed  a  \\x07no"),
+        (File("", Path("a"), None, 9, 9, 4, "done"), "done      a  9 B (4 B of it resumed)"),
+        (File("", Path("a"), None, None, 7, 0, "waiting"), "not done  a  7 B so far"),
+        (File("", Path("a\x1b"), None, None, 0, 0, "waiting"), "not done  a\\x1b"),
+        (File("", Path("a"), None, None, 0, 0, "failed", Refused("\x07no")), "failed    a  \\x07no"),
     ],
 )
 def test_a_line_says_what_became_of_a_file(file: File, text: str) -> None:

@@ -442,12 +442,12 @@ def line_of(file: File) -> tuple[Any, ...]:
     name = harmless(str(file.path))
     if file.state == "done":
         resumed = f" ({size_of(file.resumed)} of it resumed)" if file.resumed else ""
-        return ("done    ", "good"), f"{name}  {size_of(file.done)}{resumed}"
+        return ("done      ", "good"), f"{name}  {size_of(file.done)}{resumed}"
     if file.state == "there":
-        return ("there   ", "good"), f"{name}"
+        return ("there     ", "good"), f"{name}"
     if file.state == "failed":
-        return ("failed  ", "bad"), f"{name}  {harmless(str(file.error))}"
-    return ("not done", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
+        return ("failed    ", "bad"), f"{name}  {harmless(str(file.error))}"
+    return ("not done  ", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
 
 
 def code_of(file: File) -> int:
