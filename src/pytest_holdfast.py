@@ -15,13 +15,30 @@ if TYPE_CHECKING:
     from holdfast.testing import Fake, Server
 
 
+_error = pytest.StashKey[BaseException]()
+"""What a test has failed by, from its end to that of its Fake: the Fake does not say again what the test's own failure says."""
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Remember it, of tests that have a Fake."""
+    if call.when == "call" and call.excinfo is not None and "holdfast_fake" in getattr(item, "fixturenames", ()):
+        item.stash[_error] = call.excinfo.value
+
+
 @pytest.fixture
-def holdfast_fake() -> Iterator[Fake]:
+def holdfast_fake(request: pytest.FixtureRequest) -> Iterator[Fake]:
     """A ``holdfast.testing.Fake`` for the length of the test: no call of holdfast's leaves the process."""
     from holdfast.testing import Fake
 
-    with Fake() as fake:
-        yield fake
+    fake = Fake()
+    fake.__enter__()
+    yield fake
+    stash = request.node.stash
+    error = stash.get(_error, None)
+    fake.__exit__(None if error is None else type(error), error, None)
+    if error is not None:
+        del stash[_error]  # with its traceback, which has the test's variables
+        fake.check(error)
 
 
 @pytest.fixture

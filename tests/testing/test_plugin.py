@@ -61,6 +61,44 @@ def test_it(holdfast_fake):
     assert "path: '/order' is expected, '/orders' came" in done.stdout
 
 
+def test_a_test_that_fails_is_told_once_and_what_its_program_has_hidden_besides(tmp_path: Path) -> None:
+    source = """
+import holdfast
+import pytest
+
+def test_refused(holdfast_fake):
+    holdfast_fake.get("https://h/x")
+    holdfast.get("https://h/y")
+
+def test_wrong_before_any_call(holdfast_fake):
+    holdfast_fake.get("https://h/x")
+    assert 1 == 2
+
+def test_left(holdfast_fake):
+    holdfast_fake.get("https://h/x")
+    pytest.skip("not here")
+
+def test_hidden(holdfast_fake):
+    result = None
+    try:
+        result = holdfast.get("https://h/hidden")
+    except Exception:
+        pass
+    assert result is not None
+
+def test_well(holdfast_fake):
+    holdfast_fake.get("https://h/x")
+"""
+    done = pytest_of_its_own(tmp_path, source, "-rEfs")
+
+    assert "3 failed, 1 passed, 1 skipped, 2 errors" in done.stdout
+    assert [line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith("ERROR ")] == [
+        "ERROR test_it.py::test_hidden",  # it would not have failed but for that request
+        "ERROR test_it.py::test_well",
+    ]
+    assert done.stdout.count("GET https://h/hidden was refused") == 1
+
+
 def test_names_of_the_package_are_there_when_they_are_asked_for() -> None:
     import holdfast.testing as kit
 
