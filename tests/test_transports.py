@@ -115,6 +115,14 @@ def test_statistics_events_warming_and_limits_are_those_of_the_connections_below
     assert "below" not in events
 
 
+def test_a_transport_without_connections_warms_none() -> None:
+    with Server(echo) as server, holdfast.Client(transport=Answering(200)) as client:
+        assert client.warm(server.url(), 2) == 0
+        assert client.get(server.url()).status_code == 200
+
+    assert server.connections == 0
+
+
 def test_a_clients_own_connections_may_be_wrapped_for_another_client() -> None:
     with Server(echo) as server, holdfast.Client() as one:
         one.get(server.url())

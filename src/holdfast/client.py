@@ -465,7 +465,8 @@ class Client(Verbs):
         """Open ``n`` more connections to the server of ``url``, in parallel and as far as the limits leave room.
 
         Returns:
-            How many were opened within ``timeout.connect`` seconds. Why others were not is logged (holdfast.pool).
+            How many were opened within ``timeout.connect`` seconds. Why others were not is logged (holdfast.pool). None are by a
+            client whose transport has no connections, such as a ``WSGITransport``.
 
         Raises:
             InvalidURL, MissingSchema, InvalidSchema: of ``url``.
@@ -475,7 +476,7 @@ class Client(Verbs):
         request.prepare_url(self._absolute(url), None)
         request.headers = self._headers
         route = self._routes.find(request, self.verify, self.cert)
-        return self._transport.pool.warm(route, n, connect=self._timeouts.connect)
+        return self._transport.warm(route, n, self._timeouts.connect)
 
     def on_event(self, callback: Callable[[PoolEvent], object]) -> Callable[[], None]:
         """Call ``callback`` with every ``PoolEvent`` from now on; the function returned ends that.

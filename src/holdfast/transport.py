@@ -356,6 +356,10 @@ class Transport:
             self.pool.count_repeat(route, reason, request)
         return reason
 
+    def warm(self, route: Route, count: int, connect: float | None) -> int:
+        """Open ``count`` more connections, within ``connect`` seconds; how many were opened. See ``Pool.warm``."""
+        return self.pool.warm(route, count, connect=connect)
+
     def close(self) -> None:
         """Close every connection; idempotent."""
         self.pool.close()

@@ -286,9 +286,9 @@ class Handling(Transport):
             raise ValueError("limits= belong to the transport that has the connections: give them to holdfast.ConnectionTransport")
         super().__init__(None, clock, keeper)
         self.handler = handler
-        found = _connections_below(handler)
-        if found is not None:
-            self.pool = found.connections.pool
+        self._below = _connections_below(handler)
+        if self._below is not None:
+            self.pool = self._below.connections.pool
 
     def send(
         self,
@@ -318,6 +318,10 @@ class Handling(Transport):
         if response.request is None:
             response.request = request
         return response
+
+    def warm(self, route: Route, count: int, connect: float | None) -> int:
+        """The same by the ConnectionTransport below. Without one nothing is opened: what would use it?"""
+        return 0 if self._below is None else super().warm(route, count, connect)
 
     def close(self) -> None:
         """Close the user's transport, and what connections there are."""

@@ -572,3 +572,26 @@ def test_a_fake_answers_through_the_settings_of_a_proxy(fake: Fake) -> None:
     with holdfast.Client(proxies={"all": "http://proxy.example:3128"}) as client:
         assert client.get("http://api.example/x").status_code == 200
         assert client.get(API).status_code == 200
+
+
+def test_a_pool_that_is_warmed_under_a_fake_has_the_fakes_connections_and_reaches_no_server() -> None:
+    with Server(echo) as server, holdfast.Client() as client:
+        with Fake() as fake:
+            fake.get(server.url()).responds(299)
+            assert client.warm(server.url(), 2) == 2
+            assert client.get(server.url()).status_code == 299
+            assert client.stats().created == 2
+        assert server.connections == 0
+
+        assert client.warm(server.url(), 1) == 1  # and the real one is there again
+        server.wait_for_connections(1)
+
+
+def test_warming_that_meets_the_end_of_a_fake_goes_the_real_way() -> None:
+    with Server(echo) as server, holdfast.Client() as client:
+        with Fake():
+            late = Transport.warm  # as a thread has looked it up that runs on behind the end of the block
+        route = client._routes.find(client.prepare_request(holdfast.Request("GET", server.url())), None, None)
+
+        assert late(client._transport, route, 1, 5.0) == 1
+        server.wait_for_connections(1)

@@ -25,7 +25,7 @@ from ..transport import Transport
 from ..transports import ConnectionTransport
 from .expected import Call, Expected
 from .matching import NOT_GIVEN, Asked, Pattern, expected_query, split_pattern
-from .sending import Sending, World
+from .sending import ScriptedRoute, Sending, World
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on; only type checkers read it
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Expected", "Fake", "UnmatchedRequest"]
 
 
-_DOOR = "send"  # of Transport: what Fakes stand in
+_SEND, _WARM = "send", "warm"  # of Transport: the doors that Fakes stand in
 
 
 class Matching(TypedDict, total=False):
@@ -263,6 +263,11 @@ class Fake:
         finally:
             call.end(status)
 
+    def warm(self, transport: Transport, route: Route, count: int, connect: float | None) -> int:
+        """In place of ``Transport.warm``: connections of this Fake, so that a program which warms its pool reaches no server."""
+        self._pools.add(transport.pool)
+        return transport.pool.warm(ScriptedRoute.of(route, self._world), count, connect=connect)
+
     def _find(self, request: PreparedRequest, call: Call) -> Expected | None:
         """The route for a request; None: it is to go where it was going."""
         asked = Asked(request.method, request.parsed, request.headers, lambda: call.body)
@@ -300,14 +305,16 @@ class _Entered:
     def __init__(self) -> None:
         self.fakes: tuple[Fake, ...] = ()
         self._real: Callable[..., Response] = Transport.send
+        self._real_warm: Callable[..., int] = Transport.warm
         self._lock = threading.Lock()  # guards all of it
 
     def enter(self, fake: Fake) -> None:
         """Have it asked from now on."""
         with self._lock:
             if not self.fakes:
-                self._real = getattr(Transport, _DOOR)
-                setattr(Transport, _DOOR, _send)
+                self._real, self._real_warm = getattr(Transport, _SEND), getattr(Transport, _WARM)
+                setattr(Transport, _SEND, _send)
+                setattr(Transport, _WARM, _warm)
             self.fakes = (*self.fakes, fake)
 
     def leave(self, fake: Fake) -> None:
@@ -317,13 +324,21 @@ class _Entered:
             fakes.remove(fake)
             self.fakes = tuple(fakes)
             if not fakes:
-                setattr(Transport, _DOOR, self._real)
+                setattr(Transport, _SEND, self._real)
+                setattr(Transport, _WARM, self._real_warm)
 
     def send(self, fakes: tuple[Fake, ...], *arguments: Any) -> Response:
         """Have the last of ``fakes`` answer. What it lets through goes to the one before it, and from the first where it went."""
         if not fakes:
             return self._real(*arguments)
         return fakes[-1].answer(partial(self.send, fakes[:-1]), *arguments)
+
+    def warm(self, transport: Transport, route: Route, count: int, connect: float | None) -> int:
+        """Have the last one warm the connections; the real way if there is none any more."""
+        fakes = self.fakes
+        if not fakes:
+            return self._real_warm(transport, route, count, connect)
+        return fakes[-1].warm(transport, route, count, connect)
 
 
 _entered = _Entered()
@@ -343,3 +358,8 @@ def _send(
     # Under urllib3, its pools are the keys of the connections, and its requests no requests of ours.
     fakes = _entered.fakes if isinstance(route, Route) else ()
     return _entered.send(fakes, transport, request, route, timeouts, deadline, on_informational, next_leg, stream)
+
+
+def _warm(transport: Transport, route: Route, count: int, connect: float | None) -> int:
+    """In place of ``Transport.warm`` as long as there is a Fake."""
+    return _entered.warm(transport, route, count, connect)
