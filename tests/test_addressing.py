@@ -244,7 +244,7 @@ def test_of_several_addresses_only_those_that_are_allowed_are_dialled(server: Se
     addresses = ["127.0.0.2", "::1", "127.0.0.1"]
     with Client(timeout=QUICK, resolver=lambda *_: addresses, allow_address=guard) as client:
         info = client.get(f"http://api.test:{server.port}/").connection_info
-        with pytest.raises(holdfast.ConnectionError, match=r"Connection refused \(1 addresses tried\)"):
+        with pytest.raises(holdfast.ConnectionError, match=r"Connection refused \(1 address tried\)"):
             client.get(f"http://api.test:{free_port()}/")
 
     assert info is not None

@@ -26,7 +26,7 @@ from .._version import __version__
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout, ReadTimeout, RemoteProtocolError, SSLError
 from ..message.url import Url
-from ..wire.addressing import resolve
+from ..wire.addressing import addresses_tried, resolve
 from ..wire.tls import Cert, Verify, context_for, without_zone
 
 Clock = Callable[[], float]
@@ -476,9 +476,9 @@ def _connect(target: Target, addresses: list[Address], until: float, clock: Cloc
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock, address
     if failure is None or isinstance(failure, TimeoutError):
-        raise ConnectTimeout(f"no TCP connection to {where} in time ({len(addresses)} addresses tried)") from failure
+        raise ConnectTimeout(f"no TCP connection to {where} in time ({addresses_tried(len(addresses))})") from failure
     raise HoldfastConnectionError(
-        f"cannot connect to {where}: {failure.strerror or failure} ({len(addresses)} addresses tried)"
+        f"cannot connect to {where}: {failure.strerror or failure} ({addresses_tried(len(addresses))})"
     ) from failure
 
 

@@ -92,6 +92,11 @@ def never_connected(message: str) -> HoldfastConnectionError:
     return error
 
 
+def addresses_tried(count: int) -> str:
+    """``1 address tried``, ``2 addresses tried``: for messages."""
+    return f"{count} address{'' if count == 1 else 'es'} tried"
+
+
 def not_resolved(host: str, cause: BaseException, resolver: Resolver | None = None) -> HoldfastConnectionError:
     """There is no such name, or no answer, or ``resolver`` failed."""
     said = reason_of(cause) if resolver is None else f"resolver={_name(resolver)} raised {type(cause).__name__}: {cause}"

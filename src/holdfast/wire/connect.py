@@ -18,7 +18,7 @@ from typing import Any
 
 from ..exceptions import AddressRefused, ConnectTimeout
 from ..exceptions import ConnectionError as HoldfastConnectionError
-from .addressing import BY_SYSTEM, Address, Addressing, never_connected, reason_of, resolve
+from .addressing import BY_SYSTEM, Address, Addressing, addresses_tried, never_connected, reason_of, resolve
 from .opening import Opening
 from .readiness import wait_writable
 
@@ -120,7 +120,7 @@ def _connect_replaced(
 
 def all_refused(where: str, cause: Exception, tried: int) -> HoldfastConnectionError:
     """Every address has refused; ``cause``: the last of these refusals."""
-    error = never_connected(f"cannot connect to {where}: {reason_of(cause)} ({tried} addresses tried)")
+    error = never_connected(f"cannot connect to {where}: {reason_of(cause)} ({addresses_tried(tried)})")
     error.__cause__ = cause
     return error
 
