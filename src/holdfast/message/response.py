@@ -65,7 +65,7 @@ class Response:
         elapsed_seconds: from sending the request to having the response's head; ``elapsed`` is the same as timedelta.
         sets_cookies: False when it is known that no field is a Set-Cookie.
         request_incomplete: whether the server answered without waiting for the whole request body.
-        attempts: how often the request was sent until this response came.
+        attempts: how often the request was sent until this response came; what ``Retries`` and redirects send begins at 1 again.
         max_decoded: bytes the body may decode to; None for any number. Counts for what is read from then on.
         record, started_at: the few numbers of which ``timings`` and ``connection_info`` are made; set by a Client alone.
         connection: what the response came from; it has a ``send(PreparedRequest, **kw)``.
