@@ -184,6 +184,13 @@ def test_other_schemes_are_refused_naming_those_that_are_not(text: str) -> None:
         Url.parse(text)
 
 
+def test_a_host_and_a_port_without_a_scheme_are_told_what_was_probably_meant() -> None:
+    with pytest.raises(InvalidSchema, match=r"can be fetched\. Perhaps you meant http://localhost:8080/x\?$"):
+        Url.parse("localhost:8080/x")
+    with pytest.raises(InvalidSchema, match=r"can be fetched$"):
+        Url.parse("mailto:a@b.c")
+
+
 @pytest.mark.parametrize("byte", [*range(0x21), 0x7F])
 def test_no_control_character_or_space_reaches_the_wire_unescaped(byte: int) -> None:
     for template in (

@@ -354,7 +354,10 @@ def _split_scheme(text: str) -> tuple[str, str]:
         raise MissingSchema(f"Invalid URL {shown}: No scheme supplied. Perhaps you meant https://{shown[1:-1]}?")
     scheme = found[1].lower()
     if scheme not in DEFAULT_PORTS:
-        raise InvalidSchema(f"Invalid URL {_shown(text)!r}: only http:// and https:// URLs can be fetched")
+        shown = repr(_shown(text))
+        # "localhost:8000/": curl takes it, and to RFC 3986 its scheme is "localhost".
+        meant = f". Perhaps you meant http://{shown[1:-1]}?" if text[found.end() : found.end() + 1].isdigit() else ""
+        raise InvalidSchema(f"Invalid URL {shown}: only http:// and https:// URLs can be fetched{meant}")
     return scheme, text[found.end() :]
 
 
