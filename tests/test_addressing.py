@@ -148,6 +148,14 @@ def test_a_dial_in_a_thread_of_its_own_has_the_callers_context_too(server: Serve
     assert seen == ["none", "the second caller's"]
 
 
+@pytest.mark.parametrize("make", [Client, holdfast.ConnectionTransport])
+def test_what_is_no_function_is_refused_at_once(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"^resolver='1\.1\.1\.1': expected a function of a name and a port"):
+        make(resolver="1.1.1.1")
+    with pytest.raises(ValueError, match=r"^allow_address=\['10\.0\.0\.1'\]: expected a function of a DialAddress"):
+        make(allow_address=["10.0.0.1"])
+
+
 def failing(host: str, port: int) -> list[str]:
     raise KeyError(host)
 

@@ -154,7 +154,7 @@ class Client(Verbs):
         self.timeout = timeout
         self._socket_options = tuple(socket_options)
         options = socket_options_for(self._timeouts.read, self._socket_options)
-        addressing = Addressing(resolver, allow_address)
+        addressing = Addressing.of(resolver, allow_address)
         self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options, addressing, clock)
         self._services = _services(transport, self._routes, limits, keeper, clock, sleep)
         self._transport, self._netrc = self._services.transport, self._services.netrc

@@ -124,7 +124,7 @@ class ConnectionTransport:
         allow_address: AllowAddress | None = None,
         clock: Callable[[], float] = system_clock,
     ) -> None:
-        self.connections = Transport(limits, clock, keeper, addressing=Addressing(resolver, allow_address))
+        self.connections = Transport(limits, clock, keeper, addressing=Addressing.of(resolver, allow_address))
         self._keeper = keeper
 
     @classmethod

@@ -49,6 +49,15 @@ class Addressing(NamedTuple):
     resolver: Resolver | None = None
     allow_address: AllowAddress | None = None
 
+    @classmethod
+    def of(cls, resolver: Resolver | None, allow_address: AllowAddress | None) -> Addressing:
+        """What a program has given. Raises ValueError where it is no function."""
+        if not (resolver is None or callable(resolver)):
+            raise ValueError(f"resolver={resolver!r}: expected a function of a name and a port, or None")
+        if not (allow_address is None or callable(allow_address)):
+            raise ValueError(f"allow_address={allow_address!r}: expected a function of a DialAddress, or None")
+        return cls(resolver, allow_address)
+
     def require(self, text: str, port: int, host: str, *, is_proxy: bool = False) -> None:
         """Ask the guard for one address.
 
