@@ -121,4 +121,4 @@ def test_script_goes_wrong(holdfast_server):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
 
     assert "3 passed, 1 error" in done.stdout, done.stdout
-    assert "connection 0 was opened, but there are scripts for 0 only" in done.stdout
+    assert "connection 1 was opened, but there are scripts for 0 only" in done.stdout

@@ -434,7 +434,7 @@ class TestBounds:
             server.wait_for_requests(1)
 
     def test_a_connection_too_many_fails_the_test(self) -> None:
-        with pytest.raises(AssertionError, match="connection 0 was opened, but there are scripts for 0 only"):  # noqa: PT012,SIM117
+        with pytest.raises(AssertionError, match="connection 1 was opened, but there are scripts for 0 only"):  # noqa: PT012,SIM117
             with Server([]) as server:
                 with dial(server) as sock:
                     sock.recv(1)

@@ -287,7 +287,8 @@ class Server:
         try:
             if self._secure(conn):
                 if not callable(script):
-                    check(turn < len(script), f"connection {conn.number} was opened, but there are scripts for {len(script)} only")
+                    number, scripts = conn.number + 1, len(script)
+                    check(turn < scripts, f"connection {number} was opened, but there are scripts for {scripts} only")
                     script = script[turn]
                 script(conn)
         except Stopped:
