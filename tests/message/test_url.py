@@ -184,6 +184,17 @@ def test_other_schemes_are_refused_naming_those_that_are_not(text: str) -> None:
         Url.parse(text)
 
 
+@pytest.mark.parametrize("text", ["/items", "/", ""])
+def test_a_path_alone_is_told_that_a_host_is_missing(text: str) -> None:
+    with pytest.raises(MissingSchema, match=rf"'{text}': No scheme supplied, and no host\. Give .* a base_url$"):
+        Url.parse(text)
+
+
+def test_a_host_alone_is_told_what_was_probably_meant() -> None:
+    with pytest.raises(MissingSchema, match=r"Perhaps you meant https://items\?"):
+        Url.parse("items")
+
+
 def test_a_host_and_a_port_without_a_scheme_are_told_what_was_probably_meant() -> None:
     with pytest.raises(InvalidSchema, match=r"can be fetched\. Perhaps you meant http://localhost:8080/x\?$"):
         Url.parse("localhost:8080/x")

@@ -351,7 +351,11 @@ def _split_scheme(text: str) -> tuple[str, str]:
     # "httpbin.org:80/get" is a host and a port to requests, although RFC 3986 sees a scheme.
     if found is None or (found[1].startswith("http") and "." in found[1]):
         shown = repr(_shown(text))
-        raise MissingSchema(f"Invalid URL {shown}: No scheme supplied. Perhaps you meant https://{shown[1:-1]}?")
+        if not text or (text[0] == "/" and text[:2] != "//"):
+            hint = ", and no host. Give the whole URL, or the client a base_url"
+        else:
+            hint = f". Perhaps you meant https://{shown[1:-1]}?"
+        raise MissingSchema(f"Invalid URL {shown}: No scheme supplied{hint}")
     scheme = found[1].lower()
     if scheme not in DEFAULT_PORTS:
         shown = repr(_shown(text))
