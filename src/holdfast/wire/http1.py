@@ -108,7 +108,7 @@ class Http1Connection(Payload):
         self.phase = OVER
         self.once = self.session_kept = False
         self._head = NO_HEAD
-        self._judged = NONE
+        self._judged = self._habits.judged
         self._request = _NO_REQUEST
         self._content = self._continued = self._queued = self._past = self._untold = False
         self._behind = b""  # what is read and not given yet of a body of known length; behind its last byte, what is too much
@@ -462,7 +462,9 @@ class Http1Connection(Payload):
         if understood.expected is not None:
             self._behind = self._conn.trailing_data[0]
             if self._untold and len(self._pieces_of_head) == 1:
-                self._judged = judged(self._request.method, self._pieces_of_head[0], self._behind, understood)
+                self._judged = found = judged(self._request.method, self._pieces_of_head[0], self._behind, understood)
+                if found is not NONE:
+                    self._habits.judged = found
         elif understood.chunked:
             behind = self._conn.trailing_data[0]
             self._fed = len(behind)  # counted from here: the body's bytes only

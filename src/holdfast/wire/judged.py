@@ -1,8 +1,8 @@
 """A head that h11 has judged: the same bytes say the same of the same method, and need no second parsing. Pure.
 
 Much of what a server answers over a connection begins alike, to the byte: until the second of its Date is over, all answers of one
-length. Only the last head of a connection is kept, which costs next to nothing where each is new. It is one that says how long its
-body is, so that h11 has no more to do with the answer.
+length. Only the last head of a connection is kept, which costs next to nothing where each is new; a new connection begins with the
+last one of its origin. It is one that says how long its body is, so that h11 has no more to do with the answer.
 """
 
 from __future__ import annotations

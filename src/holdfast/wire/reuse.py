@@ -41,6 +41,8 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 
+from .judged import NONE
+
 MAX_HABITS = 512  # origins
 HEAD_PATIENCE_SECONDS = 0.002  # cups sends its second answer to a HEAD up to 0.24 ms after the first
 FIN_PATIENCE_SECONDS = 0.01  # uWSGI and tinyproxy, which close unannounced, send their FIN up to 0.08 ms after the answer
@@ -52,11 +54,13 @@ class Habits:
     Attributes:
         strays_after_head: bytes that no request asked for came behind the answer to a HEAD. None until a connection is to be used
             after one for the first time: it is looked at for HEAD_PATIENCE_SECONDS.
+        judged: the last head that came over any of them and may come again. It proves nothing about the next: it is compared.
     """
 
-    __slots__ = ("strays_after_head",)
+    __slots__ = ("judged", "strays_after_head")
 
     def __init__(self) -> None:
+        self.judged = NONE
         self.strays_after_head: bool | None = None
 
 
