@@ -135,7 +135,9 @@ def no_answer(where: str, seconds: float, tried: int, of: int) -> ConnectTimeout
 
 def interleave(addresses: list[Address]) -> list[Address]:
     """The families in turn, beginning with the resolver's first choice: RFC 8305, section 4."""
-    first = addresses[0][0] if addresses else None
+    if len(addresses) < 2:
+        return addresses
+    first = addresses[0][0]
     preferred = [a for a in addresses if a[0] == first]
     others = [a for a in addresses if a[0] != first]
     mixed = [a for pair in zip(preferred, others) for a in pair]  # noqa: B905 - the longer one's rest follows
