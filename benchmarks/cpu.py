@@ -1,10 +1,11 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
-    python -m benchmarks cpu [--tls] [--ids] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
+    python -m benchmarks cpu [--post] [--tls] [--ids] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
 the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback
-with its own defaults, and returns the body. With ``--new`` the server closes each connection after its answer.
+with its own defaults, and returns the body. With ``--new`` the server closes each connection after its answer. With ``--post``
+each request has a small JSON body, which is encoded anew each time.
 
 Within a second nginx answers with the same head each time, and holdfast has h11 judge it once. With ``--ids`` no two are alike.
 
@@ -35,6 +36,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from json import dumps as dump_json
 from pathlib import Path
 
 import h11
@@ -45,6 +47,7 @@ from benchmarks.results import Chart, add_option, save
 
 Get = Callable[[], bytes]
 BODY = b"0123456789abcdef" * 64
+JSON = {"name": "holdfast", "numbers": [1, 2, 3], "nested": {"yes": True, "no": None}}
 START_SECONDS = 10.0
 FLOOR = "bare h11 loop"
 
@@ -73,6 +76,7 @@ http {{
         {certificates}
         {ids}
         root {root}/files;
+        location = /p {{ return 200 "{body}"; }}
     }}
 }}
 """
@@ -86,11 +90,17 @@ class Site:
     ca: str | None
     host: str = "127.0.0.1"
     closing: bool = False  # after each answer
+    post: bool = False  # JSON
 
     @property
     def url(self) -> str:
-        """Of the 1 KiB file."""
-        return f"{'https' if self.ca else 'http'}://{self.host}:{self.port}/k"
+        """Of 1 KiB."""
+        return f"{'https' if self.ca else 'http'}://{self.host}:{self.port}{self.path}"
+
+    @property
+    def path(self) -> str:
+        """Of the 1 KiB file; of what answers a POST with as much."""
+        return "/p" if self.post else "/k"
 
     def context(self) -> ssl.SSLContext | None:
         """A TLS context that trusts it."""
@@ -99,7 +109,14 @@ class Site:
 
 @contextlib.contextmanager
 def nginx(
-    program: str, *, tls: bool, new: bool = False, host: str = "127.0.0.1", tickets: bool = True, ids: bool = False
+    program: str,
+    *,
+    tls: bool,
+    new: bool = False,
+    host: str = "127.0.0.1",
+    tickets: bool = True,
+    ids: bool = False,
+    post: bool = False,
 ) -> Iterator[Site]:
     """An nginx with a configuration, a port and files of its own, for the duration of the block.
 
@@ -108,10 +125,11 @@ def nginx(
         host: by which it is asked for.
         tickets: whether it gives TLS tickets, with which handshakes are resumed.
         ids: each answer has an X-Request-Id of its own, so that no head comes twice.
+        post: it is asked by POST.
     """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        site = Site(_free_port(), _write_certificates(root) if tls else None, host, new)
+        site = Site(_free_port(), _write_certificates(root) if tls else None, host, new, post)
         _write_files(root, site, tickets, ids)
         # -e: else nginx complains that it may not open the log it was compiled with.
         argv = [program, "-e", f"{root}/errors", "-p", str(root), "-c", f"{root}/conf"]
@@ -147,6 +165,7 @@ def _write_files(root: Path, site: Site, tickets: bool, ids: bool) -> None:
     secure = "ssl" if site.ca else ""
     text = CONFIGURATION.format(
         root=root,
+        body=BODY.decode(),
         port=site.port,
         tls=secure,
         keepalive=0 if site.closing else 600,
@@ -197,7 +216,10 @@ class Floor:
             self.sock.close()
             self.connect()
         connection, sock = self.connection, self.sock
-        head = connection.send(h11.Request(method="GET", target="/k", headers=self.fields)) or b""
+        data = dump_json(JSON).encode() if self.site.post else b""
+        method, target = "POST" if data else "GET", self.site.path
+        head = connection.send(h11.Request(method=method, target=target, headers=self.fields)) or b""
+        head += (connection.send(h11.Data(data=data)) or b"") if data else b""
         sock.sendall(head + (connection.send(h11.EndOfMessage()) or b""))
         pieces = []
         while True:
@@ -213,10 +235,10 @@ class Floor:
         return b"".join(pieces)
 
 
-def fields_sent(make: Callable[[Site], Get]) -> list[tuple[str, str]]:
-    """The fields a client sends with a plain GET, read off a socket."""
+def fields_sent(make: Callable[[Site], Get], *, post: bool = False) -> list[tuple[str, str]]:
+    """The fields a client sends with a plain GET, or a POST, read off a socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        site = Site(listener.getsockname()[1], None)
+        site = Site(listener.getsockname()[1], None, post=post)
         heads: list[bytes] = []
         thread = threading.Thread(target=_answer_once, args=(listener, heads), daemon=True)
         thread.start()
@@ -229,7 +251,7 @@ def fields_sent(make: Callable[[Site], Get]) -> list[tuple[str, str]]:
 def fields_of_floor(site: Site) -> list[tuple[str, str]]:
     """The fields that holdfast sends to ``site``, or else http.client."""
     model = CLIENTS["holdfast" if installed("holdfast") else "http.client"]
-    return [(name, _local(value, site)) for name, value in fields_sent(model)]
+    return [(name, _local(value, site)) for name, value in fields_sent(model, post=site.post)]
 
 
 def _answer_once(listener: socket.socket, heads: list[bytes]) -> None:
@@ -238,7 +260,7 @@ def _answer_once(listener: socket.socket, heads: list[bytes]) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
             head += sock.recv(65536)
-        heads.append(head)
+        heads.append(head.partition(b"\r\n\r\n")[0])
         sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
 
 
@@ -248,12 +270,16 @@ def _answer_once(listener: socket.socket, heads: list[bytes]) -> None:
 def _holdfast(site: Site) -> Get:
     client = importlib.import_module("holdfast").Client(verify=site.ca or True)
     url = site.url
+    if site.post:
+        return lambda: client.post(url, json=JSON).content
     return lambda: client.get(url).content
 
 
 def _requests(site: Site) -> Get:
     session = importlib.import_module("requests").Session()
     url = site.url
+    if site.post:
+        return lambda: session.post(url, json=JSON, verify=site.ca or True).content
     if site.ca is None:
         return lambda: session.get(url).content
     # Given per call: REQUESTS_CA_BUNDLE in the environment would overrule session.verify.
@@ -263,12 +289,16 @@ def _requests(site: Site) -> Get:
 def _urllib3(site: Site) -> Get:
     pool = importlib.import_module("urllib3").PoolManager(ca_certs=site.ca)
     url = site.url
+    if site.post:
+        return lambda: pool.request("POST", url, json=JSON).data
     return lambda: pool.request("GET", url).data
 
 
 def _httpx(site: Site, module: str = "httpx") -> Get:
     client = importlib.import_module(module).Client(verify=site.context() or True)
     url = site.url
+    if site.post:
+        return lambda: client.post(url, json=JSON).content
     return lambda: client.get(url).content
 
 
@@ -280,7 +310,10 @@ def _http_client(site: Site) -> Get:
         connection = http.client.HTTPSConnection(site.host, site.port, context=context)
 
     def get() -> bytes:
-        connection.request("GET", "/k")
+        if site.post:
+            connection.request("POST", site.path, dump_json(JSON).encode(), {"Content-Type": "application/json"})
+        else:
+            connection.request("GET", site.path)
         return connection.getresponse().read()
 
     return get
@@ -292,9 +325,13 @@ def _pycurl(site: Site) -> Get:
     handle.setopt(curl.URL, site.url)
     if site.ca:
         handle.setopt(curl.CAINFO, site.ca)
+    if site.post:
+        handle.setopt(curl.HTTPHEADER, ["Content-Type: application/json"])
 
     def get() -> bytes:
         answer = io.BytesIO()
+        if site.post:
+            handle.setopt(curl.POSTFIELDS, dump_json(JSON))
         handle.setopt(curl.WRITEDATA, answer)
         handle.perform()
         return answer.getvalue()
@@ -406,6 +443,7 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks cpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
+    parser.add_argument("--post", action="store_true", help="POST a small JSON")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--new", action="store_true", help="a new connection for each request: the server closes")
     parser.add_argument("--name", action="store_true", help="by the name localhost, not by address")
@@ -425,11 +463,14 @@ def measure_requests(options: argparse.Namespace, program: str) -> Chart:
     present = [name for name in wanted if installed(name)]
     host = "localhost" if options.name else "127.0.0.1"
     tickets = not options.no_tickets
-    with nginx(program, tls=options.tls, new=options.new, host=host, tickets=tickets, ids=options.ids) as site:
+    verb = "POST" if options.post else "GET"
+    with nginx(
+        program, tls=options.tls, new=options.new, host=host, tickets=tickets, ids=options.ids, post=options.post
+    ) as site:
         floor = Floor(site, fields_of_floor(site)).get
         clients = {name: CLIENTS[name](site) for name in present}
         figures, bare = compare(floor, clients, options.rounds, options.block)
-    lines = [["client", "CPU us per GET", "x floor", "quartiles", "time, x floor"]]
+    lines = [["client", f"CPU us per {verb}", "x floor", "quartiles", "time, x floor"]]
     lines.append([FLOOR, f"{bare * 1e6:.1f}", "1.00", "", "1.00"])
     lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", "", ""] for name in wanted]
     how = "on a new connection each" if options.new else "kept alive"
@@ -439,7 +480,7 @@ def measure_requests(options: argparse.Namespace, program: str) -> Chart:
     print(table(lines), flush=True)
     ratios = {name: round(statistics.median(figures[name].ratios), 3) if name in figures else None for name in wanted}
     row = f"{how}{', TLS' if options.tls else ''}"
-    return Chart("CPU of a GET of 1 KiB", f"× {FLOOR}", {row: {FLOOR: 1.0, **ratios}})
+    return Chart(f"CPU of a {verb}{', small JSON,' if options.post else ''} of 1 KiB", f"× {FLOOR}", {row: {FLOOR: 1.0, **ratios}})
 
 
 def _local(value: str, site: Site) -> str:
