@@ -25,6 +25,7 @@ from .exceptions import (
     TotalTimeout,
 )
 from .exceptions import ConnectionError as HoldfastConnectionError
+from .message.headers import encode_fields
 from .message.raw import BodySource, Drained
 from .message.response import Response
 from .pool.keeper import keeper as the_keeper
@@ -238,20 +239,12 @@ class Transport:
 
     def _new_head(self, request: PreparedRequest, key: tuple[Any, ...]) -> Outgoing:
         request.check_framing()
-        fields = request.headers.encode()
-        if "Host" not in request.headers:
-            fields.insert(0, (b"Host", key[3]))
-        if "Proxy-Authorization" in request.headers:
-            # The route has taken it over, for the proxy; an origin, behind a tunnel or not, must never see it.
-            fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
-        fields += [(b"Proxy-Authorization", value.encode("latin-1")) for value in key[4:] if value is not None]
-        try:
-            outgoing = Outgoing(h11.Request(method=key[1], target=key[2], headers=fields))
-        except h11.LocalProtocolError as error:
-            raise _inexpressible(error, request) from error
-        if len(self._heads) >= MAX_HEADS:
+        said = request.headers.multi_items()
+        same = (*key[1:], *said)  # a call that has fields or a body of its own has a new version each time, which says the same
+        outgoing = self._heads.get(same) or _made_head(request, key, said)
+        if len(self._heads) > MAX_HEADS - 2:
             self._heads.clear()
-        self._heads[key] = outgoing
+        self._heads[key] = self._heads[same] = outgoing
         return outgoing
 
     # -- the response --------------------------------------------------------------------------------------------------
@@ -381,6 +374,21 @@ def _habits_of(known: dict[Route, Habits], route: Route) -> Habits:
             known.clear()
         found = known.setdefault(route, Habits())
     return found
+
+
+def _made_head(request: PreparedRequest, key: tuple[Any, ...], said: list[tuple[str, str]]) -> Outgoing:
+    fields = encode_fields(said)
+    names = {name.lower() for name, _ in fields}
+    if b"host" not in names:
+        fields.insert(0, (b"Host", key[3]))
+    if b"proxy-authorization" in names:
+        # The route has taken it over, for the proxy; an origin, behind a tunnel or not, must never see it.
+        fields = [field for field in fields if field[0].lower() != b"proxy-authorization"]
+    fields += [(b"Proxy-Authorization", value.encode("latin-1")) for value in key[4:] if value is not None]
+    try:
+        return Outgoing(h11.Request(method=key[1], target=key[2], headers=fields))
+    except h11.LocalProtocolError as error:
+        raise _inexpressible(error, request) from error
 
 
 def _expects(event: h11.Request) -> bool:

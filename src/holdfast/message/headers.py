@@ -222,7 +222,12 @@ class Headers(MutableMapping[str, str]):
             InvalidHeader: a name is not a token (RFC 9110 section 5.1); a value holds a control character other than
                 a tab, begins or ends with whitespace, or is not ISO-8859-1 (section 5.5).
         """
-        return [(encode_name(name), encode_value(name, value)) for _, name, value in self._fields()]
+        return encode_fields(self.multi_items())
+
+
+def encode_fields(fields: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Fields as ``Headers.multi_items`` gives them, as the bytes to send; see ``Headers.encode``."""
+    return [(encode_name(name), encode_value(name, value)) for name, value in fields]
 
 
 def _snapshot(store: _Store) -> list[tuple[_Field, ...]]:
