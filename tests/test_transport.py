@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
+import h11
 import pytest
 
 import holdfast
-from holdfast import Client, Timeouts
+from holdfast import Client, Timeouts, transport
+from holdfast.message.content import make_body
 from holdfast.pool.learning import keep_for
+from holdfast.wire.telling import Outgoing
 from tests.chaos import switching_every
 from tests.conftest import Tls
 from tests.server import Conn, Server, echo, ok
@@ -214,3 +218,72 @@ def test_a_hook_may_ask_again_over_the_connection_that_brought_all_of_its_respon
         assert len(asked) == 1
         assert server.connections == 1
         assert client.stats().idle == 1
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The heads that were made, in order."""
+    heads: list[bytes] = []
+
+    class Noted(Outgoing):
+        def __init__(self, event: h11.Request) -> None:
+            super().__init__(event)
+            heads.append(self.head)
+
+    monkeypatch.setattr(transport, "Outgoing", Noted)
+    return heads
+
+
+def test_a_head_is_made_once_for_all_requests_that_say_the_same(made: list[bytes]) -> None:
+    with Server(echo) as server, Client() as client:
+        for number in range(5):
+            client.post(server.url("/"), json={"number": number}, headers={"X-Mine": "1"})
+        bodies = [request.body for request in server.requests]
+
+    assert bodies == [b'{"number": %d}' % number for number in range(5)]
+    assert len(made) == 1
+
+
+def test_requests_that_differ_in_anything_have_heads_of_their_own(made: list[bytes]) -> None:
+    asked: list[dict[str, Any]] = [
+        {"json": 1},
+        {"json": 22},
+        {"data": b"1"},
+        {"json": 1, "headers": {"X-Mine": "1"}},
+        {"json": 1, "headers": {"X-Mine": "2"}},
+        {"json": 1, "headers": {"x-mine": "2"}},
+        {"json": 1, "headers": {"Accept": None}},
+        {"json": 1, "headers": {"Host": "another.test"}},
+        {"json": 1, "params": {"a": "b"}},
+        {"json": 1, "auth": ("user", "secret")},
+        {"data": iter([b"1"])},
+    ]
+    with Server(echo) as server, Client() as client:
+        for each in asked:
+            client.post(server.url("/"), **each)
+        client.put(server.url("/"), json=1)
+        seen = [(request.method, request.target, tuple(request.headers)) for request in server.requests]
+
+    assert len(set(seen)) == len(seen) == len(set(made)) == len(made) == len(asked) + 1
+
+
+def test_no_more_heads_are_kept_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_HEADS", 6)
+    with Server(echo) as server, Client() as client:
+        for number in range(10):
+            client.get(server.url(f"/{number}"))
+            assert len(client._transport._heads) <= 6
+        assert [request.target for request in server.requests] == [f"/{number}" for number in range(10)]
+
+
+def test_framing_is_checked_each_time_though_the_head_is_known(made: list[bytes]) -> None:
+    with Server(echo) as server, Client() as client:
+        client.post(server.url("/"), data=b"12345", headers={"Content-Length": "5"})
+        with pytest.raises(holdfast.InvalidRequest, match="says 5 bytes, the body has 3"):
+            client.post(server.url("/"), data=b"123", headers={"Content-Length": "5"})
+        request = client.prepare_request(holdfast.Request("POST", server.url("/"), data=b"12345"))
+        request.payload = make_body(b"123")
+        with pytest.raises(holdfast.InvalidRequest, match="says 5 bytes, the body has 3"):
+            client.send(request)
+
+    assert len(server.requests) == 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import h11
 import pytest
 
+from holdfast.reasons import Discard
 from holdfast.wire import http1
 from holdfast.wire.framing import ResponseHead
 from holdfast.wire.http1 import Http1Connection
 from holdfast.wire.judged import MAX_BYTES
+from holdfast.wire.reuse import Habits
 from tests.server import chunked, head, ok
 from tests.wire.test_http1 import WHOLE, Stream, ask, body_of
 
@@ -96,3 +98,37 @@ def test_a_head_that_comes_in_pieces_is_judged_and_one_of_which_only_a_part_has_
 
     assert [story(connection)[1:] for _ in range(3)] == [(b"hello", None)] * 3
     assert Judge.asked == 5
+
+
+def test_a_new_connection_begins_with_the_head_that_came_last_from_its_origin() -> None:
+    raw = ok(b"hello", "Connection: close")
+    habits, others = Habits(), Habits()
+
+    first = story(Http1Connection(Stream(raw), habits))
+
+    assert story(Http1Connection(Stream(raw), habits)) == first
+    assert first[2] is Discard.SERVER_CLOSE
+    assert Judge.asked == 1
+    assert story(Http1Connection(Stream(raw), others)) == first
+    assert Judge.asked == 2, "of another origin nothing is known"
+
+
+def test_a_head_that_cannot_be_kept_leaves_the_one_that_an_origin_is_known_by() -> None:
+    habits = Habits()
+    story(Http1Connection(Stream(ok(b"hello")), habits))
+    story(Http1Connection(Stream(chunked(b"hello")), habits))
+    asked = Judge.asked
+
+    assert story(Http1Connection(Stream(ok(b"hello")), habits))[1:] == (b"hello", None)
+    assert Judge.asked == asked
+
+
+def test_what_a_connection_knows_is_its_own_from_then_on() -> None:
+    habits = Habits()
+    one, two = ok(b"one"), ok(b"2", "X: y")
+    first, second = (Http1Connection(Stream(raw, raw), habits) for raw in (one, two))
+
+    found = [story(first)[1], story(second)[1], story(first)[1], story(second)[1]]
+
+    assert found == [b"one", b"2", b"one", b"2"]
+    assert Judge.asked == 2
