@@ -116,7 +116,7 @@ def test_a_new_connection_begins_with_the_head_that_came_last_from_its_origin() 
 def test_a_head_that_cannot_be_kept_leaves_the_one_that_an_origin_is_known_by() -> None:
     habits = Habits()
     story(Http1Connection(Stream(ok(b"hello")), habits))
-    story(Http1Connection(Stream(chunked(b"hello")), habits))
+    story(Http1Connection(Stream(ok(b"hello", "X: " + "y" * MAX_BYTES)), habits))
     asked = Judge.asked
 
     assert story(Http1Connection(Stream(ok(b"hello")), habits))[1:] == (b"hello", None)
