@@ -14,7 +14,6 @@ from .exceptions import *  # noqa: F403 - the names requests has at its top leve
 from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
-from .message.timings import ConnectionInfo, Timings
 from .message.url import Url
 from .pool.events import PoolEvent
 from .pool.limits import Limits
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from .event_source import EventSource
     from .message.address import DialAddress, public_addresses_only
     from .message.events import ServerSentEvent
+    from .message.timings import ConnectionInfo, Timings
     from .pool.advice import OriginAdvice
     from .requests import adapters as adapters
     from .requests import compat as compat
@@ -100,11 +100,13 @@ _OF_REQUESTS = ("Session", "session", "codes")
 
 _OF_FEW = {
     "BaseTransport": ".transports",
+    "ConnectionInfo": ".message.timings",
     "ConnectionTransport": ".transports",
     "DialAddress": ".message.address",
     "EventSource": ".event_source",
     "OriginAdvice": ".pool.advice",
     "ServerSentEvent": ".message.events",
+    "Timings": ".message.timings",
     "TransportOptions": ".transports",
     "WSGITransport": ".wsgi",
     "make_response": ".transports",

@@ -17,12 +17,12 @@ anything else                        ``retry``
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
+from ._log import Log
 from .exceptions import RequestException
 from .message.response import REDIRECT_STATUSES
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .message.response import Response
     from .routes import Route
 
-log = logging.getLogger("holdfast.sendings")
+log = Log("holdfast.sendings")
 
 CHALLENGES = (401, 407)
 

@@ -24,28 +24,14 @@ recovered after that, less than 70 % are
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-_DEBUG = 10  # logging.DEBUG
+from .._log import Log
 
-
-class _Log:
-    """The logger ``holdfast.pool``. What logging costs to import is paid with the first word, if the program has not paid it."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            import logging
-        except ImportError:  # the interpreter is ending, and imports nothing any more: there is no log to write to
-            return lambda *_, **__: None
-        return getattr(logging.getLogger("holdfast.pool"), name)
-
-
-log = _Log()
+log = Log("holdfast.pool")
 
 SATURATED_SHARE = 0.8  # of the connections a limit allows: more than this in use, for so many seconds on end
 SATURATED_AFTER_SECONDS = 30.0
@@ -144,8 +130,7 @@ class Announcer:
 
     def refresh(self) -> None:
         """Find out anew whether it is active: the level of a logger may change at any time."""
-        # Where logging was never imported, the program has set no level.
-        self.active = bool(self._callbacks) or ("logging" in sys.modules and log.isEnabledFor(_DEBUG))
+        self.active = bool(self._callbacks) or log.shows_all()
 
     def announce(self, event: PoolEvent, *, warn: bool = False) -> None:
         """Tell the callbacks and the log. One warning of a kind is logged per minute; the next says how many were left out."""
