@@ -12,8 +12,9 @@ from .resend import IDEMPOTENT
 MAX_RETRY_AFTER = 256  # characters of Retry-After that are read
 
 # One value: seconds or a date, whose comma is behind the name of a day.
-_RETRY_AFTER = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
-_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+# Compiled when a server first says Retry-After: as much as a module costs.
+_RETRY_AFTER = r"(?i:(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+)"
+_SECONDS = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     """
     if value is None:
         return None
-    waits = [_asked_wait(one.strip(), now) for one in _RETRY_AFTER.findall(value[:MAX_RETRY_AFTER])]
+    waits = [_asked_wait(one.strip(), now) for one in re.findall(_RETRY_AFTER, value[:MAX_RETRY_AFTER])]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def _asked_wait(text: str, now: float) -> float | None:
-    if _SECONDS.fullmatch(text):
+    if re.fullmatch(_SECONDS, text):
         return float(ceil(float(text)))
     from datetime import timezone  # these two are 10 ms of import that few programs ever need
     from email.utils import parsedate_to_datetime

@@ -89,7 +89,7 @@ SECRET_HEADERS = frozenset(
 
 # No list of services is complete, but their names are made alike: X-Goog-Api-Key, Private-Token, X-MBX-APIKEY,
 # X-Hub-Signature-256. The last word counts; it may be joined to the one before it, and a number or a hash may follow.
-_SECRET_ENDING = re.compile(
+_SECRET_ENDING = (  # compiled at the first redirect to another origin
     r"(?:^|[-_])(?:api|access|auth|client|csrf|private|secret|session|xsrf)?"
     r"(?:keys?|tokens?|secrets?|signature|password|passwd|passphrase|credentials?)(?:[-_]?(?:sha)?[-_]?[0-9]{1,3})?$"
 )
@@ -120,7 +120,7 @@ def is_secret(name: str) -> bool:
     name = name.lower()
     if name in SECRET_HEADERS:
         return True
-    return name not in _NOT_SECRET and ("authorization" in name or _SECRET_ENDING.search(name) is not None)
+    return name not in _NOT_SECRET and ("authorization" in name or re.search(_SECRET_ENDING, name) is not None)
 
 
 # -- of fields as they came off the wire, where a whole Headers would be too much

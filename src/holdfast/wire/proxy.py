@@ -47,7 +47,7 @@ REFUSAL_BODY_SECONDS = 0.5  # that a refusal's body may take
 MAX_CREDENTIAL_BYTES = 255  # of a user name and of a password for SOCKS: RFC 1929, section 2
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 _DEFAULT_PORTS = {"http": 80, "https": 443, **dict.fromkeys(_SOCKS, 1080)}
-_HOST = re.compile(r"[A-Za-z0-9.\-_~!$&'()*+,;=:]+")
+_HOST = r"[A-Za-z0-9.\-_~!$&'()*+,;=:]+"
 
 
 class UnsupportedProxy(InvalidProxyURL, InvalidSchema):
@@ -215,7 +215,7 @@ def authority(host: str, port: int) -> bytes:
         InvalidRequest: the host holds what would end the request line, or worse.
     """
     address = host.partition("%")[0] if ":" in host else host  # a zone means something on this machine only
-    if not _HOST.fullmatch(address):
+    if not re.fullmatch(_HOST, address):
         raise InvalidRequest(f"the host {host[:100]!r} cannot be asked of a proxy: a character in it is not allowed")
     return f"[{address}]:{port}".encode("ascii") if ":" in address else f"{address}:{port}".encode("ascii")
 

@@ -91,10 +91,11 @@ def after_body(status: int, *, written: bool, queued: bool, challenges: Iterable
 
 
 _OF_SINGLE_REQUESTS = frozenset({b"basic", b"digest", b"bearer", b"dpop", b"hoba", b"mutual", b"vapid"})
-_QUOTED = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"')
-_SCHEME = re.compile(rb'(?:^|,)[ \t]*([^ \t,="]+)(?![^ \t,="])(?![ \t]*=)')
+# Compiled when there is a challenge.
+_QUOTED = rb'"(?:[^"\\\\]|\\\\.)*"'
+_SCHEME = rb'(?:^|,)[ \t]*([^ \t,="]+)(?![^ \t,="])(?![ \t]*=)'
 
 
 def _may_hold_for_the_connection(challenges: bytes) -> bool:
     """Whether one of the schemes in a list of challenges is not known to be about single requests."""
-    return any(scheme.lower() not in _OF_SINGLE_REQUESTS for scheme in _SCHEME.findall(_QUOTED.sub(b"", challenges)))
+    return any(scheme.lower() not in _OF_SINGLE_REQUESTS for scheme in re.findall(_SCHEME, re.sub(_QUOTED, b"", challenges)))
