@@ -18,7 +18,6 @@ from .message.url import Url
 from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .pool.pool import Pool
-from .pool.stats import OriginStats, PoolStats
 from .reasons import Discard
 from .retries import Retries
 from .sendings import Sending
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from .message.events import ServerSentEvent
     from .message.timings import ConnectionInfo, Timings
     from .pool.advice import OriginAdvice
+    from .pool.stats import OriginStats, PoolStats
     from .requests import adapters as adapters
     from .requests import compat as compat
     from .requests import cookies, status_codes, structures
@@ -105,6 +105,8 @@ _OF_FEW = {
     "DialAddress": ".message.address",
     "EventSource": ".event_source",
     "OriginAdvice": ".pool.advice",
+    "OriginStats": ".pool.stats",
+    "PoolStats": ".pool.stats",
     "ServerSentEvent": ".message.events",
     "Timings": ".message.timings",
     "TransportOptions": ".transports",

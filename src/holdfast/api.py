@@ -16,10 +16,12 @@ from .arguments import DataTypes, GetOptions, ParamTypes, PostOptions, PutOption
 from .client import Client
 from .exceptions import ClientClosed
 from .message.response import Response
-from .pool.stats import PoolStats  # here at run time too: stats() tells its types
 
 if TYPE_CHECKING:
     from .message.cookies import CookieJar
+    from .pool.stats import PoolStats
+else:
+    PoolStats = Any  # imported when stats are asked for; get_type_hints() works without it
 
 
 class SharedClient(Client):

@@ -37,7 +37,6 @@ from .message.response import Response
 from .message.url import Url
 from .pool.events import PoolEvent
 from .pool.limits import Limits
-from .pool.stats import PoolStats
 from .redirects import SECRET_HEADERS
 from .retries import Retries
 from .routes import BY_SYSTEM, Addressing, AllowAddress, Cert, Resolver, Routes, Verify, socket_options_for
@@ -51,13 +50,14 @@ if TYPE_CHECKING:
     from .event_source import EventSource
     from .message.cookies import CookieJar
     from .pool.advice import OriginAdvice
+    from .pool.stats import PoolStats
     from .transports import BaseTransport
 else:
     BaseTransport = Any  # imported by the clients that are given one; get_type_hints() works without it
-    OriginAdvice = Any  # imported when advice is asked for
+    OriginAdvice = PoolStats = Any  # imported when advice or stats are asked for
 
 MAX_TEMPLATES = 512
-_ABSOLUTE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
+_ABSOLUTE = r"\s*[A-Za-z][A-Za-z0-9+.\-]*://"
 
 
 class Client(Verbs):
@@ -450,7 +450,7 @@ class Client(Verbs):
         if self._base_url is None:
             return url
         text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
-        if _ABSOLUTE.match(text):
+        if "://" in text and re.match(_ABSOLUTE, text):
             return text
         base = self._base_url.text
         return base.rstrip("/") + "/" + text.lstrip("/") if text else base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,11 @@ class Limits:
                     f"Limits(min_idle_connections={self.min_idle_connections}, {name}={bound}): so many can never be "
                     f"idle; lower min_idle_connections or raise {name}"
                 )
+
+
+def at_random() -> float:
+    """From 0 to 1. The system's, not ``random``'s: a child after a fork has chances of its own, and there is no import to pay."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
 def _check_bound(name: str, value: Any, *, allow_zero: bool) -> None:

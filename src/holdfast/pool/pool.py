@@ -25,7 +25,6 @@ that holds the lock, so it only notes the lease if the lock is held; the thread 
 from __future__ import annotations
 
 import atexit
-import random
 import sys
 import threading
 import weakref
@@ -44,9 +43,8 @@ from . import deferred, messages
 from .deferred import Announce
 from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log, unidentified
-from .figures import snapshot
 from .lasting import look_longer
-from .limits import Limits
+from .limits import Limits, at_random
 from .state import PoolState
 from .threads import ThreadWaiter, spawn_thread
 from .upkeep import SWEEP_SECONDS, Upkeep
@@ -109,7 +107,7 @@ class Pool(Generic[K, R]):
         clock: Callable[[], float] = system_clock,
         spawn: Callable[[Callable[[], object]], object] = spawn_thread,
         punctual: bool = False,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = at_random,
         watch: Callable[[Pool[K, R]], None] | None = None,
         describe: Callable[[Any], str] = str,
         identify: Callable[[Any], tuple[str, str]] = unidentified,
@@ -584,6 +582,8 @@ class Pool(Generic[K, R]):
 
     def stats(self) -> PoolStats:
         """What the pool holds and has done, as of now."""
+        from .figures import snapshot
+
         stats = snapshot(self._state, self._attributes)
         self._run_deferred()
         return stats
