@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class PoolClosed(RuntimeError):
@@ -15,8 +15,7 @@ def pool_closed() -> Exception:
     return PoolClosed("this pool was closed; create another one")
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """What the pool's sentences call things; the defaults suit connections of any kind.
 
     Attributes:
