@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import ceil
 
+from ._values import Value
 from .resend import IDEMPOTENT
 
 MAX_RETRY_AFTER = 256  # characters of Retry-After that are read
@@ -17,8 +18,8 @@ _RETRY_AFTER = r"(?i:(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+)"
 _SECONDS = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
 
 
-@dataclass(frozen=True)
-class Retries:
+@dataclass(frozen=True, eq=False, repr=False)
+class Retries(Value):
     """When to ask again after the server failed or could not be reached. The default never does.
 
     Attributes:

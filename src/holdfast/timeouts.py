@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ._values import Value
+
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
-class Timeouts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Timeouts(Value):
     """Seconds each phase may take; None waits for ever.
 
     Attributes:

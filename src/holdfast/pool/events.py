@@ -30,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._log import Log
+from .._values import Value
 
 log = Log("holdfast.pool")
 
@@ -55,8 +56,8 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class PoolEvent:
+@dataclass(frozen=True, eq=False, repr=False)
+class PoolEvent(Value):
     """Something that happened to a pool.
 
     Attributes:

@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from .._values import Value
+
 NOT_ZERO = ("max_connections", "max_connections_per_origin", "max_lifetime", "max_requests", "leak_after", "unused_timeout")
 
 
-@dataclass(frozen=True)
-class Limits:
+@dataclass(frozen=True, eq=False, repr=False)
+class Limits(Value):
     """How many connections a pool may have, and for how long.
 
     Attributes:
