@@ -47,22 +47,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the wings, which know nothing of one another
     "message": {"exceptions", "_fork"},
     "pool": {"exceptions", "reasons", "_clock", "_fork", "_log", "_threads", "_values"},
-    "wire": MESSAGES | {"reasons", "timeouts", "_fork", "_threads"},
+    "wire": MESSAGES | {"reasons", "timeouts", "_fork", "_threads", "_values"},
     # rules and choices
     "resend": {"reasons"},
     "retries": {"resend", "_values"},
     "sendings": MESSAGES | {"routes", "_log"},
     "redirects": MESSAGES,
-    "environment": MESSAGES,
+    "environment": MESSAGES | {"_values"},
     "auth": MESSAGES | {"environment"},
-    "routes": MESSAGES | {"environment", "wire", "_clock"},
+    "routes": MESSAGES | {"environment", "wire", "_clock", "_values"},
     # where pool and wire meet
-    "dialer": CONNECTION | {"pool", "routes"},
+    "dialer": CONNECTION | {"pool", "routes", "_values"},
     "response_body": CONNECTION | {"pool", "dialer", "routes"},
     "proxied": {"exceptions", "message", "response_body", "routes"},
     "transport": ONE_REQUEST | {"proxied", "_clock"},
     # a user's call
-    "call": ONE_CALL | CONNECTION,
+    "call": ONE_CALL | CONNECTION | {"_values"},
     "arguments": {"message", "retries", "routes", "timeouts"},
     "settings": MESSAGES | {"arguments", "_version"},
     "verbs": {"arguments", "message"},

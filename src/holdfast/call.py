@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ._values import NamedTuple
 from .auth.netrc import Netrc
 from .exceptions import ClientClosed, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .exceptions import ConnectionError as HoldfastConnectionError

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import h11
 
+from ._values import NamedTuple
 from .exceptions import ClientClosed, SSLError
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .pool.words import Words

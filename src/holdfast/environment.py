@@ -37,8 +37,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ._values import NamedTuple
 from .exceptions import InvalidRequest
 
 if TYPE_CHECKING:

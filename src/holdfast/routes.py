@@ -9,9 +9,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ._clock import system_clock
+from ._values import NamedTuple
 from .environment import (
     LOOK_AGAIN,
     address_of,

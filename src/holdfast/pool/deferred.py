@@ -5,8 +5,9 @@ The state appends them; the driver does each, in order, after it has let go of t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
+from .._values import NamedTuple
 from ..reasons import Discard
 from .borrower import Where
 from .entries import PooledConnection

@@ -33,7 +33,7 @@ ends busy connections at once, after whatever use it was.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from .._values import NamedTuple
 
 AT_ONCE_SECONDS = 0.1  # of idleness, within which an end has to do with the last use
 FOUND_LATE_SECONDS = 1.5  # likewise, where so many uses were the last before: the keeper thread looks once a second

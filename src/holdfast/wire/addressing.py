@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import _fork
 from .._threads import SpareThreads
+from .._values import NamedTuple
 from ..exceptions import AddressRefused, ConnectTimeout, InvalidRequest
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..message.url import is_ip_address

@@ -15,7 +15,9 @@ What h11 refuses is ``mending``'s subject.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from .._values import NamedTuple
 
 if TYPE_CHECKING:
     import h11

@@ -7,8 +7,7 @@ last one of its origin. It is one that says how long its body is, so that h11 ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from .._values import NamedTuple
 from .framing import NO_HEAD, ResponseHead
 
 MAX_BYTES = 2048  # of one that is kept

@@ -18,8 +18,9 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from .._values import NamedTuple
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import (
     ConnectTimeout,

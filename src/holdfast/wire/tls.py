@@ -26,9 +26,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._fork import after_in_child
+from .._values import NamedTuple
 from ..exceptions import ConnectTimeout, SSLError
 from .readiness import wait_readable, wait_writable
 from .stream import is_system_socket
