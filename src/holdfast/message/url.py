@@ -507,7 +507,7 @@ def _unescape(escape: re.Match[str]) -> str:
     return chr(int(escape[0][1:], 16))
 
 
-_TIDY = {escape: _UNRESERVED_ESCAPE.sub(_unescape, escape) for escape in _ESCAPES}
+_TIDY = {escape: chr(byte) if chr(byte) in _UNRESERVED else escape for byte, escape in enumerate(_ESCAPES)}
 
 
 def _without_dots(path: str) -> str:
