@@ -8,11 +8,14 @@ told as False here; the caller then does the work itself, and waits for no other
 from __future__ import annotations
 
 import os
-import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import queue
 
 SPARE_SECONDS = 1.0  # for which a thread waits for more work
 MAX_FORK_WAIT_SECONDS = 1.0
@@ -68,6 +71,8 @@ class SpareThreads:
         """Do ``work``, which does not raise, in another thread; whether one could be had."""
         if sys.is_finalizing():
             return False
+        import queue  # for those that have short work
+
         while self._spare:
             try:
                 jobs, _ = self._spare.pop()
@@ -80,6 +85,8 @@ class SpareThreads:
         return start_daemon(self._name, lambda: self._serve(work))
 
     def _serve(self, work: Callable[[], object] | None) -> None:
+        import queue
+
         jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         me = (jobs, threading.current_thread())
         while work is not None:

@@ -10,7 +10,6 @@ Laws:
 from __future__ import annotations
 
 import contextvars
-import queue
 import socket
 import threading
 import time
@@ -26,6 +25,8 @@ from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..message.url import is_ip_address
 
 if TYPE_CHECKING:
+    import queue
+
     from ..message.address import DialAddress
 else:
     DialAddress = Any  # 5 ms of import; get_type_hints() of what is annotated with it works at run time, too
@@ -153,6 +154,8 @@ def _outcome(asked: Callable[[str, int], list[Address]], host: str, port: int) -
 
 
 def _aside(look_up: Callable[[], list[Address] | BaseException], host: str, seconds: float) -> list[Address] | BaseException:
+    import queue  # a look-up with a bound is a new connection's; many programs make none by name
+
     # Not a class bound at import: gevent replaces it when a program patches itself.
     answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
     context = contextvars.copy_context()
