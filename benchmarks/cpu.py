@@ -1,6 +1,7 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
     python -m benchmarks cpu [--post] [--tls] [--ids] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
+    python -m benchmarks cpu --first [--only holdfast]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
 the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback
@@ -13,7 +14,8 @@ The law: *only neighbours are compared.* One process; blocks of requests in turn
 block's CPU (``time.process_time``: all threads, user and system) is divided by the mean of the two floor blocks around
 it, and the figure is the median of these ratios. A machine that slows down slows both. So it is with the time on the clock.
 
-The import is measured in fresh interpreters in turn: the median of (import - empty interpreter, same round).
+The import is measured in fresh interpreters in turn: the median of (import - empty interpreter, same round). So is, with
+``--first``, the first https GET of a process: import, TLS context with certifi's authorities and one more, handshake, answer.
 """
 
 from __future__ import annotations
@@ -415,11 +417,17 @@ def _environment() -> dict[str, str]:
 
 def cpu_of(code: str) -> float:
     """CPU seconds of a fresh interpreter that runs ``code``."""
-    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code], _environment())
+    return run_fresh(code)[0]
+
+
+def run_fresh(code: str, *arguments: str) -> tuple[float, float]:
+    """CPU seconds, and seconds, of a fresh interpreter that runs ``code``."""
+    began = time.perf_counter()
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code, *arguments], _environment())
     _, status, usage = os.wait4(pid, 0)
     if status:
         raise SystemExit(f"{sys.executable} -c {code!r} failed")
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime, time.perf_counter() - began
 
 
 def import_costs(modules: Sequence[str], rounds: int) -> tuple[dict[str, float], float]:
@@ -433,6 +441,33 @@ def import_costs(modules: Sequence[str], rounds: int) -> tuple[dict[str, float],
         for name in modules:
             added[name].append(cpu_of(f"import {name}") - empty[-1])
     return {name: statistics.median(costs) for name, costs in added.items()}, statistics.median(empty)
+
+
+FIRST = {
+    "holdfast": "import holdfast; body = holdfast.Client(verify=ca).get(url).content",
+    "urllib3": "import urllib3; body = urllib3.PoolManager(ca_certs=ca).request('GET', url).data",
+    "requests": "import requests; body = requests.Session().get(url, verify=ca).content",
+    "httpx": "import httpx, ssl; body = httpx.Client(verify=ssl.create_default_context(cafile=ca)).get(url).content",
+}
+"""A program's first https GET, of each client."""
+
+
+def first_costs(modules: Sequence[str], site: Site, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """CPU seconds, and seconds, that the first https GET of a process adds to an empty interpreter, of each round."""
+    added: dict[str, list[tuple[float, float]]] = {name: [] for name in modules}
+    assert site.ca is not None
+    certifi = importlib.import_module("certifi")
+    authorities = Path(site.ca).with_name("authorities.pem")
+    authorities.write_bytes(Path(certifi.where()).read_bytes() + Path(site.ca).read_bytes())
+    code = "import sys; url, ca = sys.argv[1:]; {}; assert len(body) == 1024"
+    for name in modules:
+        run_fresh(code.format(FIRST[name]), site.url, str(authorities))
+    for _ in range(rounds):
+        empty = run_fresh("import sys")
+        for name in modules:
+            cpu, wall = run_fresh(code.format(FIRST[name]), site.url, str(authorities))
+            added[name].append((cpu - empty[0], wall - empty[1]))
+    return added
 
 
 # -- the command -------------------------------------------------------------------------------------------------
@@ -449,6 +484,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--name", action="store_true", help="by the name localhost, not by address")
     parser.add_argument("--no-tickets", action="store_true", help="with --new --tls: no handshake can be resumed")
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
+    parser.add_argument("--first", action="store_true", help="only the first https GET of a process, its import included")
     parser.add_argument("--rounds", type=int, default=25, help="blocks of each client (25)")
     parser.add_argument("--block", type=int, default=200, help="requests in a block (200)")
     parser.add_argument("--imports", type=int, default=15, help="fresh interpreters per module (15); 0 for none")
@@ -497,6 +533,21 @@ def measure_imports(rounds: int) -> Chart:
     return Chart("CPU of the import", "ms", {"import": {name: round(cost * 1e3, 1) for name, cost in costs.items()}})
 
 
+def measure_first(options: argparse.Namespace, program: str) -> Chart:
+    """Print the table of first GETs; their CPU as a chart."""
+    names = [name for name in FIRST if installed(name) and name in (options.only or FIRST)]
+    with nginx(program, tls=True) as site:
+        costs = first_costs(names, site, options.rounds)
+    lines = [["client", "CPU ms", "the least", "time ms"]]
+    middle = {name: [statistics.median(column) * 1e3 for column in zip(*costs[name], strict=True)] for name in names}
+    for name, (cpu, wall) in middle.items():
+        lines.append([name, f"{cpu:.0f}", f"{min(costs[name])[0] * 1e3:.0f}", f"{wall:.0f}"])
+    print("The first https GET of a process: import, context, handshake, answer, on top of an empty interpreter;")
+    print(f"medians of {options.rounds}, and the least CPU of any.\n")
+    print(table(lines), flush=True)
+    return Chart("CPU of the first https GET of a process", "ms", {"first": {name: round(middle[name][0], 1) for name in names}})
+
+
 def main() -> int:
     """Parse the command line and run; the exit status."""
     options = _options()
@@ -506,6 +557,9 @@ def main() -> int:
         print("this needs nginx, and there is none on the PATH (apt-get install nginx-light)", file=sys.stderr)
         return 3
     try:
+        if options.first:
+            save(options.json, "cpu", sys.argv[1:], [measure_first(options, program)])
+            return 0
         charts = [measure_requests(options, program)]
         if options.imports:
             charts.append(measure_imports(options.imports))
