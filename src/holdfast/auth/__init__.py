@@ -30,7 +30,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULES[name], __name__), name)
+    found = globals()[name] = getattr(import_module(_MODULES[name], __name__), name)
+    return found
 
 
 def __dir__() -> list[str]:
