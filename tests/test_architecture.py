@@ -365,7 +365,7 @@ def test_importing_holdfast_leaves_out_what_most_programs_never_use(heavy: str, 
 
 
 def test_modules_of_rare_use_wait_for_it(imported: set[str]) -> None:
-    rare = {"message.cookies", "message.multipart", "wire.mending", "wire.replaced", "wire.socks", "wire.tls_in_tls"}
+    rare = {"message.cookies", "message.multipart", "wire.mending", "wire.proxy", "wire.replaced", "wire.socks", "wire.tls_in_tls"}
     rare |= {"event_source", "message.events", "contrib", "testing", "transports", "wsgi"}
     rare |= {"auth.basic", "auth.digest", "auth.proxy_digest", "message.timings", "pool.advice", "pool.figures", "pool.stats"}
 

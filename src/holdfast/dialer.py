@@ -14,20 +14,19 @@ from .exceptions import ConnectionError as HoldfastConnectionError
 from .pool.words import Words
 from .reasons import Discard
 from .routes import Route
-from .wire import proxy as proxies
 from .wire import tls
 from .wire.addressing import Addressing
 from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
 from .wire.opening import Opening
 from .wire.protocols import ByteStream
-from .wire.proxy import Proxy
 from .wire.readiness import readable_fds
 from .wire.reuse import Habits
 from .wire.stream import SocketStream, is_system_socket
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
+    from .wire.proxy import Proxy
 
 
 class _Dial(NamedTuple):
@@ -148,6 +147,8 @@ def _reach(dial: _Dial, proxy: Proxy) -> socket.socket:
             return sock
         return tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, dial.until, dial.clock)
     except HoldfastConnectionError as error:
+        from .wire import proxy as proxies
+
         raise proxies.unreachable(proxy, error) from error
 
 
@@ -174,6 +175,8 @@ def _ask_socks(dial: _Dial, proxy: Proxy) -> socket.socket:
 
 def _ask_for_tunnel(dial: _Dial, proxy: Proxy) -> socket.socket:
     """A tunnel by CONNECT. A Digest challenge is answered on a new connection: not every proxy keeps the one it refused on."""
+    from .wire import proxy as proxies
+
     until, clock = dial.until, dial.clock
     target = proxies.authority(dial.route.host, dial.route.port)
     answers = 0
@@ -207,6 +210,8 @@ def _secure(dial: _Dial, proxy: Proxy, sock: Any) -> Any:
     except SSLError as error:
         sock.close()
         if tls.was_ended(error.__cause__):
+            from .wire import proxy as proxies
+
             raise proxies.tunnel_ended(proxy, proxies.authority(route.host, route.port), error) from error
         raise
     except BaseException:

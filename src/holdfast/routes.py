@@ -30,12 +30,12 @@ from .wire.addressing import Addressing as Addressing
 from .wire.addressing import AllowAddress as AllowAddress
 from .wire.addressing import Resolver as Resolver
 from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets, user_timeout
-from .wire.proxy import Proxy, parse_proxy
 
 if TYPE_CHECKING:
     from .message.request import PreparedRequest
     from .message.url import Url
     from .wire.http1 import Http1Connection
+    from .wire.proxy import Proxy
     from .wire.reuse import Habits
 
 Verify = tls.Verify | None
@@ -197,7 +197,11 @@ class Routes:
         if self.unix_socket is not None:
             return None
         chosen = choose_proxy(url, proxies, self.proxies, trust_env=self.trust_env)
-        return None if chosen is None else parse_proxy(chosen)
+        if chosen is None:
+            return None
+        from .wire.proxy import parse_proxy
+
+        return parse_proxy(chosen)
 
     def _direct(self, url: Url, context: ssl.SSLContext | None) -> Route:
         options = self.socket_options

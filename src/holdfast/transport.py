@@ -40,7 +40,6 @@ from .wire.addressing import BY_SYSTEM, Addressing
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
 from .wire.http1 import OnInformational as OnInformational
-from .wire.proxy import proxy_authorization
 from .wire.reuse import FIN_PATIENCE_SECONDS, MAX_HABITS, Habits
 from .wire.telling import Outgoing
 
@@ -231,6 +230,8 @@ class Transport:
         url = request.parsed
         key: tuple[Any, ...] = (request.headers.version, request.method, url.target, url.host_header)
         if route.proxy is not None and route.is_forwarded:
+            from .wire.proxy import proxy_authorization
+
             # absolute-form, RFC 9112, section 3.2.2: without it the proxy would not know where to
             target = b"http://" + url.host_header + url.target
             answer = proxy_authorization(route.proxy, request.method, target.decode("ascii"))
