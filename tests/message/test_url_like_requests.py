@@ -418,6 +418,12 @@ def test_the_text_of_missing_schema_is_that_of_requests(url: str) -> None:
     assert str(mine.value) == str(theirs.value)
 
 
+def test_a_path_alone_is_told_that_it_names_no_host() -> None:
+    with pytest.raises(ours.MissingSchema) as error:
+        Url.parse("/p")
+    assert str(error.value) == "Invalid URL '/p': No scheme supplied, and no host. Give the whole URL, or the client a base_url"
+
+
 @pytest.mark.parametrize("url", [b"http://h/p", b"http://h/\xc3\xbc", b" http://h"])
 def test_bytes_are_utf_8(url: bytes) -> None:
     assert Url.parse(url).text == prepared(url).url
