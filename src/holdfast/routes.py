@@ -268,7 +268,7 @@ class Routes:
             if now < until:
                 return context
         except KeyError:
-            pass
+            pass  # not asked for before
         except TypeError:
             return tls.context_for(verify, cert)  # a list, which may have changed
         context = tls.context_for(verify, cert)

@@ -486,7 +486,7 @@ class Session(SessionRedirectMixin, Client):
                 if not kwargs["stream"]:
                     response.content  # noqa: B018 - reads it, as the call would have
             except RequestException:
-                pass
+                pass  # what the hook raised counts
             raise
         if getattr(replaced, "request", None) is None:
             replaced.request = request  # a response that was built by hand

@@ -288,7 +288,7 @@ class Conn:
         try:
             self._sock.unwrap()
         except (ssl.SSLWantReadError, ssl.SSLSyscallError):
-            pass
+            pass  # ours is sent; the client's answer to it is not waited for
         finally:
             self._sock.setblocking(True)
 

@@ -292,7 +292,7 @@ class Server:
                     script = script[turn]
                 script(conn)
         except Stopped:
-            pass
+            pass  # the server was closed while the script waited
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             self._report(self.departures, (conn.number, error))
         except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
