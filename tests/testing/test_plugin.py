@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,20 @@ def test_the_fixture_is_a_fake_for_the_length_of_the_test(holdfast_fake: Fake) -
     holdfast.close()
 
 
+WHAT_PYTEST_READS = {"CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PY_COLORS", "FORCE_COLOR", "NO_COLOR", "COLUMNS"}
+
+
 def pytest_of_its_own(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """A run of pytest over one file, with the plugins that are installed and nothing of this project's settings."""
+    """A run of pytest over one file, with the plugins that are installed and nothing of this project's settings.
+
+    The environment is rid of what changes pytest's output: under CI it does not cut its summary's lines, for one.
+    """
     (folder / "test_it.py").write_text(source, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(folder)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    environment = {name: value for name, value in os.environ.items() if name not in WHAT_PYTEST_READS}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_plugin_is_found_by_its_entry_point_and_imports_nothing_until_it_is_used(tmp_path: Path) -> None:
@@ -96,7 +106,8 @@ def test_well(holdfast_fake):
         "ERROR test_it.py::test_hidden",  # it would not have failed but for that request
         "ERROR test_it.py::test_well",
     ]
-    assert done.stdout.count("GET https://h/hidden was refused") == 1
+    reports = done.stdout.partition("short test summary info")[0]
+    assert reports.count("GET https://h/hidden was refused") == 1
 
 
 def test_names_of_the_package_are_there_when_they_are_asked_for() -> None:
