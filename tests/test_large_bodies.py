@@ -53,6 +53,10 @@ def by_iterating(size: int | None) -> Read:
     return read
 
 
+def by_joining(size: int | None) -> Read:
+    return lambda response: b"".join(response.iter_content(size))
+
+
 def by_reading(size: int) -> Read:
     def read(response: holdfast.Response) -> bytes:
         pieces = list(iter(lambda: response.raw.read(size), b""))
@@ -104,6 +108,24 @@ def test_every_way_of_reading_gives_all_of_it_and_the_connection_back(serve: Mak
         for _ in range(2):
             response = client.get(server.url(), stream=True)
             assert WAYS[way](response) == BODY
+            assert response.raw.read() == b""
+    assert server.connections == 1
+
+
+IN_CHUNKS = {  # how long a piece is depends on how the bytes arrive: the length is not known
+    **{name: way for name, way in WAYS.items() if not name.startswith("iter_content")},
+    **{f"iter_content({size})": by_joining(size) for size in (None, 1000, AHEAD)},
+}
+
+
+@pytest.mark.parametrize("way", IN_CHUNKS)
+def test_every_way_of_reading_gives_all_of_its_large_chunks(serve: Make, client: holdfast.Client, way: str) -> None:
+    chunks = (BODY[:300_000], BODY[300_000:300_010], BODY[300_010:])
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    with serve(lambda conn: [conn.send(head(200, "Transfer-Encoding: chunked") + framed) for _ in conn.read_requests()]) as server:
+        for _ in range(2):
+            response = client.get(server.url(), stream=True)
+            assert IN_CHUNKS[way](response) == BODY
             assert response.raw.read() == b""
     assert server.connections == 1
 

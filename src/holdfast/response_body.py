@@ -121,10 +121,10 @@ class BodyStream:
         return self.state is _ENDED
 
     @property
-    def remaining(self) -> int | None:
-        """Bytes that will still come, by the framing; None if it does not say, or nothing will."""
+    def unframed(self) -> int:
+        """Bytes that come next, by the framing, with no frame between them; 0 if ``read`` is to be asked for what comes."""
         lease = self._lease.get("lease")
-        return None if lease is None else lease.resource.remaining
+        return 0 if lease is None else lease.resource.unframed
 
     def read(self, size: int = PIECE) -> bytes:
         """The next piece of payload, ``b""`` at its end and ever after. With the last piece it may have ``ended`` already.
@@ -157,7 +157,7 @@ class BodyStream:
         if lease is None:
             return None
         connection = lease.resource
-        if connection.phase is OVER or not connection.reads_past:
+        if connection.phase is OVER or not connection.unframed:
             self._put_back(lease)
             return None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import h11
 import pytest
@@ -12,6 +13,7 @@ from holdfast.reasons import Discard
 from holdfast.wire import http1, payload
 from holdfast.wire.http1 import Http1Connection
 from holdfast.wire.payload import COUNTED_BYTES
+from holdfast.wire.protocols import OVER
 from tests.server import head, ok
 from tests.wire.test_http1 import END, Stream, ask, body_of
 
@@ -51,13 +53,23 @@ def cut(random: random.Random, raw: bytes) -> list[bytes]:
     return pieces
 
 
-def outcome(pieces: list[bytes]) -> tuple[bytes, object, list[tuple[bytes, bytes]]]:
+def pieces_of(connection: Http1Connection, size: int, into: bool) -> Iterator[bytes]:
+    """The body; ``into``: what of it can be read straight into a buffer of the reader's is read so."""
+    room = memoryview(bytearray(size))
+    while connection.phase is not OVER:
+        if into and connection.unframed:
+            yield bytes(room[: connection.read_body_into(room)])
+        else:
+            yield connection.read_body(size)
+
+
+def outcome(pieces: list[bytes], into: bool = False) -> tuple[bytes, object, list[tuple[bytes, bytes]]]:
     """The payload, what became of it and of the connection, and the trailers."""
     connection = Http1Connection(Stream(*pieces, END))
     ask(connection)
-    data, size = b"", len(pieces[-1])
+    data = b""
     try:
-        while piece := connection.read_body(size):
+        for piece in pieces_of(connection, len(pieces[-1]), into):
             data += piece
     except RequestException as error:
         return data, type(error), []
@@ -73,9 +85,10 @@ def test_chunks_past_h11_are_what_they_are_to_h11(seed: int, whole: bool, monkey
     pieces = [HEAD + raw[:100], *cut(chance, raw[100:])] if chance.random() < 0.5 else [HEAD, *cut(chance, raw)]
 
     found = outcome(pieces)
+    found_into = outcome(pieces, into=True)
 
     monkeypatch.setattr(payload, "COUNTED_BYTES", 1 << 62)  # no chunk is large: all is h11's
-    assert found == outcome(pieces)
+    assert found == found_into == outcome(pieces)
     assert not whole or found[1] is None
 
 

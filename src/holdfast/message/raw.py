@@ -79,8 +79,8 @@ class BodySource(Protocol):
         ...
 
     @property
-    def remaining(self) -> int | None:
-        """Bytes that will still come, if that is known; a server may have lied."""
+    def unframed(self) -> int:
+        """Bytes that come next and can be had by ``read_into``; 0 if ``read`` has them. A server may have lied."""
         ...
 
     def read(self, size: int = PIECE) -> bytes:
@@ -116,9 +116,9 @@ class LocalBody:
         self.ended = False
 
     @property
-    def remaining(self) -> int | None:
-        """None."""
-        return None
+    def unframed(self) -> int:
+        """0: it has its bytes in pieces."""
+        return 0
 
     def read_into(self, view: memoryview) -> int | None:
         """None: it has its bytes in pieces."""
@@ -494,7 +494,7 @@ class RawBody:
             piece = self._next_decoded(source, decoder)
         elif limit is None or limit >= AHEAD:
             piece = source.read(limit or AHEAD)
-        elif (source.remaining or 0) > PIECE and (size := source.read_into(ahead := self._room())):
+        elif source.unframed > PIECE and (size := source.read_into(ahead := self._room())):
             return ahead[:size]
         else:
             piece = source.read()
@@ -537,9 +537,12 @@ def gather(first: bytes, source: BodySource) -> bytes:
         return first + second if second else first
     file = io.BytesIO()
     have = file.write(first) + file.write(second)
+    ahead = memoryview(b"")
     while not source.ended:
-        room = min(source.remaining or 0, max(MIN_ROOM, min(have, MAX_ROOM)))
-        filled = _fill(file, have, room, source) if room else 0
+        room = min(source.unframed, max(MIN_ROOM, min(have, MAX_ROOM)))
+        if len(ahead) < min(room, AHEAD):
+            ahead = memoryview(bytearray(min(room, AHEAD)))
+        filled = _fill(file, have, room, source, ahead) if room else 0
         if not filled:
             filled = file.write(piece := source.read(AHEAD))
             if not piece:
@@ -550,16 +553,15 @@ def gather(first: bytes, source: BodySource) -> bytes:
     return file.getvalue()
 
 
-def _fill(file: io.BytesIO, start: int, room: int, source: BodySource) -> int:
+def _fill(file: io.BytesIO, start: int, room: int, source: BodySource, ahead: memoryview) -> int:
     """Up to ``room`` bytes from the wire into ``file`` behind ``start``; how many, 0 if the source has pieces only.
 
-    By way of a bytearray, not straight into the file: a view of a BytesIO that lives on in the traceback of an error, in a cycle
+    By way of ``ahead``, not straight into the file: a view of a BytesIO that lives on in the traceback of an error, in a cycle
     with the BytesIO, makes CPython 3.12 and 3.13 fail when both are collected.
     """
     file.seek(start + room - 1)
     file.write(b"\0")
     file.seek(start)
-    ahead = memoryview(bytearray(min(room, AHEAD)))
     filled = 0
     while filled < room and (size := source.read_into(ahead[: room - filled])):
         filled += file.write(ahead[:size])

@@ -119,11 +119,17 @@ class Payload:
         return data
 
     @property
-    def reads_past(self) -> bool:
-        """Whether what comes next goes to its reader as it is: all that came was given, and much is to come, or was so once."""
-        if not self._past and not self._behind and (self.remaining or 0) >= COUNTED_BYTES:
-            self._past = True
-        return self._past
+    def unframed(self) -> int:
+        """Payload bytes that come next with no frame between them, straight to ``read_body_into``; 0: ``read_body`` is to be asked.
+
+        They are of the body, or of a large chunk. None of them has come yet, as far as it is known here.
+        """
+        if self._behind:
+            return 0
+        if self._chunk is not None:
+            return self._chunk
+        left = self.remaining or 0
+        return left if self._past or left >= COUNTED_BYTES else 0
 
     def _read_past(self, size: int) -> bytes:
         data = self._receive_up_to(size)
@@ -141,13 +147,15 @@ class Payload:
             raise self._broken_body(error) from error
 
     def read_body_into(self, view: memoryview) -> int:
-        """The next of a body that ``reads_past``, as much as is there, into ``view``, which is not empty; how many bytes.
+        """The next of what is ``unframed``, as much as is there, into ``view``; how many bytes. Neither of the two is empty.
 
         Raises as ``read_body`` does.
         """
         seconds = self._patience()
+        left = self.unframed
+        self._past = self._chunk is None
         try:
-            size = self.stream.read_into(view[: self.remaining], seconds)
+            size = self.stream.read_into(view[:left], seconds)
         except TimeoutError as error:
             raise self._body_timed_out() from error
         except OSError as error:
@@ -165,7 +173,10 @@ class Payload:
         if not size:
             raise cut_short("the connection ended before the body did", self._payload, self._head.expected)
         self._payload += size
-        if self._payload == self._head.expected:
+        if self._chunk is not None:
+            self._chunk -= size
+            self._fed += size
+        elif self._payload == self._head.expected:
             self.phase = OVER
 
     def _read_framed(self) -> bytes:
@@ -213,14 +224,10 @@ class Payload:
             return b""
         left = self._chunk or 0
         data = self._behind
-        if data:
-            self._behind = data[left:]
-            data = data[:left]
-        else:
-            data = self._receive_up_to(min(size, left))
-            self._fed += len(data)
-            if not data:
-                raise cut_short("the connection ended before the body did", self._payload, None)
+        if not data:
+            return self._read_past(min(size, left))
+        self._behind = data[left:]
+        data = data[:left]
         self._payload += len(data)
         self._chunk = left - len(data)
         return data
