@@ -350,11 +350,15 @@ CLIENTS: dict[str, Callable[[Site], Get]] = {
     "http.client": _http_client,
     "pycurl": _pycurl,
 }
-IMPORTS = ("holdfast", "urllib3", "requests", "httpx")
+NEEDED = "h11, ssl"
+"""The two modules that an HTTPS client on h11 imports whatever else it does: below them its import cannot come."""
+IMPORTS = ("holdfast", "urllib3", "requests", "httpx", NEEDED)
 
 
 def installed(name: str) -> bool:
     """Whether the client can be imported (and, for one under development, has a Client)."""
+    if name in (NEEDED, FLOOR):
+        return True
     try:
         module = importlib.import_module(name)
     except ImportError:
@@ -444,12 +448,27 @@ def import_costs(modules: Sequence[str], rounds: int) -> tuple[dict[str, float],
 
 
 FIRST = {
+    FLOOR: """
+import h11, socket, ssl
+_, _, authority, path = url.split("/", 3)
+host, port = authority.split(":")
+context = ssl.create_default_context(cafile=ca)
+sock = context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
+conn, event, body = h11.Connection(h11.CLIENT), None, b""
+sock.sendall(conn.send(h11.Request(method="GET", target="/" + path, headers=[("Host", host)])) + conn.send(h11.EndOfMessage()))
+while type(event) is not h11.EndOfMessage:
+    event = conn.next_event()
+    if event is h11.NEED_DATA:
+        conn.receive_data(sock.recv(65536))
+    elif type(event) is h11.Data:
+        body += event.data
+""",
     "holdfast": "import holdfast; body = holdfast.Client(verify=ca).get(url).content",
     "urllib3": "import urllib3; body = urllib3.PoolManager(ca_certs=ca).request('GET', url).data",
     "requests": "import requests; body = requests.Session().get(url, verify=ca).content",
     "httpx": "import httpx, ssl; body = httpx.Client(verify=ssl.create_default_context(cafile=ca)).get(url).content",
 }
-"""A program's first https GET, of each client."""
+"""A program's first https GET, of each client; and of one that does no more than it must, with h11 and ssl."""
 
 
 def first_costs(modules: Sequence[str], site: Site, rounds: int) -> dict[str, list[tuple[float, float]]]:
@@ -459,7 +478,7 @@ def first_costs(modules: Sequence[str], site: Site, rounds: int) -> dict[str, li
     certifi = importlib.import_module("certifi")
     authorities = Path(site.ca).with_name("authorities.pem")
     authorities.write_bytes(Path(certifi.where()).read_bytes() + Path(site.ca).read_bytes())
-    code = "import sys; url, ca = sys.argv[1:]; {}; assert len(body) == 1024"
+    code = "import sys; url, ca = sys.argv[1:]\n{}\nassert len(body) == 1024"
     for name in modules:
         run_fresh(code.format(FIRST[name]), site.url, str(authorities))
     for _ in range(rounds):
