@@ -582,31 +582,52 @@ def _looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-def one_answer(conn: Conn) -> None:
-    """uWSGI, tinyproxy: no word of a close, and the FIN a moment behind the answer. What comes after it is read, not answered."""
-    request = conn.expect_request()
-    conn.send(ok(request.body))
-    time.sleep(0.003)
-    conn.fin()
-    while conn.read_request() is not None:
-        pass
+class OneAnswer:
+    """uWSGI, tinyproxy: no word of a close, and the FIN a moment behind the answer. What comes after it is read, not answered.
+
+    Attributes:
+        slowest: seconds from an answer to the FIN behind it, at most; a busy machine may make a moment longer than any patience.
+    """
+
+    def __init__(self) -> None:
+        self.slowest = 0.0
+
+    def __call__(self, conn: Conn) -> None:
+        request = conn.expect_request()
+        started = time.perf_counter()
+        conn.send(ok(request.body))
+        time.sleep(0.003)
+        conn.fin()
+        self.slowest = max(self.slowest, time.perf_counter() - started)
+        while conn.read_request() is not None:
+            pass
 
 
 @pytest.mark.parametrize("before", ["nothing", "GET", "two at a time"])
 def test_no_post_is_lost_to_a_server_that_gives_one_answer_and_says_nothing(client: Client, secure: Any, before: str) -> None:
-    with Server(one_answer, tls=secure) as server:
-        if before == "GET":
-            client.get(server.url())
+    for _ in range(10):
+        script = OneAnswer()
+        with Server(script, tls=secure) as server:
+            failed = twenty_posts(client, server, before)
+            bodies = sorted(int(request.body) for request in server.requests if request.method == "POST")
+        if script.slowest < FIN_PATIENCE_SECONDS:
+            assert failed == []
+            assert bodies == list(range(20)), "each was executed once"
+            return
+    pytest.fail("this machine never sent its FIN in time")
 
-        def posts(numbers: range) -> None:
-            assert all(client.post(server.url(), data=str(number)).text == str(number) for number in numbers)
 
-        if before == "two at a time":
-            assert in_parallel(2, lambda thread: posts(range(thread, 20, 2))) == []
-        else:
-            posts(range(20))
-        bodies = sorted(int(request.body) for request in server.requests if request.method == "POST")
-    assert bodies == list(range(20)), "each was executed once"
+def twenty_posts(client: Client, server: Server, before: str) -> list[BaseException]:
+    """What failed of them."""
+
+    def posts(numbers: range) -> None:
+        assert all(client.post(server.url(), data=str(number)).text == str(number) for number in numbers)
+
+    if before == "GET":
+        client.get(server.url())
+    if before == "two at a time":
+        return in_parallel(2, lambda thread: posts(range(thread, 20, 2)))
+    return in_parallel(1, lambda _: posts(range(20)))
 
 
 @pytest.mark.parametrize("learn", [True, False])

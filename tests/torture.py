@@ -486,7 +486,7 @@ class Torture:
             try:
                 content = scenario(bench, nonce)
             except BaseException as caught:  # noqa: BLE001 - this is what it is all about
-                error = caught.with_traceback(None)
+                error = without_tracebacks(caught)
         struck = getattr(spoiler, "struck", "") or self.saboteur.struck
         where = f"{name}, {what} ({struck or 'nothing struck'})"
         self.findings.injections += bool(struck)
@@ -546,6 +546,14 @@ class Torture:
 
     def _violation(self, where: str, text: str) -> None:
         self.findings.violations.append(f"{where}: {text}")
+
+
+def without_tracebacks(error: BaseException) -> BaseException:
+    """It and what it came of, without the frames: what they hold would be lost only when the cycle of both is collected."""
+    link: BaseException | None = error
+    while link is not None:
+        link = link.with_traceback(None).__context__
+    return error
 
 
 def busy(client: Client) -> tuple[int, int, int]:
