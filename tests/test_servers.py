@@ -772,6 +772,23 @@ def test_bytes_in_the_same_segment_as_the_answer_to_a_head_are_learned_from_too(
         assert closed(client, Discard.UNSOLICITED) == 3
 
 
+def test_a_body_of_a_head_that_comes_when_the_next_request_has_left_is_no_answer_to_that(client: Client, secure: Any) -> None:
+    """Over a slow link: no look before the request can find it."""
+
+    def script(conn: Conn) -> None:
+        for request in conn.read_requests():
+            if request.method == "GET" and conn.number == 0:
+                conn.send(b"late")
+            conn.send(head(200, "Content-Length: 4") if request.method == "HEAD" else ok(b"its own"))
+
+    with Server(script, tls=secure) as server:
+        client.head(server.url())
+        assert client.get(server.url()).text == "its own"
+        client.head(server.url())
+        assert client.get(server.url()).text == "its own"
+        assert closed(client, Discard.UNSOLICITED) == 1, "it is remembered of the origin"
+
+
 # -- TLS sessions -------------------------------------------------------------------------------------------------------
 
 

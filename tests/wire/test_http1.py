@@ -846,6 +846,35 @@ def test_an_answer_from_before_its_request_is_remembered_if_it_came_behind_a_hea
     assert habits.strays_after_head
 
 
+@pytest.mark.parametrize("late", [b"hello", b"<html>\r\n\r\n" + ok(), b"\x1f\x8b\x08"])
+def test_what_is_no_answer_is_the_body_of_the_head_before_and_is_remembered(late: bytes) -> None:
+    habits = Habits()
+    connection = Http1Connection(Stream(head(200), late), habits)
+    ask(connection, "HEAD")
+    connection.read_body()
+    assert connection.recycle() is None
+
+    with pytest.raises(ExchangeFailed, match="a body behind its answer to the HEAD") as caught:
+        ask(connection)
+
+    assert caught.value.delivery is Delivery.UNKNOWN
+    assert habits.strays_after_head
+
+
+@pytest.mark.parametrize("before", ["GET", "HEAD"])
+def test_what_is_no_answer_is_the_servers_fault_if_no_head_was_before_it_or_an_answer_has_begun(before: str) -> None:
+    first, informational = (ok(), b"") if before == "GET" else (head(200), response(100))
+    connection = Http1Connection(Stream(first, informational + b"hello"))
+    ask(connection, before)
+    body_of(connection)
+    assert connection.recycle() is None
+
+    with pytest.raises(ExchangeFailed, match="is not HTTP") as caught:
+        ask(connection)
+
+    assert caught.value.delivery is Delivery.ANSWERED
+
+
 def test_http_1_0_with_keep_alive_carries_many_exchanges() -> None:
     kept = response(200, b"x", "Connection: keep-alive", version="1.0")
     connection = Http1Connection(Stream(kept, kept, response(200, b"x", version="1.0")))

@@ -432,7 +432,7 @@ class Http1Connection(Payload):
         if not self._begun:
             begun = self._conn.trailing_data[0]
             if begun[:5] != b"HTTP/"[: len(begun)]:  # h11 would wait for an empty line
-                raise not_http(f"the response is not HTTP/1.1: it begins with {quote(begun)}")
+                raise self._late_strays() or not_http(f"the response is not HTTP/1.1: it begins with {quote(begun)}")
             self._begun = len(begun) >= 5
 
     def _inform(self, event: Any) -> None:
@@ -591,7 +591,19 @@ class Http1Connection(Payload):
             return self._failed(EOFError("end of file"))
         if cause.error_status_hint == 431:
             return too_large(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
-        return not_http(f"the response is not HTTP/1.1: {text(cause)}")
+        return self._late_strays() or not_http(f"the response is not HTTP/1.1: {text(cause)}")
+
+    def _late_strays(self) -> ExchangeFailed | None:
+        """What has come is no HTTP. Behind an answer to HEAD it is the body of that one, too late for the look before this request.
+
+        No such body is allowed (RFC 9110, section 9.3.2). It is no answer to this request, whose own may come behind it.
+        """
+        came = b"".join(self._pieces_of_head)
+        if self._before.method != b"HEAD" or self._informational or came.startswith(b"HTTP/"[: len(came)]):
+            return None
+        self._note_strays(self._before)
+        error = RemoteProtocolError(f"the server sent a body behind its answer to the HEAD before this request: {quote(came)}")
+        return ExchangeFailed(error, Delivery.UNKNOWN)
 
     def _timed_out(self, error: RequestException, phase: str) -> ExchangeFailed:
         delivery = Delivery.ANSWERED if self._answered else Delivery.UNKNOWN
