@@ -102,6 +102,14 @@ def test_a_resolver_is_asked_for_names_alone_once_per_connection_and_the_server_
     assert names.asked == [("api.test", server.port), ("localhost", server.port)]
 
 
+@pytest.mark.parametrize("option", ["resolver", "allow_address"])
+def test_an_interrupt_in_a_function_of_a_script_comes_through_as_it_is(server: Server, option: str) -> None:
+    script: dict[str, Any] = {"__name__": "__main__", "__package__": None}  # as python gives a script: there is a package, and it is None
+    exec("def ask(*asked):\n    raise KeyboardInterrupt", script)
+    with Client(timeout=QUICK, **{option: script["ask"]}) as client, pytest.raises(KeyboardInterrupt):
+        client.get(f"http://localhost:{server.port}/")
+
+
 def test_addresses_are_raced_in_the_order_that_the_resolver_gives(server: Server) -> None:
     refusing = free_port()
     with Client(timeout=QUICK, resolver=lambda host, port: ["127.0.0.2", "127.0.0.1"]) as client:
