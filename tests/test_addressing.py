@@ -104,7 +104,7 @@ def test_a_resolver_is_asked_for_names_alone_once_per_connection_and_the_server_
 
 @pytest.mark.parametrize("option", ["resolver", "allow_address"])
 def test_an_interrupt_in_a_function_of_a_script_comes_through_as_it_is(server: Server, option: str) -> None:
-    script: dict[str, Any] = {"__name__": "__main__", "__package__": None}  # as python gives a script: there is a package, and it is None
+    script: dict[str, Any] = {"__name__": "__main__", "__package__": None}  # as python has it for a script: there, and None
     exec("def ask(*asked):\n    raise KeyboardInterrupt", script)
     with Client(timeout=QUICK, **{option: script["ask"]}) as client, pytest.raises(KeyboardInterrupt):
         client.get(f"http://localhost:{server.port}/")
