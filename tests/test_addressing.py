@@ -193,7 +193,28 @@ def test_a_resolver_that_finds_nothing_is_a_name_without_an_address() -> None:
         client.get("http://api.test/")
 
 
-@pytest.mark.parametrize("wrong", ["api.example", [None], [b"127.0.0.1"], 7.5])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "api.example",
+        [None],
+        [b"127.0.0.1"],
+        b"127.0.0.1",
+        7.5,
+        *(
+            [(family, socket.SOCK_STREAM, 6, "", where)]
+            for family, where in [
+                (socket.AF_INET, ()),
+                (socket.AF_INET, None),
+                (socket.AF_INET, ("localhost", 80)),  # a name: the kernel's connect() would have it looked up a second time
+                (socket.AF_INET, ("127.0.0.1", "80")),
+                (socket.AF_INET, ("127.0.0.1", 65536)),
+                ("inet", ("127.0.0.1", 80)),
+                (socket.AF_UNIX, "/run/docker.sock"),
+            ]
+        ),
+    ],
+)
 def test_what_is_no_address_is_the_programs_mistake(wrong: Any) -> None:
     with (
         Client(timeout=QUICK, resolver=lambda host, port: wrong) as client,
