@@ -340,8 +340,9 @@ def test_a_guard_that_fails_refuses() -> None:
 
 def test_what_is_no_address_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     strange = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("somewhere", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: strange)
     with (
-        Client(timeout=QUICK, resolver=lambda *_: strange, allow_address=Guard()) as client,
+        Client(timeout=QUICK, allow_address=Guard()) as client,
         pytest.raises(AddressRefused, match=r"the address somewhere, port 80, of 'api\.test' was not allowed"),
     ):
         client.get("http://api.test/")
