@@ -145,7 +145,7 @@ class Keeper:
     # -- around a fork -------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Before a fork, and at exit: end the thread, and wait for its end unless that takes too long, or it is the thread that forks."""
+        """Before a fork, and at exit: end the thread, and wait for that, unless it takes too long or is the thread that forks."""
         thread = self._thread
         if thread is threading.current_thread():
             return
