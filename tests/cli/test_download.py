@@ -232,6 +232,27 @@ def test_a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest(tmp_p
     assert pauses == [0.5]  # behind what was cut, and not between parts
 
 
+def test_a_run_that_is_killed_between_the_note_of_a_new_version_and_its_first_byte_mixes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file.bin.part").write_bytes(b"old" * 10)
+    write = Path.write_text
+
+    def killed(path: Path, *args: Any, **kwargs: Any) -> int:
+        write(path, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    with Server([replies(ok(CONTENT, ETAG)), replies(ok(CONTENT, ETAG))]) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_text", killed)
+            with pytest.raises(KeyboardInterrupt):
+                fetch(server, tmp_path)
+        file = fetch(server, tmp_path)
+
+        assert server.requests[-1].get("Range") == ""
+    assert file.path.read_bytes() == CONTENT
+
+
 def test_of_a_file_of_unknown_size_the_rest_ends_it(tmp_path: Path) -> None:
     def unsized(conn: Conn) -> None:
         conn.expect_request()
