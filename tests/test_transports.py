@@ -403,6 +403,21 @@ def test_a_body_that_failed_or_was_given_up_does_not_look_as_if_it_had_ended() -
         closed.read()
 
 
+def test_closing_that_is_interrupted_is_done_when_the_response_is_dropped() -> None:
+    class Interrupted(Pieces):
+        def close(self) -> None:
+            super().close()
+            if self.closed == 1:
+                raise KeyboardInterrupt  # as Ctrl-C may before the first line of a close()
+
+    pieces = Interrupted(b"a")
+    made = make_response(request(), 200, content=pieces)
+    with pytest.raises(KeyboardInterrupt):
+        made.close()
+    made.close()
+    assert pieces.closed == 2
+
+
 def test_content_may_be_of_any_kind_of_bytes() -> None:
     for content in (bytearray(b"abc"), memoryview(b"abc"), [memoryview(b"a"), b"bc"]):
         made = make_response(request(), 200, content=content)  # type: ignore[arg-type]  # Python's bytes are not all of them

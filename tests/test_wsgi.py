@@ -464,6 +464,28 @@ def test_what_the_application_returned_is_closed_when_its_head_comes_to_nothing(
     assert closed == [True, True]
 
 
+def test_closing_that_is_interrupted_is_done_when_the_response_is_dropped() -> None:
+    closed: list[bool] = []
+
+    class Interrupted(Closing):
+        def close(self) -> None:
+            super().close()
+            if len(closed) == 1:
+                raise KeyboardInterrupt  # as Ctrl-C may before the first line of a close()
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        return Interrupted(closed, b"body")
+
+    with bare(app) as client:
+        response = client.get("http://h/", stream=True)
+        with pytest.raises(KeyboardInterrupt):
+            response.close()
+        del response
+        gc.collect()
+    assert closed == [True, True]
+
+
 def test_an_error_of_close_is_raised_or_printed() -> None:
     class Unclosable(Closing):
         def close(self) -> None:

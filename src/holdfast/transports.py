@@ -236,11 +236,18 @@ class PiecesBody(LocalBody):
         """Take no more of it."""
         self._pieces = None
         close, self._close = self._close, None
-        if close is not None:
-            close()
+        try:
+            if close is not None:
+                close()
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C, which may come before its first line: the next to close this does it
+            self._close = close
+            raise
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_close"):  # or __init__ was interrupted
+            self.close()
 
 
 # -- between a call and the transport ------------------------------------------------------------------------------------

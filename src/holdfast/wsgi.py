@@ -307,14 +307,18 @@ class _Run:
 
     def close(self) -> None:
         """Call ``close()`` of what the application returned, once. What that raises is the application's error as any other."""
-        close, self._result = getattr(self._result, "close", None), None
+        result, self._result = self._result, None
         try:
+            close = getattr(result, "close", None)
             if close is not None:
                 close()
         except Exception:
             if self._errors is None:
                 raise
             traceback.print_exc(file=self._errors)
+        except BaseException:  # Ctrl-C, which may come before its first line: the next to close this does it
+            self._result = result
+            raise
         finally:
             self._input.close()
 
