@@ -263,7 +263,7 @@ class Fetch:
         """Write what comes behind the first ``begin`` bytes; as a part, up to ``end``."""
         file = self.file
         if begin == 0:
-            forget(file)  # first: whoever ends this run now must not leave the new version's note beside the old one's bytes
+            forget(file)  # first: a run that is killed here must not leave the new version's note beside the old one's bytes
             write_note(file, response)
         file.done = begin
         file.resumed = begin and (file.resumed or begin)
