@@ -102,6 +102,14 @@ def test_a_resolver_is_asked_for_names_alone_once_per_connection_and_the_server_
     assert names.asked == [("api.test", server.port), ("localhost", server.port)]
 
 
+@pytest.mark.parametrize("option", ["resolver", "allow_address"])
+def test_an_interrupt_in_a_function_of_a_script_comes_through_as_it_is(server: Server, option: str) -> None:
+    script: dict[str, Any] = {"__name__": "__main__", "__package__": None}  # as python has it for a script: there, and None
+    exec("def ask(*asked):\n    raise KeyboardInterrupt", script)
+    with Client(timeout=QUICK, **{option: script["ask"]}) as client, pytest.raises(KeyboardInterrupt):
+        client.get(f"http://localhost:{server.port}/")
+
+
 def test_addresses_are_raced_in_the_order_that_the_resolver_gives(server: Server) -> None:
     refusing = free_port()
     with Client(timeout=QUICK, resolver=lambda host, port: ["127.0.0.2", "127.0.0.1"]) as client:
@@ -185,7 +193,28 @@ def test_a_resolver_that_finds_nothing_is_a_name_without_an_address() -> None:
         client.get("http://api.test/")
 
 
-@pytest.mark.parametrize("wrong", ["api.example", [None], [b"127.0.0.1"], 7.5])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "api.example",
+        [None],
+        [b"127.0.0.1"],
+        b"127.0.0.1",
+        7.5,
+        *(
+            [(family, socket.SOCK_STREAM, 6, "", where)]
+            for family, where in [
+                (socket.AF_INET, ()),
+                (socket.AF_INET, None),
+                (socket.AF_INET, ("localhost", 80)),  # a name: the kernel's connect() would have it looked up a second time
+                (socket.AF_INET, ("127.0.0.1", "80")),
+                (socket.AF_INET, ("127.0.0.1", 65536)),
+                ("inet", ("127.0.0.1", 80)),
+                (socket.AF_UNIX, "/run/docker.sock"),
+            ]
+        ),
+    ],
+)
 def test_what_is_no_address_is_the_programs_mistake(wrong: Any) -> None:
     with (
         Client(timeout=QUICK, resolver=lambda host, port: wrong) as client,
@@ -311,8 +340,9 @@ def test_a_guard_that_fails_refuses() -> None:
 
 def test_what_is_no_address_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     strange = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("somewhere", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: strange)
     with (
-        Client(timeout=QUICK, resolver=lambda *_: strange, allow_address=Guard()) as client,
+        Client(timeout=QUICK, allow_address=Guard()) as client,
         pytest.raises(AddressRefused, match=r"the address somewhere, port 80, of 'api\.test' was not allowed"),
     ):
         client.get("http://api.test/")

@@ -232,6 +232,11 @@ def test_an_event_too_large_ends_it(client: Client) -> None:
             next(events)
 
 
+def test_an_id_from_before_that_is_no_text_ends_it_with_words(client: Client) -> None:
+    with pytest.raises(holdfast.EventStreamError, match="cannot be taken up again behind the event with the id"):
+        next(iter(client.events("http://127.0.0.1:1/", last_event_id="\ud800", sleep=never)))
+
+
 @pytest.mark.parametrize("wrong", ["a\x01b", "\x7f", "b "])
 def test_an_id_that_no_field_can_carry_ends_it_with_words(client: Client, wrong: str) -> None:
     with Server(sends(f"id: {wrong}\ndata: 1\n\n".encode())) as server:

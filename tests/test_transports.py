@@ -389,6 +389,71 @@ def test_pieces_are_taken_as_they_are_read_and_closed_at_the_end() -> None:
     assert pieces.closed == 1
 
 
+def test_a_body_that_failed_or_was_given_up_does_not_look_as_if_it_had_ended() -> None:
+    failing = make_response(request(), 200, content=Pieces(b"a", fails=True)).raw
+    assert failing.read(1) == b"a"
+    with pytest.raises(OSError, match="the disk is gone"):
+        failing.read(1)
+    with pytest.raises(holdfast.StreamConsumedError):
+        failing.read(1)
+    closed = PiecesBody([b"a", b"b"])
+    assert closed.read() == b"a"
+    closed.close()
+    with pytest.raises(holdfast.StreamConsumedError):
+        closed.read()
+
+
+def test_closing_that_is_interrupted_is_done_when_the_response_is_dropped() -> None:
+    class Interrupted(Pieces):
+        def close(self) -> None:
+            super().close()
+            if self.closed == 1:
+                raise KeyboardInterrupt  # as Ctrl-C may before the first line of a close()
+
+    pieces = Interrupted(b"a")
+    made = make_response(request(), 200, content=pieces)
+    with pytest.raises(KeyboardInterrupt):
+        made.close()
+    made.close()
+    assert pieces.closed == 2
+
+
+def test_content_may_be_of_any_kind_of_bytes() -> None:
+    for content in (bytearray(b"abc"), memoryview(b"abc"), [memoryview(b"a"), b"bc"]):
+        made = make_response(request(), 200, content=content)  # type: ignore[arg-type]  # Python's bytes are not all of them
+        assert (made.content, type(made.content)) == (b"abc", bytes)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        ({"status_code": 99}, ValueError, "status_code=99: expected 100 to 999"),
+        ({"status_code": 1000}, ValueError, "status_code=1000: expected 100 to 999"),
+        ({"status_code": "200"}, ValueError, "status_code='200': expected 100 to 999"),
+        ({"status_code": True}, ValueError, "status_code=True: expected 100 to 999"),
+        ({"reason": "a\r\nb"}, holdfast.InvalidHeader, r"reason phrase 'a\\r\\nb': control character '\\r' at position 1"),
+        ({"reason": "\u2603"}, holdfast.InvalidHeader, "reason phrase '\u2603': not ISO-8859-1: '\u2603' at position 0"),
+        ({"content": "text"}, TypeError, "content='text': expected bytes, or an iterable of bytes"),
+        ({"content": None}, TypeError, "content=None: expected bytes, or an iterable of bytes"),
+    ],
+)
+def test_what_makes_no_sense_in_an_answer_is_refused_when_it_is_made(
+    answer: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make_response(request(), **{"status_code": 200, **answer})
+    gc.collect()
+
+
+@pytest.mark.parametrize("piece", ["text", 7, None])
+def test_a_piece_that_is_no_bytes_is_named(piece: Any) -> None:
+    pieces = Pieces(b"a", piece)
+    with pytest.raises(TypeError, match=f"a piece of a body is a {type(piece).__name__}: expected bytes"):
+        make_response(request(), 200, content=pieces).content  # noqa: B018
+    assert pieces.closed == 1
+
+
 def test_content_of_pieces_is_all_of_them() -> None:
     made = make_response(request(), 200, content=iter([b"one", b"two"]))
 

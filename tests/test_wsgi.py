@@ -364,12 +364,42 @@ def has_a_wrong_field(environ: Environ, start_response: Start) -> Iterable[bytes
     return []
 
 
+def writes_text(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    write: Any = start_response("200 OK", PLAIN)
+    write("text")
+    return []
+
+
+def has_a_reason_of_two_lines(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    start_response("200 OK\r\nA: b", PLAIN)
+    return []
+
+
+def has_a_number_as_value(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Length", 5)])
+    return []
+
+
+def has_half_a_field(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    start_response("200 OK", [("A",)])
+    return []
+
+
+def returns_nothing(environ: Environ, start_response: Start) -> Any:
+    start_response("200 OK", PLAIN)
+
+
 WRONG = [
     (fails, "at once"),
     (fails_behind_its_head, "at once"),
     (never_starts, r"without a call of start_response\(\)"),
     (starts_twice, r"start_response\(\) twice, without exc_info"),
     (has_text, "gave a str for a piece of its body: expected bytes"),
+    (writes_text, "gave a str for a piece of its body: expected bytes"),
+    (returns_nothing, "returned None: expected an iterable of bytes"),
+    (has_a_reason_of_two_lines, r"reason phrase 'OK\\r\\nA: b': control character"),
+    (has_a_number_as_value, r"gave the field \('Content-Length', 5\): expected \(name, value\), both str"),
+    (has_half_a_field, r"gave the field \('A',\): expected \(name, value\), both str"),
     (has_a_number_as_status, "gave the status 200: expected one such as '200 OK'"),
     (is_informational, "gave the status '100 Continue'"),
     (has_a_dict_of_fields, r"gave dict as headers: expected a list of \(name, value\)"),
@@ -431,6 +461,28 @@ def test_what_the_application_returned_is_closed_when_its_head_comes_to_nothing(
         client = bare(app, raise_app_exceptions=raises, errors=io.StringIO())
         with client, contextlib.suppress(ZeroDivisionError, holdfast.InvalidHeader):
             client.get("http://h/")
+    assert closed == [True, True]
+
+
+def test_closing_that_is_interrupted_is_done_when_the_response_is_dropped() -> None:
+    closed: list[bool] = []
+
+    class Interrupted(Closing):
+        def close(self) -> None:
+            super().close()
+            if len(closed) == 1:
+                raise KeyboardInterrupt  # as Ctrl-C may before the first line of a close()
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        return Interrupted(closed, b"body")
+
+    with bare(app) as client:
+        response = client.get("http://h/", stream=True)
+        with pytest.raises(KeyboardInterrupt):
+            response.close()
+        del response
+        gc.collect()
     assert closed == [True, True]
 
 

@@ -55,7 +55,8 @@ def open_connection(
 def _close_unreturned(error: BaseException) -> None:
     """Close the sockets that only the frames of ``error`` still know: Ctrl-C may strike at the line that returns one."""
     for frame in tls.frames_of(error):
-        if frame.f_globals.get("__package__", "").startswith(str(__package__)):
+        package = frame.f_globals.get("__package__") or ""  # of a script it is None: a resolver, or the handler of a signal
+        if package.partition(".")[0] == __package__:
             for value in list(frame.f_locals.values()):
                 if isinstance(value, socket.socket):
                     value.close()

@@ -149,7 +149,7 @@ class EventSource:
             try:
                 merged["Last-Event-ID"] = self.last_event_id.encode("utf-8")
                 merged.encode()
-            except InvalidHeader as error:
+            except (InvalidHeader, UnicodeEncodeError) as error:
                 raise EventStreamError(
                     f"the stream cannot be taken up again behind the event with the id {self.last_event_id[:100]!r}: {error}"
                 ) from error

@@ -106,7 +106,11 @@ class RequestException(OSError):
 
     def __reduce__(self) -> Any:
         # OSError's own __reduce__ forgets the keyword arguments and, given two positional ones, reorders them.
-        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+        state = self.__dict__.copy()
+        as_told = getattr(state.get("response"), "_beside_its_error", None)
+        if as_told is not None:
+            state["response"] = as_told()
+        return (_rebuild, (type(self), self.args, state))
 
 
 def _rebuild(cls: type[RequestException], args: tuple[Any, ...], state: dict[str, Any]) -> RequestException:

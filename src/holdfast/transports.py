@@ -27,9 +27,10 @@ from typing import Any, Protocol
 from ._clock import system_clock
 from .call import Services
 from .dialer import client_closed
-from .exceptions import RequestException
+from .exceptions import RequestException, StreamConsumedError
+from .message.fields import encode_reason
 from .message.headers import Headers
-from .message.pieces import PIECE
+from .message.pieces import PIECE, exact_bytes
 from .message.raw import BodySource, Drained, LocalBody
 from .message.request import PreparedRequest
 from .message.response import Response
@@ -188,10 +189,20 @@ def make_response(
         reason: the reason phrase.
 
     Raises:
-        InvalidHeader: a field name or value is not allowed.
+        InvalidHeader: a field name or value, or the reason phrase, is not allowed.
+        ValueError: there is no such status.
+        TypeError: ``content`` is not bytes, nor an iterable of bytes; of a piece, when it is taken.
     """
-    source: BodySource = Drained(content, []) if isinstance(content, bytes) else PiecesBody(content)
-    return Response(status_code, reason.encode("latin-1"), Headers(headers).encode(), b"1.1", request, source)
+    if isinstance(status_code, bool) or not isinstance(status_code, int) or not 100 <= status_code <= 999:
+        raise ValueError(f"status_code={status_code!r}: expected 100 to 999")
+    source: BodySource
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        source = Drained(bytes(content), [])
+    elif isinstance(content, str) or not isinstance(content, Iterable):
+        raise TypeError(f"content={content!r}: expected bytes, or an iterable of bytes")
+    else:
+        source = PiecesBody(content)
+    return Response(status_code, encode_reason(reason), Headers(headers).encode(), b"1.1", request, source)
 
 
 class PiecesBody(LocalBody):
@@ -201,15 +212,17 @@ class PiecesBody(LocalBody):
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         super().__init__()
-        self._pieces: Iterator[bytes] = iter(pieces)
         self._close: Callable[[], object] | None = getattr(pieces, "close", None)
+        self._pieces: Iterator[bytes] | None = iter(pieces)
 
     def read(self, size: int = PIECE) -> bytes:
-        """The next piece that is not empty, b"" at the end."""
+        """The next piece that is not empty, b"" at the end. What failed or was closed before has none: StreamConsumedError."""
         if self.ended:
             return b""
+        if self._pieces is None:
+            raise StreamConsumedError("this response was closed before the end of its body")
         try:
-            for piece in self._pieces:
+            for piece in map(exact_bytes, self._pieces):
                 if piece:
                     return piece
         except BaseException:
@@ -221,13 +234,20 @@ class PiecesBody(LocalBody):
 
     def close(self) -> None:
         """Take no more of it."""
-        self._pieces = iter(())
+        self._pieces = None
         close, self._close = self._close, None
-        if close is not None:
-            close()
+        try:
+            if close is not None:
+                close()
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C, which may come before its first line: the next to close this does it
+            self._close = close
+            raise
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_close"):  # or __init__ was interrupted
+            self.close()
 
 
 # -- between a call and the transport ------------------------------------------------------------------------------------

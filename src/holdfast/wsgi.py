@@ -229,7 +229,10 @@ class _Run:
     def begin(self, app: App) -> None:
         """Call the application, and go on until its head counts: PEP 3333 lets it change its mind up to the first byte."""
         self._result = app(self._environ, self._start_response)
-        self._pieces = iter(self._result)
+        try:
+            self._pieces = iter(self._result)
+        except TypeError as error:
+            raise TypeError(f"the WSGI application returned {self._result!r}: expected an iterable of bytes") from error
         while not self._written and (piece := self._next()) is not None:
             self._write(piece)
         if self._head is None:
@@ -238,9 +241,7 @@ class _Run:
 
     def _next(self) -> bytes | None:
         piece = next(self._pieces, None)
-        if piece is None or isinstance(piece, bytes):
-            return piece
-        raise TypeError(f"the WSGI application gave a {type(piece).__name__} for a piece of its body: expected bytes")
+        return None if piece is None else _checked_piece(piece)
 
     def _start_response(self, status: str, headers: Fields, exc_info: Any = None) -> Callable[[bytes], object]:
         """``start_response`` of PEP 3333."""
@@ -257,7 +258,7 @@ class _Run:
 
     def _write(self, data: bytes) -> None:
         """What ``start_response`` returns. It is gathered: the client reads when the application has returned."""
-        if data:
+        if _checked_piece(data):
             self._written.append(data)
 
     def response(self) -> Response:
@@ -306,14 +307,18 @@ class _Run:
 
     def close(self) -> None:
         """Call ``close()`` of what the application returned, once. What that raises is the application's error as any other."""
-        close, self._result = getattr(self._result, "close", None), None
+        result, self._result = self._result, None
         try:
+            close = getattr(result, "close", None)
             if close is not None:
                 close()
         except Exception:
             if self._errors is None:
                 raise
             traceback.print_exc(file=self._errors)
+        except BaseException:  # Ctrl-C, which may come before its first line: the next to close this does it
+            self._result = result
+            raise
         finally:
             self._input.close()
 
@@ -342,12 +347,21 @@ class _Body:
         self._run.close()
 
 
+def _checked_piece(piece: Any) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    raise TypeError(f"the WSGI application gave a {type(piece).__name__} for a piece of its body: expected bytes")
+
+
 def _checked_head(status: str, headers: Fields) -> tuple[int, str, Fields]:
     code, _, reason = status.partition(" ") if isinstance(status, str) else ("", "", "")
     if len(code) != 3 or not code.isdecimal() or code < "200":
         raise ValueError(f"the WSGI application gave the status {status!r}: expected one such as '200 OK'")
     if not isinstance(headers, list):
         raise TypeError(f"the WSGI application gave {type(headers).__name__} as headers: expected a list of (name, value)")
+    for field in headers:
+        if not (isinstance(field, tuple) and len(field) == 2 and all(isinstance(each, str) for each in field)):
+            raise TypeError(f"the WSGI application gave the field {field!r}: expected (name, value), both str")
     # Django gives cookies with a space before them. On the wire it would be no part of the value (RFC 9112, section 5.1).
     return int(code), reason, [(name, value.strip(" \t")) for name, value in headers]
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from holdfast.cli import codes, download
 from holdfast.cli.download import Crew, Fetch, File, Refused, files_of, line_of, name_of, progress_of, size_of, validator_of
 from holdfast.cli.terminal import Terminal
 from tests.cli.support import Tty, invoke
-from tests.server import Conn, Server, head, ok, replies, response
+from tests.server import Conn, Server, chunked, head, ok, replies, response
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -94,6 +95,7 @@ def test_a_file_that_has_changed_meanwhile_begins_anew(tmp_path: Path) -> None:
         file = fetch(server, tmp_path)
 
     assert file.path.read_bytes() == other
+    assert file.resumed == 0
 
 
 @pytest.mark.parametrize(
@@ -129,8 +131,10 @@ def test_an_old_last_modified_is_a_strong_validator(tmp_path: Path) -> None:
         assert server.requests[1].get("If-Range") == modified
 
 
-def test_a_date_that_is_none_is_no_validator() -> None:
-    assert validator_of(holdfast.Response(200, raw_headers=[(b"Last-Modified", b"yesterday"), (b"Date", b"today")])) == ""
+@pytest.mark.parametrize("modified", [b"yesterday", b"Mon, 01 Jan 99999999999999999999 00:00:00 GMT"])
+def test_a_date_that_is_none_is_no_validator(modified: bytes) -> None:
+    today = b"Sat, 28 Nov 2026 10:00:00 GMT"
+    assert validator_of(holdfast.Response(200, raw_headers=[(b"Last-Modified", modified), (b"Date", today)])) == ""
 
 
 def test_bytes_that_came_begin_the_count_of_attempts_again(tmp_path: Path) -> None:
@@ -188,6 +192,78 @@ def test_a_part_of_another_place_than_asked_for_is_not_written(tmp_path: Path) -
     assert left(tmp_path) == []
 
 
+def range_of(first: int, last: int, *headers: str, total: int | str = len(CONTENT)) -> bytes:
+    """The answer to a request for a range, of which it may be a part."""
+    return response(206, CONTENT[first : last + 1], f"Content-Range: bytes {first}-{last}/{total}", *headers)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        response(206, b"x" * (len(CONTENT) - 10), f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", 'ETag: "v2"'),
+        response(206, b"x" * (len(CONTENT) - 5), f"Content-Range: bytes 10-{len(CONTENT) + 4}/{len(CONTENT) + 5}", ETAG),
+        response(206, b"x" * (len(CONTENT) - 5), f"Content-Range: bytes 10-{len(CONTENT) + 4}/{len(CONTENT)}", ETAG),
+        response(206, b"x" * 5, f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", ETAG),
+        response(206, b"x" * len(CONTENT), f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", ETAG),
+        response(206, gzip.compress(b"x"), f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", "Content-Encoding: gzip"),
+        chunked(b"x" * 5, headers=[f"Content-Range: bytes 10-19/{len(CONTENT)}"]).replace(b" 200 ", b" 206 ", 1),
+        response(416, b"", "Content-Range: bytes */10", ETAG),
+    ],
+    ids=["version", "size", "beyond the size", "too short", "too long", "coded", "too short in chunks", "whole at another size"],
+)
+def test_a_rest_that_does_not_belong_to_what_is_here_is_not_put_behind_it(tmp_path: Path, forged: bytes) -> None:
+    with Server([cut(10, ETAG), replies(forged, ok(CONTENT)), replies(ok(CONTENT))]) as server:
+        file = fetch(server, tmp_path)
+
+        assert [each.get("Range") for each in server.requests] == ["", "bytes=10-", ""]
+    assert (file.state, file.done, file.size) == ("done", len(CONTENT), len(CONTENT))
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    last = len(CONTENT) - 1
+    ranges = [range_of(10, 19, ETAG), range_of(20, 29, total="*"), range_of(30, last, ETAG, total="*")]
+    with Server([cut(10, ETAG), replies(*ranges)]) as server:
+        file = fetch(server, tmp_path, attempts=2, pause=pauses.append)
+
+        assert [each.get("Range") for each in server.requests] == ["", "bytes=10-", "bytes=20-", "bytes=30-"]
+    assert file.path.read_bytes() == CONTENT
+    assert pauses == [0.5]  # behind what was cut, and not between parts
+
+
+def test_a_run_that_is_killed_between_the_note_of_a_new_version_and_its_first_byte_mixes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file.bin.part").write_bytes(b"old" * 10)
+    write = Path.write_text
+
+    def killed(path: Path, *args: Any, **kwargs: Any) -> int:
+        write(path, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    with Server([replies(ok(CONTENT, ETAG)), replies(ok(CONTENT, ETAG))]) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "write_text", killed)
+            with pytest.raises(KeyboardInterrupt):
+                fetch(server, tmp_path)
+        file = fetch(server, tmp_path)
+
+        assert server.requests[-1].get("Range") == ""
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_of_a_file_of_unknown_size_the_rest_ends_it(tmp_path: Path) -> None:
+    def unsized(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, "Transfer-Encoding: chunked", ETAG) + b"a\r\n" + CONTENT[:10] + b"\r\n")
+
+    with Server([unsized, replies(range_of(10, len(CONTENT) - 1, total="*"))]) as server:
+        file = fetch(server, tmp_path)
+
+    assert file.path.read_bytes() == CONTENT
+
+
 def test_a_whole_part_is_known_by_416(tmp_path: Path) -> None:
     (tmp_path / "file.bin.part").write_bytes(CONTENT)
     with Server(replies(response(416, b"", f"Content-Range: bytes */{len(CONTENT)}"))) as server:
@@ -214,7 +290,7 @@ def note(directory: Path, server: Server, **changes: object) -> None:
     (directory / "file.bin.part.json").write_text(json.dumps(said))
 
 
-@pytest.mark.parametrize("odd", ["{", "[]", '{"url": 1}', ""])
+@pytest.mark.parametrize("odd", ["{", "[]", '{"url": 1}', "[" * 100_000, ""], ids=["cut", "list", "other", "deep", "elsewhere"])
 def test_a_note_that_cannot_be_read_or_is_of_another_url_is_none(tmp_path: Path, odd: str) -> None:
     (tmp_path / "file.bin.part").write_bytes(b"part")
     with Server(replies(ok(CONTENT))) as server:
@@ -244,6 +320,24 @@ def test_a_url_that_cannot_be_sent_is_not_tried_again(tmp_path: Path) -> None:
     assert (file.state, download.code_of(file)) == ("failed", codes.USAGE)
 
 
+def test_a_file_that_fails_by_a_bug_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(holdfast.Client):
+        def get(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+            if "bad" in url:
+                raise ZeroDivisionError("a bug")
+            return super().get(url, *args, **kwargs)
+
+    with Server(shelf) as server, Broken() as client:
+        files = files_of([server.url("/bad"), server.url("/good")], tmp_path, [])
+        crew = Crew(client, files, 1)
+        crew.start(1)
+        assert crew.wait(10)
+
+    assert [file.state for file in files] == ["failed", "done"]
+    assert download.code_of(files[0]) == codes.LOCAL
+    assert "ZeroDivisionError: a bug" in line_of(files[0])[1]
+
+
 def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Path) -> None:
     with Server(replies(ok(CONTENT))) as server:
         file = fetch(server, tmp_path / "missing")
@@ -266,6 +360,8 @@ def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Pat
         ("http://a/a%00b%5cc%3ad", "a_b_c_d"),
         ("http://a/%C3%BC.txt", "ü.txt"),
         ("http://a/" + "x" * 300, "x" * 200),
+        ("http://a/" + "%E2%98%83" * 150, "☃" * 66),  # file systems count bytes
+        ("http://a/a%C2%9B31m%E2%80%AEgpj.exe", "a_31m_gpj.exe"),  # what a terminal obeys, and what turns a name round
     ],
 )
 def test_a_name_stays_in_its_directory(url: str, name: str) -> None:
@@ -276,6 +372,7 @@ def test_files_of_one_name_have_numbers(tmp_path: Path) -> None:
     urls = ["http://a/x.zip", "http://b/x.zip", "http://c/x.zip", "http://a/x.zip.part"]
 
     assert [file.path.name for file in files_of(urls, tmp_path, [])] == ["x.zip", "x-2.zip", "x-3.zip", "x.zip-2.part"]
+    assert [file.path.name for file in files_of(urls[::-1], tmp_path, [])] == ["x.zip.part", "x-2.zip", "x-3.zip", "x-4.zip"]
 
 
 def test_checksums_are_for_all_or_for_none(tmp_path: Path) -> None:

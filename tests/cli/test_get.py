@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import socket
+import stat
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -214,6 +216,38 @@ def test_a_file_has_its_name_only_when_it_is_whole(capsys: pytest.CaptureFixture
     with Server(cut) as server:
         assert invoke(capsys, server.url(), "-o", str(path))[0] == codes.BROKEN
     assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a named pipe stands for what is no file of bytes: /dev/null, a terminal")
+def test_what_is_no_plain_file_is_written_to_and_not_replaced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with Server(replies(ok(b"whole"))) as server:
+        assert invoke(capsys, server.url(), "-o", str(pipe)) == (codes.OK, "", "")
+    assert os.read(reader, 100) == b"whole"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_behind_a_link_the_file_is_replaced_and_the_link_stays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link, file = tmp_path / "link", tmp_path / "there" / "file"
+    link.symlink_to(file)
+    for body in (b"first", b"second"):
+        with Server(replies(ok(body))) as server:
+            assert invoke(capsys, server.url(), "-o", str(link))[0] == codes.OK
+        assert (link.is_symlink(), file.read_bytes(), list(file.parent.iterdir())) == (True, body, [file])
+
+
+def test_a_directory_is_no_file_to_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with Server(replies(ok(b"body"))) as server:
+        assert invoke(capsys, server.url(), "-o", str(folder))[0] == codes.LOCAL
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_an_error_page_does_not_take_the_files_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

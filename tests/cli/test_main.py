@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -130,6 +131,19 @@ def test_a_broken_pipe_where_stdout_is_no_file(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stdout", io.StringIO())
 
     assert main(["x"]) == codes.PIPE_CLOSED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell that closes descriptors")
+@pytest.mark.parametrize("command", [["{url}"], ["download", "{url}", "-o", "{folder}"], ["{url}", "-d", "@-"]])
+def test_streams_that_the_caller_has_closed_are_nowhere_to_write_to(command: list[str], tmp_path: Path) -> None:
+    with Server() as server:
+        words = [word.format(url=server.url("/x"), folder=tmp_path) for word in command]
+        called = [sys.executable, "-W", "error", "-m", "holdfast", *words]
+        shell = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *called]
+        done = subprocess.run(shell, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert len(server.requests) == 1
+
+    assert (done.returncode, done.stderr) == (codes.OK, b"")
 
 
 def test_run_is_handed_what_follows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

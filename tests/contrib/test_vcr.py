@@ -263,6 +263,26 @@ version: 1
     assert (played.text, played.reason, played.headers["content-type"], played.cookies["a"]) == ("text", "", "text/plain", "1")
 
 
+def test_a_cassette_that_was_written_by_hand_is_played(tape: Tape, client: holdfast.Client) -> None:
+    tape.path.write_text(
+        """
+interactions:
+- request: {body: null, headers: {}, method: GET, uri: 'http://elsewhere.invalid/'}
+  response:
+    body: {string: text}
+    headers: {Content-Length: 4, X-Numbers: [1, 2], X-Name: [\u2603]}
+    status: {code: 200, message: \u2603}
+version: 1
+""",
+        encoding="utf-8",
+    )
+    with tape.use():
+        played = client.get("http://elsewhere.invalid/")
+
+    assert (played.text, played.headers["content-length"], played.headers["x-numbers"]) == ("text", "4", "1, 2")
+    assert played.headers["x-name"].encode("latin-1").decode() == played.reason.encode("latin-1").decode() == "\u2603"
+
+
 def test_without_a_cassette_all_is_as_before(tape: Tape, client: holdfast.Client) -> None:
     before = Transport.send
     with Server(echo) as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import gzip
 import json
@@ -533,6 +534,23 @@ def test_fields_that_were_changed_are_pickled_as_they_are() -> None:
     response = answer(b"", headers=typed("text/plain"))
     response.headers["X-A"] = "1"
     assert pickle.loads(pickle.dumps(response)).headers == {"Content-Type": "text/plain", "X-A": "1"}
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
+)
+def test_the_error_of_a_body_arrives_in_another_process_with_the_head_of_its_response(copied: Callable[[Any], Any]) -> None:
+    response = answer(b"a", IncompleteBody("the connection ended", received=1, expected=3), headers=[(b"X", b"1")])
+    with pytest.raises(IncompleteBody):
+        _ = response.content
+    twin = copied(IncompleteBody("the connection ended", received=1, expected=3, response=response))
+    assert (str(twin), twin.received, twin.expected) == ("the connection ended", 1, 3)
+    assert (twin.response.status_code, twin.response.headers, twin.response.url) == (200, {"X": "1"}, response.url)
+    with pytest.raises(StreamConsumedError, match="reading this body failed: the connection ended"):
+        _ = twin.response.content
+    assert str(copied(twin)) == "the connection ended"
+    with pytest.raises(IncompleteBody):
+        _ = response.content
 
 
 def test_a_response_whose_body_was_given_up_says_so_after_pickling() -> None:

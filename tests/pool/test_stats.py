@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import logging
 import math
+import pickle
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -182,6 +186,16 @@ def test_the_snapshot_is_frozen(net: Net) -> None:
         stats._nothing  # noqa: B018
     with pytest.raises(AttributeError):
         stats.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("copied", [lambda it: pickle.loads(pickle.dumps(it)), copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_a_snapshot_can_be_sent_to_another_process_and_is_frozen_there(net: Net, copied: Callable[[Any], Any]) -> None:
+    pool = a_busy_pool(net)
+    stats = pool.stats()
+    twin = copied(stats)
+    assert twin == stats
+    with pytest.raises(TypeError):
+        twin.total.closed["stale"] = 1
 
 
 def test_every_field_is_documented() -> None:

@@ -42,6 +42,25 @@ keep = Database()
 """
 
 
+WATCHED_AT_EXIT = """
+import sys
+from holdfast.pool.keeper import keeper
+class Pool:
+    def sweep(self, now):
+        return 3600.0
+class Program:
+    def __init__(self):
+        self.keeper, self.pool, self.ending = keeper, Pool(), sys.is_finalizing
+        self.watch()
+    def watch(self):
+        self.keeper.watch(self.pool)
+        print(self.keeper.running, self.ending(), flush=True)
+    def __del__(self):
+        self.watch()
+keep = Program()
+"""
+
+
 def run(source: str, *arguments: str) -> list[str]:
     """The lines that a fresh interpreter prints; it fails if that does not end."""
     done = subprocess.run(
@@ -59,6 +78,11 @@ def test_a_call_from_a_finalizer_at_exit_ends() -> None:
 
 def test_at_exit_nothing_is_waited_for_that_no_thread_can_give_back() -> None:
     assert run(EXHAUSTED_AT_EXIT) == ["PoolTimeout True"]
+
+
+def test_at_exit_the_keeper_ends_before_it_could_be_stopped_with_a_lock_in_its_hands() -> None:
+    """The interpreter lets daemon threads stand where they are: a call from a finalizer would wait for the lock for ever."""
+    assert run(WATCHED_AT_EXIT) == ["True False", "False True"]
 
 
 def test_no_thread_is_started_while_the_interpreter_is_ending(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,16 @@ def test_a_status_without_a_name_has_an_empty_reason(fake: Fake) -> None:
     assert repr(Answer(299, content=b"ab")) == "<Answer 299, 2 bytes>"
 
 
+def test_the_content_of_an_answer_is_bytes_of_any_kind_and_nothing_else() -> None:
+    assert Answer(content=memoryview(b"abc")).content == b"abc"
+    pieces: list[Any] = [memoryview(b"a"), bytearray(b"bc")]
+    assert Answer(content=pieces).pieces == [b"a", b"bc"]
+    wrong: Any
+    for wrong in ([1, 2], ["a"], 5):
+        with pytest.raises(TypeError, match="expected"):
+            Answer(content=wrong)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -97,6 +107,7 @@ def test_a_status_without_a_name_has_an_empty_reason(fake: Fake) -> None:
         (lambda: Answer(True), "expected a status from 200 to 599"),
         (lambda: Answer(delay=-1), "expected seconds, not below 0"),
         (lambda: Answer(headers={"A": "b\nc"}), "control character"),
+        (lambda: Answer(reason="a\r\nb"), "reason phrase .* control character"),
         (lambda: Fake().get(API).answers(), "give one reply for every request"),
         (lambda: Fake().get(API).fails("stale before use"), "give the reply to the request behind it"),
         (lambda: Fake().get(API).answers(failures.stale_before_use(), failures.timeout("pool")), "behind it"),

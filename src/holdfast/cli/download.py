@@ -3,8 +3,9 @@
 A file grows as ``NAME.part``; beside it ``NAME.part.json`` says of which URL and version it is. The next attempt, or the next run,
 asks for the rest with Range and If-Range (RFC 9110, sections 13.1.5 and 14.2), so the server itself decides whether the rest
 belongs to what is here: 206 is appended, 200 begins anew. Only a strong validator is used (a strong ETag, or Last-Modified a
-minute older than the answer); without one the file begins anew. A whole file gets its name by one rename, after its checksum was
-compared.
+minute older than the answer); without one the file begins anew. So it does when a 206 contradicts what is here: another validator,
+another size, a body of another length than its range (section 15.3.7.3). A server that sends less than the rest is asked again. A
+whole file gets its name by one rename, after its checksum was compared.
 
 Several workers take from one queue. Ctrl-C closes the client, which ends their reads; the parts stay for the next run.
 """
@@ -40,7 +41,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before another attempt
 TICK = 0.2  # seconds between two looks at the progress
 STRONG_AFTER = 60  # seconds by which Last-Modified must precede Date to be a strong validator (RFC 9110, section 8.8.2.2)
 TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
-_UNFIT = re.compile(r"[\x00-\x1f\x7f/\\:]")
+NAME_BYTES = 200  # file systems take 255, of which ".part.json" and a number need some
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:\u2028-\u202e\u2066-\u2069]")  # also what terminals obey, and what turns text round
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,17 +144,21 @@ def files_of(urls: list[str], directory: Path, sums: list[str]) -> list[File]:
 def name_of(url: Url) -> str:
     """A file name that stays in its directory: what the server sends has no say in it."""
     name = _UNFIT.sub("_", unquote(url.path.rpartition("/")[2])).strip(". ")
-    return name[:200] or "index.html"
+    return name.encode()[:NAME_BYTES].decode(errors="ignore") or "index.html"
 
 
 def _free(name: str, taken: set[str]) -> str:
     stem, suffix = os.path.splitext(name)
     number, free = 1, name
-    while free in taken:
+    while not taken.isdisjoint(_names_of(free)):
         number += 1
         free = f"{stem}-{number}{suffix}"
-    taken |= {free, f"{free}.part", f"{free}.part.json"}
+    taken |= _names_of(free)
     return free
+
+
+def _names_of(name: str) -> set[str]:
+    return {name, f"{name}.part", f"{name}.part.json"}
 
 
 class Fetch:
@@ -177,7 +183,7 @@ class Fetch:
             file.state = "done"
         except (ClientClosed, StreamConsumedError):  # Ctrl-C closed the client
             file.state = "waiting"
-        except (RequestException, Refused, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's, and the worker goes on with the next
             file.state = "waiting" if self.stopped() else "failed"
             file.error = error
 
@@ -187,7 +193,10 @@ class Fetch:
             before = self.file.done
             try:
                 self._attempt()
-                return
+                if self.file.size is None or self.file.done >= self.file.size:
+                    return
+                vain = 0
+                continue  # the server has sent less than the rest; of each part at least a byte
             except (ClientClosed, StreamConsumedError):
                 raise
             except RequestException as error:
@@ -208,39 +217,56 @@ class Fetch:
             headers |= {"Range": f"bytes={start}-", "If-Range": note.validator}
         with self.client.get(file.url, headers=headers, stream=True) as response:
             if response.status_code == 416:
-                self._start_over_or_done(response, start)
+                self._start_over_or_done(response, note, start)
                 return
-            response.raise_for_status() if response.status_code in TRANSIENT else self._check(response)
-            begin = start if response.status_code == 206 else 0
-            file.size = total_of(response, begin)
-            self._receive(response, begin)
+            if response.status_code in TRANSIENT:
+                response.raise_for_status()
+            end = self._check(response, note, start)
+            self._receive(response, 0 if end is None else start, end)
 
-    def _check(self, response: Response) -> None:
+    def _check(self, response: Response, note: Note | None, start: int) -> int | None:
+        """None for the whole file; of a part where it ends. Notes the file's size."""
         status = response.status_code
-        if status not in (200, 206):
+        if status == 200:
+            self.file.size = total_of(response)
+            return None
+        if status != 206:
             raise Refused(f"the server answered {status} {response.reason}".rstrip(), codes.of_status(status) or codes.UNEXPECTED)
-        if status == 206:
-            asked = response.request.headers.get("Range", "")
-            found = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", response.headers.get("Content-Range", ""))
-            if found is None or asked != f"bytes={found[1]}-":
-                forget(self.file)
-                raise Refused(f"asked for {asked or 'all'}, the server sent {response.headers.get('Content-Range')!r}")
+        asked, given = response.request.headers.get("Range", ""), response.headers.get("Content-Range", "")
+        found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", given)
+        if note is None or found is None or asked != f"bytes={found[1]}-":
+            forget(self.file)
+            raise Refused(f"asked for {asked or 'all'}, the server sent {given!r}")
+        end = int(found[2]) + 1
+        total = note.size if found[3] == "*" else int(found[3])
+        length = response.headers.get("Content-Length", str(end - start))
+        size = end if total is None else total
+        is_range = length == str(end - start) and end <= size and "Content-Encoding" not in response.headers
+        if not (is_range and of_version(response, note, total)):
+            raise self._begin_anew(f"the server sent {given!r} that does not belong to the {start:,} bytes that were here")
+        self.file.size = size
+        return end
 
-    def _start_over_or_done(self, response: Response, start: int) -> None:
+    def _begin_anew(self, why: str) -> RequestException:
+        forget(self.file)
+        return RequestException(f"{why}: beginning anew")
+
+    def _start_over_or_done(self, response: Response, note: Note | None, start: int) -> None:
         """416: nothing lies beyond what is here. It is all, or the file has become shorter."""
         whole = response.headers.get("Content-Range", "").removeprefix("bytes */")
-        if start and whole == str(start):
+        if note is not None and start and whole == str(start) and of_version(response, note, start):
             self.file.size = self.file.done = start
             return
-        forget(self.file)
-        raise RequestException(f"the server has not the rest of this file (416), {start:,} bytes were here: beginning anew")
+        raise self._begin_anew(f"the server has not the rest of this file (416), {start:,} bytes were here")
 
-    def _receive(self, response: Response, begin: int) -> None:
+    def _receive(self, response: Response, begin: int, end: int | None) -> None:
+        """Write what comes behind the first ``begin`` bytes; as a part, up to ``end``."""
         file = self.file
         if begin == 0:
+            forget(file)  # first: a run that is killed here must not leave the new version's note beside the old one's bytes
             write_note(file, response)
         file.done = begin
-        file.resumed = file.resumed or begin
+        file.resumed = begin and (file.resumed or begin)
         with open(file.part, "r+b" if begin else "wb") as out:
             out.seek(begin)
             out.truncate()
@@ -248,6 +274,8 @@ class Fetch:
                 out.write(piece)
                 out.flush()
                 file.done += len(piece)
+        if end is not None and file.done != end:  # in chunks, which announce no length
+            raise self._begin_anew(f"the server sent {file.done - begin:,} bytes and called them {end - begin:,}")
 
     def _finish(self) -> None:
         file = self.file
@@ -273,7 +301,7 @@ def read_note(file: File) -> Note | None:
         if not file.part.exists():
             return None
         note = Note(**json.loads(file.note.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return note if note.url == file.url and note.validator else None
 
@@ -282,7 +310,7 @@ def write_note(file: File, response: Response) -> None:
     """Say what is about to be written, before its first byte is."""
     # Of a body that was coded nevertheless only its decoded bytes are here, and no range counts those.
     validator = "" if "Content-Encoding" in response.headers else validator_of(response)
-    note = Note(file.url, validator, total_of(response, 0))
+    note = Note(file.url, validator, total_of(response))
     file.note.write_text(json.dumps(asdict(note)), encoding="utf-8")
 
 
@@ -301,17 +329,28 @@ def validator_of(response: Response) -> str:
     modified, date = response.headers.get("Last-Modified", ""), response.headers.get("Date", "")
     try:
         strong = (parsedate_to_datetime(date) - parsedate_to_datetime(modified)).total_seconds() >= STRONG_AFTER
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return ""
     return modified if strong else ""
 
 
-def total_of(response: Response, begin: int) -> int | None:
-    """Bytes of the whole file, as far as the answer says."""
+def of_version(response: Response, note: Note, size: int | None) -> bool:
+    """Whether an answer is about the version that ``note`` is of, as far as it says.
+
+    Args:
+        size: of the whole file, in this answer.
+    """
+    etag = response.headers.get("ETag", note.validator)
+    same = etag == note.validator or not note.validator.startswith('"')
+    return same and (size is None or note.size is None or size == note.size)
+
+
+def total_of(response: Response) -> int | None:
+    """Bytes of the whole file, as far as an answer with all of it says."""
     if "Content-Encoding" in response.headers:
         return None  # what is counted here is decoded
     length = response.headers.get("Content-Length", "")
-    return begin + int(length) if length.isdecimal() else None
+    return int(length) if length.isdecimal() else None
 
 
 def sha256_of(path: Path) -> str:
@@ -446,8 +485,13 @@ def line_of(file: File) -> tuple[Any, ...]:
     if file.state == "there":
         return ("there     ", "good"), f"{name}"
     if file.state == "failed":
-        return ("failed    ", "bad"), f"{name}  {harmless(str(file.error))}"
+        return ("failed    ", "bad"), f"{name}  {harmless(_said_of(file.error))}"
     return ("not done  ", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
+
+
+def _said_of(error: BaseException | None) -> str:
+    known = isinstance(error, (RequestException, Refused, OSError))
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def code_of(file: File) -> int:

@@ -11,7 +11,7 @@ import codecs
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from ..client import Client
@@ -26,6 +26,7 @@ from .options import add_request_fields, add_tls, client_settings
 from .terminal import LANGUAGES, Terminal, harmless, milliseconds, terminal
 
 HELP = "send a request and show the answer"
+_DEVICES = ("/dev/", "/proc/")  # /dev/stdout is a link to what may be a plain file
 MOST_PRETTY = 4 << 20  # bytes of a body that is gathered to be laid out; a longer one is shown as it comes
 
 
@@ -226,11 +227,24 @@ def deliver(response: Response, arguments: argparse.Namespace, out: Terminal, er
 
 
 def save(response: Response, path: str) -> int:
-    """Write the body to a file, which gets its name when it is whole; the number of bytes."""
+    """Write the body to a file, which gets its name when it is whole; the number of bytes.
+
+    What is there and no plain file (``/dev/null``, a named pipe) is written to as it is: root could replace it.
+    """
+    path = os.path.abspath(path)
+    if path.startswith(_DEVICES) or (os.path.exists(path) and not os.path.isfile(path)):
+        with open(path, "wb") as file:
+            return pump(response.iter_content(None), file.write)
+    path = os.path.realpath(path)
     part = f"{path}.part"
-    with open(part, "wb") as file:
-        size = pump(response.iter_content(None), file.write)
-    os.replace(part, path)
+    try:
+        with open(part, "wb") as file:
+            size = pump(response.iter_content(None), file.write)
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
     return size
 
 

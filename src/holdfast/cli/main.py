@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] == "run":
         return _run_program(given[1:])  # what the program raises, and what becomes of its output, is between the two
+    _open_closed_streams()
     try:
         code = _dispatch(given)
         sys.stdout.flush()
@@ -70,6 +71,14 @@ def code_of(error: RequestException) -> int:
     # The command's own dials raise a ConnectionError whose cause is the system's refusal.
     refused = isinstance(error, HoldfastConnectionError) and isinstance(error.__cause__, ConnectionRefusedError)
     return codes.UNREACHABLE if refused else codes.BROKEN
+
+
+def _open_closed_streams() -> None:
+    """Streams that the caller has closed (``>&-``) are None to Python, and the next file or socket would have their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as Python's own: for good
 
 
 def _dispatch(given: list[str]) -> int:

@@ -121,9 +121,18 @@ def _take_content(response: Response) -> bytes:
 def _played(request: PreparedRequest, recorded: Any) -> Response:
     status, content = recorded["status"], recorded["body"]["string"]
     fields = [
-        (name.encode("latin-1"), value.encode("latin-1"))
+        (_as_came(name), _as_came(value))
         for name, values in recorded["headers"].items()
-        for value in ([values] if isinstance(values, str) else values)
+        for value in (values if isinstance(values, (list, tuple)) else [values])
     ]
     source = Drained(content.encode() if isinstance(content, str) else content or b"", [])
-    return Response(status["code"], (status["message"] or "").encode("latin-1"), fields, b"1.1", request, source)
+    return Response(status["code"], _as_came(status["message"] or ""), fields, b"1.1", request, source)
+
+
+def _as_came(value: Any) -> bytes:
+    """The bytes of a field or a reason. A client that reads them as UTF-8 may have recorded them, or a person written a number."""
+    text = str(value)
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")

@@ -61,6 +61,15 @@ def _refuse_value(name: str, value: str) -> NoReturn:
     raise InvalidHeader(f"header {cut(name)}: {what} {wrong[0]!r} at position {wrong.start()} of the value")
 
 
+def encode_reason(reason: str) -> bytes:
+    """A reason phrase as it is sent; InvalidHeader if it may not stand in a status line (RFC 9112 section 4)."""
+    wrong = _NOT_IN_VALUE.search(reason)
+    if wrong is not None:
+        what = "control character" if wrong[0] <= "\xff" else "not ISO-8859-1:"
+        raise InvalidHeader(f"reason phrase {cut(reason)}: {what} {wrong[0]!r} at position {wrong.start()}")
+    return reason.encode("latin-1")
+
+
 def cut(name: str) -> str:
     """A name for a message: quoted, at most 100 characters."""
     shown = repr(name)

@@ -25,6 +25,16 @@ _MAX_CHARSET = 40
 _NOT_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"))
 
 
+def exact_bytes(piece: Any) -> bytes:
+    """One piece of a response's body that came from no server. TypeError if it is not bytes-like: a number is none, nor is text."""
+    if isinstance(piece, bytes):
+        return piece
+    try:
+        return bytes(memoryview(piece))
+    except TypeError:
+        raise TypeError(f"a piece of a body is a {type(piece).__name__}: expected bytes") from None
+
+
 # -- of a request's body: what the user gave
 
 

@@ -555,11 +555,23 @@ class Response:
             content = self.content
         except StreamConsumedError as error:
             failure = _again(error)
+        return self._state(content, failure)
+
+    def _state(self, content: Any, failure: RequestException | None) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in _PICKLED}
         state["_content"] = content
         state["_failure"] = failure
         state["_trailers"] = self.trailers.multi_items()
         return state
+
+    def _beside_its_error(self) -> Response:
+        """This one, or a twin without a body if that has failed: such a response cannot be pickled, and its error is to be."""
+        failure = self._failure
+        if failure is None or isinstance(failure, StreamConsumedError):
+            return self
+        twin = type(self).__new__(type(self))
+        twin.__setstate__(self._state(False, StreamConsumedError(f"reading this body failed: {failure}")))
+        return twin
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         trailers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in state.pop("_trailers")]

@@ -9,11 +9,14 @@ If a sweep takes longer than ``MAX_FORK_WAIT_SECONDS``, the fork does not wait f
 right after the fork as one that was there: with these the keeper comes back when one of the pools is used next. A child process
 begins without a keeper, and its pools ask for one when they open a connection.
 
+It ends with the functions of ``atexit``, before the interpreter takes its modules apart.
+
 What it assumes: ``sweep(now)`` does not block for long and returns seconds, or None when the pool needs no more sweeps.
 """
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 import weakref
@@ -142,7 +145,7 @@ class Keeper:
     # -- around a fork -------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Before a fork: end the thread, and wait for its end unless that takes too long, or it is the thread that forks."""
+        """Before a fork, and at exit: end the thread, and wait for that, unless it takes too long or is the thread that forks."""
         thread = self._thread
         if thread is threading.current_thread():
             return
@@ -163,6 +166,9 @@ class Keeper:
 keeper = Keeper()
 """The one of this process."""
 
+# For good: a daemon thread is stopped where it stands when the interpreter ends, and a call from a finalizer would then wait for
+# a lock that it holds. Functions of atexit that run behind this one find no keeper, and need none.
+atexit.register(keeper.pause)
 _fork.before(keeper.pause)
 _fork.after_in_parent(keeper.resume)
 _fork.after_in_child(keeper.reset)

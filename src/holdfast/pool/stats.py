@@ -139,6 +139,12 @@ class OriginStats:
             avoided=tally.avoided,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in state.items()})
+
     def named(self, origin: str) -> OriginStats:
         """The same figures, for an origin of this name."""
         return replace(self, origin=origin)

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ..message.fields import encode_reason
 from ..message.headers import Headers
+from ..message.pieces import exact_bytes
 from .script import Play, Said
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class Answer:
     Raises:
         ValueError: more than one of ``json``, ``text`` and ``content``; text as ``content``; a status or a delay that makes no
             sense.
-        InvalidHeader: a field that cannot be sent.
+        InvalidHeader: a field, or a reason phrase, that cannot be sent.
+        TypeError: ``content`` is not bytes, nor an iterable of bytes.
     """
 
     def __init__(
@@ -65,12 +68,13 @@ class Answer:
         elif text is not None:
             body, kind = [text.encode()], "text/plain; charset=utf-8"
         else:
-            self.chunked = content is not None and not isinstance(content, (bytes, bytearray))
-            body, kind = [bytes(piece) for piece in content or ()] if self.chunked else [bytes(content or b"")], ""  # type: ignore[arg-type]  # mypy does not see that chunked says which of the two it is
+            body, kind = _pieces_of(content), ""
+            self.chunked = isinstance(content, Iterable) and not isinstance(content, (bytes, bytearray, memoryview))
         self.pieces = [piece for piece in body if piece]
         if kind and "Content-Type" not in self.headers:
             self.headers["Content-Type"] = kind
         self.headers.encode()  # an InvalidHeader here, not in the middle of a call
+        encode_reason(self.reason)
 
     @property
     def content(self) -> bytes:
@@ -105,6 +109,16 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<Answer {self.status}, {len(self.content)} bytes>"
+
+
+def _pieces_of(content: bytes | Iterable[bytes] | None) -> list[bytes]:
+    if content is None:
+        return []
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return [bytes(content)]
+    if not isinstance(content, Iterable):
+        raise TypeError(f"Answer(content={content!r}): expected bytes, or an iterable of bytes")
+    return [exact_bytes(piece) for piece in content]
 
 
 def _phrase(status: int) -> str:

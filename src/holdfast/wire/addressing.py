@@ -177,15 +177,15 @@ def _by_callable(resolver: Resolver, host: str, port: int) -> list[Address]:
     found = resolver(host, port)
     if found is None:
         return _by_system(host, port)
-    if isinstance(found, str) or not isinstance(found, Iterable):
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         found = [found]
     return [address for each in found for address in _dialable(each, resolver, host, port)]
 
 
 def _dialable(found: Any, resolver: Resolver, host: str, port: int) -> list[Address]:
     """One of the things that a resolver may return, as the system's would say it."""
-    if isinstance(found, tuple) and len(found) == 5:
-        return [found] if found[1] == socket.SOCK_STREAM else []  # of getaddrinfo, asked for all kinds
+    if isinstance(found, tuple) and len(found) == 5 and _is_of_getaddrinfo(found[0], found[4]):
+        return [found] if found[1] == socket.SOCK_STREAM else []  # asked for all kinds
     try:
         if isinstance(found, str) or hasattr(found, "packed"):
             return _by_system(str(found), port, socket.AI_NUMERICHOST)
@@ -196,6 +196,14 @@ def _dialable(found: Any, resolver: Resolver, host: str, port: int) -> list[Addr
         f"resolver={_name(resolver)} returned {found!r} for {host!r}, which is no IP address; "
         "expected addresses as text or ipaddress objects, or None to ask the system"
     ) from cause
+
+
+def _is_of_getaddrinfo(family: Any, sockaddr: Any) -> bool:
+    """Whether that can be dialled as it is. In the place of an address there may be no name: connect() would look it up."""
+    if family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(sockaddr, tuple) or len(sockaddr) < 2:
+        return False
+    host, port = sockaddr[:2]
+    return isinstance(host, str) and is_ip_address(host) and isinstance(port, int) and 0 <= port <= 65535
 
 
 def _name(function: Any) -> str:
