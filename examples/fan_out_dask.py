@@ -25,7 +25,7 @@ from typing import Any
 
 import holdfast
 
-MISSING = "This example needs Dask: pip install 'holdfast-http[dask]'"
+MISSING = "This example needs Dask: pip install -e '.[dask]'"
 
 
 def equipment(distributed: Any, client: holdfast.Client) -> Any:

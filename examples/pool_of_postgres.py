@@ -38,7 +38,7 @@ from typing import Any
 from holdfast import Discard, Limits
 from holdfast.pool.pool import Pool
 
-NO_LIBRARY = "This example needs psycopg: pip install 'holdfast-http[postgres]'"
+NO_LIBRARY = "This example needs psycopg: pip install -e '.[postgres]'"
 NO_SERVER = "This example needs PostgreSQL itself, which is not installed here: apt-get install postgresql"
 START_SECONDS = 30.0
 AGAIN_SECONDS = 0.05  # between two attempts to connect to a server that is starting

@@ -150,7 +150,7 @@ def embedded_server() -> Iterator[tuple[Server, str]]:
     try:
         trustme = importlib.import_module("trustme")
     except ImportError:
-        sys.exit("The embedded server's certificate needs trustme: pip install 'holdfast-http[examples]', or name URLs.")
+        sys.exit("The embedded server's certificate needs trustme: pip install -e '.[examples]', or name URLs.")
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)

@@ -28,7 +28,7 @@ from typing import Any
 
 import holdfast
 
-MISSING = "This example needs prometheus-client: pip install 'holdfast-http[prometheus]'"
+MISSING = "This example needs prometheus-client: pip install -e '.[prometheus]'"
 
 log = logging.getLogger("service")
 client = holdfast.Client(

@@ -21,7 +21,7 @@ from typing import Any
 
 import holdfast
 
-MISSING = "This example needs OpenTelemetry's SDK: pip install opentelemetry-sdk 'holdfast-http[opentelemetry]'"
+MISSING = "This example needs OpenTelemetry's SDK: pip install opentelemetry-sdk -e '.[opentelemetry]'"
 ANSWER = b'{"hold": "fast"}'
 
 

@@ -239,7 +239,7 @@ def test_a_pool_that_does_not_look_fails_the_demonstration(
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"), [("programs", "apt-get install postgresql"), ("psycopg", "pip install 'holdfast-http[postgres]'")]
+    ("missing", "said"), [("programs", "apt-get install postgresql"), ("psycopg", "pip install -e '.[postgres]'")]
 )
 def test_without_postgres_the_example_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str, said: str
@@ -261,7 +261,7 @@ def test_without_its_library_an_example_says_what_to_install(script: str, librar
     done = run(f"import sys; sys.modules[{library!r}] = None; import {script}; sys.exit({script}.main([]))")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith(f"pip install 'holdfast-http[{extra}]'\n")
+    assert done.stderr.endswith(f"pip install -e '.[{extra}]'\n")
     assert done.stderr.count("\n") == 1
 
 

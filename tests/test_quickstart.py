@@ -102,4 +102,4 @@ def test_without_requests_its_row_is_left_out_and_without_trustme_it_says_what_t
     )
 
     assert done.returncode == 1
-    assert "pip install 'holdfast-http[examples]'" in done.stderr
+    assert "pip install -e '.[examples]'" in done.stderr

@@ -107,6 +107,24 @@ def test_a_server_that_keeps_nothing_is_only_waited_for_without_a_request(clock:
     assert found.silent is not None
 
 
+@pytest.mark.parametrize(("most", "asked"), [(1, False), (17, False), (18, True)])
+def test_delayed_acks_are_looked_for_where_a_connection_carries_all_that_it_takes(clock: FakeClock, most: int, asked: bool) -> None:
+    """A server that ends its connections after a few requests is none that fails."""
+
+    def script(conn: Conn) -> None:
+        for number, _ in enumerate(conn.read_requests(), start=1):
+            conn.send(ok())
+            if number == most:
+                return
+
+    with Server(script) as server:
+        found = examine(server, clock, lambda: clock.advance(61), "--connections", "3")
+
+    assert found.requests is not None
+    assert found.requests.answered == most
+    assert (found.stalls is not None, found.troubles) == (asked, ())
+
+
 def test_what_fails_is_a_trouble_and_the_others_go_on(clock: FakeClock) -> None:
     """The server answers the first three connections and none of the later ones."""
 

@@ -187,6 +187,14 @@ def test_who_acknowledges_is_measured_where_nothing_is_kept_and_nothing_is_told(
     assert (seen.ack, seen.handshake, seen.early) == (None, None, None)
 
 
+def test_who_acknowledges_is_known_from_one_answer_where_the_server_then_ends_without_a_word(clock: FakeClock) -> None:
+    with Server(counting(1, ok())) as server:
+        it = bench(server, clock)
+
+        assert acknowledged(it).answer == 0
+        assert it.opened == 2
+
+
 @pytest.mark.parametrize(("tickets", "resumed", "dials"), [(2, 5, 5), (0, 0, 0)])
 def test_every_further_handshake_offers_the_newest_session(
     clock: FakeClock, tls: Tls, tickets: int, resumed: int, dials: int

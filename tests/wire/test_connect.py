@@ -112,7 +112,7 @@ def test_a_resolver_that_stalls_is_left_behind(monkeypatch: pytest.MonkeyPatch) 
         connect_tcp("slow.example", 80, in_(0.03))
     go_on.set()
 
-    assert 0.03 <= time.monotonic() - started < 0.13
+    assert 0.03 <= time.monotonic() - started < 0.5
 
 
 def test_a_bug_in_a_replaced_resolver_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,33 +246,35 @@ def test_the_first_address_that_answers_wins(names: Callable[..., None]) -> None
     assert time.monotonic() - started < STAGGER_SECONDS, "a refusal is not waited for"
 
 
-def test_a_silent_family_costs_one_stagger(names: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_family_costs_one_stagger(names: Callable[..., None]) -> None:
     """RFC 8305: IPv6 that swallows every SYN, IPv4 that works."""
-    monkeypatch.setattr(connect, "STAGGER_SECONDS", 0.03)
     with listening() as port, deaf("::1", port):
         names("::1", "::1", "127.0.0.1", port=port)
         started = time.monotonic()
         assert connected("both.example", port, in_(WAIT)) == "127.0.0.1"
 
-    assert 0.03 <= time.monotonic() - started < 0.13
+    assert STAGGER_SECONDS <= time.monotonic() - started < 2 * STAGGER_SECONDS
 
 
-def test_a_slow_address_may_still_win(names: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything else was refused meanwhile: the first attempt is still running."""
+def test_a_slow_address_may_still_win(names: Callable[..., None], monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    """Everything else was refused meanwhile: the first attempt is still running.
+
+    By a clock that stands still the second attempt begins in time, however busy the machine is.
+    """
     monkeypatch.setattr(connect, "STAGGER_SECONDS", 0.01)
     with deaf() as port:
         names("127.0.0.1", "127.0.0.2", port=port)
         with pytest.raises(ConnectTimeout, match="2 of 2 addresses"):
-            connect_tcp("slow.example", port, in_(0.3))
+            connect_tcp("slow.example", port, clock() + 0.05, clock=clock)
 
 
 def test_nobody_answers_in_time() -> None:
     with deaf() as port:
         started = time.monotonic()
-        with pytest.raises(ConnectTimeout, match=rf"127\.0\.0\.1:{port} after 0\.0\d s: 1 of 1"):
+        with pytest.raises(ConnectTimeout, match=rf"127\.0\.0\.1:{port} after 0\.\d\d s: 1 of 1"):
             connect_tcp("127.0.0.1", port, in_(0.05))
 
-    assert 0.05 <= time.monotonic() - started < 0.15
+    assert 0.05 <= time.monotonic() - started < 0.5, "half of what a SYN waits before it is sent again"
 
 
 def test_nobody_answers_in_time_on_a_clock_that_stands_still(names: Callable[..., None], clock: FakeClock) -> None:

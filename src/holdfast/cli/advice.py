@@ -18,7 +18,7 @@ from .observations import Acknowledged, AddressSeen, First, Http10, PerConnectio
 from .watch import Drop, Idle
 
 DEFAULT_IDLE = 55.0  # Limits' own
-RELAY_FACTOR, RELAY_SECONDS = 3, 0.010  # a TLS handshake longer than this many round trips, and this, is with someone farther away
+RELAY_FACTOR, RELAY_SECONDS = 3, 0.010  # what takes longer than this many round trips, and this, may come from someone farther away
 
 
 @dataclass(frozen=True)
@@ -180,15 +180,16 @@ def reach_of(findings: Findings) -> Reach:
         return Reach("proxy", f"a proxy answers ({signs}): the proof reaches the proxy, not the server behind it")
     if seen is None or seen.ack is None:
         return Reach("unknown", "this system's kernel does not say what was acknowledged")
-    ack = f"{seen.ack * 1e3:.2f} ms"
-    if seen.handshake is not None and seen.handshake > RELAY_FACTOR * seen.ack + RELAY_SECONDS:
+    ack, far = f"{seen.ack * 1e3:.2f} ms", RELAY_FACTOR * seen.ack + RELAY_SECONDS
+    # Whoever is farther away answers later, too: a handshake that alone takes long is one of slow or busy processors.
+    if seen.handshake is not None and min(seen.handshake, seen.answer) > far:
         return Reach(
             "relay",
             f"TCP is acknowledged in {ack}, but the TLS handshake takes {seen.handshake * 1e3:.1f} ms: a relay seems to "
             "acknowledge for a server farther away, and then the proof reaches only the relay",
         )
     answer = f"{seen.answer * 1e3:.2f} ms"
-    if seen.early is not None and seen.handshake is None and seen.answer > RELAY_FACTOR * seen.ack + RELAY_SECONDS:
+    if seen.early is not None and seen.handshake is None and seen.answer > far:
         return Reach(
             "unclear",
             f"acknowledged after {seen.early * 1e3:.2f} ms, answered after {answer}: the application is that slow, or a relay "

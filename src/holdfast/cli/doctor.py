@@ -145,7 +145,7 @@ class Examination:
             most = self.arguments.requests
             seen = self._observe(f"up to {most} requests on one connection", observations.requests_per_connection, bench, most)
             found["requests"] = seen
-            if seen is not None and seen.answered > 2 * observations.SAMPLES:
+            if seen is not None and seen.answered >= observations.TO_STALL:
                 found["stalls"] = self._observe("delayed acknowledgements", observations.delayed_acks, bench)
 
     def _observe(self, name: str, observation: Callable[..., T], *arguments: Any) -> T | None:
