@@ -181,10 +181,12 @@ def _load_system_store(context: ssl.SSLContext) -> None:
             return
     except NotImplementedError:
         return  # a program has put truststore's contexts in place of ssl's: they ask the system anyway
+    from .._extras import install
+
     raise SSLError(
         f"verify='system': there are no authorities where OpenSSL looks for the system's, in {where.openssl_cafile} and "
         f"{where.openssl_capath} (SSL_CERT_FILE and SSL_CERT_DIR move these). Install the system's ca-certificates, on macOS and "
-        "Windows holdfast-http[truststore], or say verify= what to trust"
+        f"Windows truststore ({install('truststore')}), or say verify= what to trust"
     )
 
 
