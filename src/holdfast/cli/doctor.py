@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ..exceptions import RequestException
 from . import advice, codes, observations, report, watch
-from .options import add_tls, verify_of
+from .options import add_tls, text_of, verify_of
 from .probe import Clock, Target
 from .terminal import Terminal, terminal
 from .watch import Watch, Watched
@@ -156,7 +156,7 @@ class Examination:
         try:
             return observation(*arguments)
         except RequestException as error:
-            self.troubles.append(f"{name}: {error}")
+            self.troubles.append(f"{name}: {text_of(error)}")
             return None
 
     def _patiently(self, found: dict[str, Any], first: observations.First) -> None:
@@ -181,7 +181,7 @@ class Examination:
         try:
             connection = self.bench.dial()
         except RequestException as error:
-            self.troubles.append(f"a connection to wait on: {error}")
+            self.troubles.append(f"a connection to wait on: {text_of(error)}")
             return
         waiting.watched.append(Watched(connection, role, age))
         if role == watch.SILENT:
@@ -191,7 +191,7 @@ class Examination:
         except RequestException as error:
             waiting.watched.pop()
             connection.close()
-            self.troubles.append(f"a connection to wait on: {error}")
+            self.troubles.append(f"a connection to wait on: {text_of(error)}")
 
 
 def progress_of(state: Watch, now: float) -> str:

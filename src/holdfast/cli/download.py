@@ -31,7 +31,7 @@ from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
 from ..message.url import Url
 from . import codes
-from .options import add_request_fields, add_tls, client_settings
+from .options import add_request_fields, add_tls, client_settings, text_of
 from .terminal import Terminal, harmless, terminal
 
 HELP = "fetch files in parallel, and resume what was cut short"
@@ -446,7 +446,7 @@ def line_of(file: File) -> tuple[Any, ...]:
     if file.state == "there":
         return ("there     ", "good"), f"{name}"
     if file.state == "failed":
-        return ("failed    ", "bad"), f"{name}  {harmless(str(file.error))}"
+        return ("failed    ", "bad"), f"{name}  {harmless(text_of(file.error))}"
     return ("not done  ", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
 
 

@@ -309,7 +309,9 @@ def explain(error: Exception, server_name: str, port: int) -> str:
     """What went wrong in a handshake, for people."""
     where = f"{server_name}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {where} is not valid: {error.verify_message}"
+        from . import verification
+
+        return verification.explain(error, where)
     reason = getattr(error, "reason", None) or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return f"{where} does not speak TLS ({reason}): is it an http:// server?"
