@@ -92,6 +92,17 @@ class Addressing(NamedTuple):
         raise AddressRefused(text, address=ip, host=host) from cause
 
 
+class _LeftToTheSystem(Exception):
+    """A resolver of the program's has no say in a name, and the system has no address for it.
+
+    Attributes:
+        error: the system's.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 BY_SYSTEM = Addressing()
 """The system's resolver, and no guard."""
 
@@ -109,9 +120,17 @@ def addresses_tried(count: int) -> str:
 
 
 def not_resolved(host: str, cause: BaseException, resolver: Resolver | None = None) -> HoldfastConnectionError:
-    """There is no such name, or no answer, or ``resolver`` failed."""
-    said = reason_of(cause) if resolver is None else f"resolver={_name(resolver)} raised {type(cause).__name__}: {cause}"
-    return never_connected(f"cannot resolve {host!r}: {said}. Is the name right, and DNS reachable?")
+    """There is no such name, or no answer, or ``resolver`` failed.
+
+    An OSError of a resolver is its answer, as one of the system's would be; anything else is taken for a mistake in it.
+    """
+    if resolver is None:
+        return never_connected(f"cannot resolve {host!r}: {reason_of(cause)}. Is the name right, and DNS reachable?")
+    if isinstance(cause, (OSError, UnicodeError)):
+        advice = "Is the name right, and what the resolver asks reachable?"
+    else:
+        advice = "It is the resolver that failed: its error is the cause of this one"
+    return never_connected(f"cannot resolve {host!r}: resolver={_name(resolver)} raised {type(cause).__name__}: {cause}. {advice}")
 
 
 def resolve(
@@ -139,7 +158,11 @@ def resolve(
     look_up = partial(_outcome, asked, host, port)
     found = look_up() if until is None or is_address else _aside(look_up, host, max(0.0, until - clock()))
     if not isinstance(found, BaseException):
-        return found
+        if found or resolver is None:
+            return found
+        raise never_connected(f"cannot resolve {host!r}: the name has no address, by resolver={_name(resolver)}")
+    if isinstance(found, _LeftToTheSystem):
+        resolver, found = None, found.error
     is_answer = isinstance(found, (OSError, UnicodeError) if resolver is None else Exception)
     if not is_answer or isinstance(found, InvalidRequest):
         raise found
@@ -176,7 +199,10 @@ def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
 def _by_callable(resolver: Resolver, host: str, port: int) -> list[Address]:
     found = resolver(host, port)
     if found is None:
-        return _by_system(host, port)
+        try:
+            return _by_system(host, port)
+        except (OSError, UnicodeError) as error:
+            raise _LeftToTheSystem(error) from error
     if isinstance(found, str) or not isinstance(found, Iterable):
         found = [found]
     return [address for each in found for address in _dialable(each, resolver, host, port)]
@@ -184,18 +210,33 @@ def _by_callable(resolver: Resolver, host: str, port: int) -> list[Address]:
 
 def _dialable(found: Any, resolver: Resolver, host: str, port: int) -> list[Address]:
     """One of the things that a resolver may return, as the system's would say it."""
-    if isinstance(found, tuple) and len(found) == 5:
-        return [found] if found[1] == socket.SOCK_STREAM else []  # of getaddrinfo, asked for all kinds
+    cause = None
     try:
+        if _is_of_getaddrinfo(found):
+            return [found] if found[1] == socket.SOCK_STREAM else []  # asked for all kinds
         if isinstance(found, str) or hasattr(found, "packed"):
             return _by_system(str(found), port, socket.AI_NUMERICHOST)
-        cause = None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         cause = error
+    if hasattr(found, "__await__"):
+        close = getattr(found, "close", None)
+        if close is not None:
+            close()  # a coroutine, which nothing is going to await
+        raise InvalidRequest(f"resolver={_name(resolver)} is asynchronous; expected a function that returns the addresses")
     raise InvalidRequest(
         f"resolver={_name(resolver)} returned {found!r} for {host!r}, which is no IP address; "
         "expected addresses as text or ipaddress objects, or None to ask the system"
     ) from cause
+
+
+def _is_of_getaddrinfo(found: Any) -> bool:
+    """Whether it can be dialled as one of ``socket.getaddrinfo``'s. A name in place of an address would be looked up once more."""
+    if not (isinstance(found, tuple) and len(found) == 5 and all(isinstance(number, int) for number in found[:3])):
+        return False
+    sockaddr = found[4]
+    if not (isinstance(sockaddr, tuple) and 2 <= len(sockaddr) <= 4 and isinstance(sockaddr[0], str)):
+        return False
+    return is_ip_address(sockaddr[0]) and isinstance(sockaddr[1], int) and 0 <= sockaddr[1] <= 65535
 
 
 def _name(function: Any) -> str:
