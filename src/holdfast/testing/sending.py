@@ -23,6 +23,7 @@ from ..wire.connect import none_allowed
 from ..wire.http1 import Http1Connection
 from ..wire.opening import Opening
 from ..wire.reuse import Habits
+from ..wire.tls import without_zone
 from .answers import Answer
 from .expected import Call, Expected
 from .failures import Failure, When
@@ -117,7 +118,7 @@ class ScriptedRoute(Route):
     def _open(self, habits: Habits, until: float | None) -> Http1Connection:
         peer = self._dialled()
         turn = current.get()
-        error = None if turn is None else turn.dial_error(self.host, self.port, until)
+        error = None if turn is None else turn.dial_error(self, until)
         if error is not None:
             raise error
         connection = Http1Connection(self.world.new_stream(self), habits)
@@ -242,16 +243,17 @@ class Sending:
         stale, self._stale = self._stale, False
         return stale
 
-    def dial_error(self, host: str, port: int, until: float | None) -> Exception | None:
+    def dial_error(self, route: Route, until: float | None) -> Exception | None:
         """For the dialer: why no connection comes about, if none does."""
         reply = self._peek()
         if not isinstance(reply, Failure) or reply.error is None:
             return None
+        reply.check_context(str(route), route.context)
         self._next()
         seconds = 0.0 if until is None else max(0.0, until - self._transport.clock())
         if reply.needs:
             self.time.sleep(seconds)
-        return reply.error(host, port, seconds)
+        return reply.error(without_zone(route.server_name) if reply.of_tls else route.host, route.port, seconds)
 
     # -- the pool ------------------------------------------------------------------------------------------------------
 
