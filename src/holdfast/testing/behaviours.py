@@ -202,6 +202,9 @@ def connect_proxy(conn: Conn) -> None:
     conn.relay(("127.0.0.1", int(request.target.rpartition(":")[2])))
 
 
+MAKERS = (replies, keeps_alive, drips, answers_early, cuts, loses)
+"""Those that are called with their arguments, and return the script."""
+
 _ENDINGS: dict[str, Callable[[Conn], None]] = {
     "close": Conn.close,
     "fin": lambda conn: conn.close(notify=False),

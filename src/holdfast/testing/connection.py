@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from ..wire.readiness import wait_readable
 
 PIECE = 65536
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 CONNECT_SECONDS = 5.0
 
@@ -59,6 +60,13 @@ class Received:
     def get(self, name: str, default: str = "") -> str:
         """The values of this field joined by ", "; ``default`` when it is absent."""
         return ", ".join(self.get_all(name)) or default
+
+
+    @property
+    def awaits_100(self) -> bool:
+        """Whether its body waits until the server says 100, or until the client's patience is over (RFC 9110, section 10.1.1)."""
+        has_body = self.get("Content-Length", "0") != "0" or bool(self.get_all("Transfer-Encoding"))
+        return has_body and self.version != "1.0" and self.get("Expect").lower() == "100-continue"
 
 
 class Stopped(Exception):
@@ -127,10 +135,16 @@ class Conn:
         return request
 
     def read_request(self) -> Received | None:
-        """The next whole request, entered in the ledger; None if the client left before it was whole."""
+        """The next whole request, entered in the ledger; None if the client left before it was whole.
+
+        A body that waits for a 100 (``Expect: 100-continue``) is sent one. To answer otherwise, or not at all: ``read_head``, and
+        perhaps ``read_body``.
+        """
         request = self.read_head()
         if request is None:
             return None
+        if request.awaits_100 and not self._buffer:
+            self.send(CONTINUE)
         whole = self.read_body(request)
         if whole is not None:
             self.server.enter(whole)

@@ -25,6 +25,7 @@ from ..wire.opening import Opening
 from ..wire.reuse import Habits
 from ..wire.tls import without_zone
 from .answers import Answer
+from .connection import CONTINUE
 from .expected import Call, Expected
 from .failures import Failure, When
 from .script import CallTime, Play, ScriptedStream, current
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from ..message.response import Response
 
 PEER = "192.0.2.1"  # an address for documentation: RFC 5737
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _send = Transport.send  # the real one, whatever a Fake puts in its place
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._clock import system_clock
 from ..timeouts import Deadline
+from . import behaviours
 from .behaviours import echo
 from .connection import Conn, Received, Script, ScriptFailed, Stopped, check
 
@@ -56,6 +57,7 @@ class Server:
         stop_seconds: how long ending all threads may take. Default 2.
 
     Raises:
+        TypeError: ``script`` is no function of a ``Conn``, nor a list of such, or ``tls`` no context.
         ModuleNotFoundError: ``tls=True``, and trustme is not installed: the extra ``testing`` has it.
 
     Attributes:
@@ -79,6 +81,8 @@ class Server:
         wait_seconds: float = WAIT_SECONDS,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
+        if not isinstance(tls, (ssl.SSLContext, bool, type(None))):
+            raise TypeError(f"tls={tls!r}: expected an ssl.SSLContext of a server, True or None")
         self._authority = _own_authority() if tls is True else None
         context = tls if isinstance(tls, ssl.SSLContext) else None
         self.tls = self._authority.server_context() if self._authority else context
@@ -110,6 +114,7 @@ class Server:
 
     @script.setter
     def script(self, value: Script | Sequence[Script]) -> None:
+        _check_script(value)
         with self._changed:
             self._script = value
             self._first = len(self._conns)  # the connection that the first of several is for
@@ -290,7 +295,7 @@ class Server:
                     number, scripts = conn.number + 1, len(script)
                     check(turn < scripts, f"connection {number} was opened, but there are scripts for {scripts} only")
                     script = script[turn]
-                script(conn)
+                _check_returned(script, script(conn))
         except Stopped:
             pass  # the server was closed while the script waited
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
@@ -359,6 +364,28 @@ class Server:
     def _raise_errors(self) -> None:
         if self.errors:
             raise self.errors[0]
+
+
+def _check_script(script: Any) -> None:
+    """TypeError if it can play no connection: when the server is made, and not when its first client has come."""
+    is_list = isinstance(script, Sequence) and not isinstance(script, (str, bytes, bytearray))
+    for number, each in enumerate(script if is_list else [script]):
+        name = f"script[{number}]" if is_list else "script"
+        if each in behaviours.MAKERS:
+            raise TypeError(f"{name}: behaviours.{each.__name__} makes a script: call it, behaviours.{each.__name__}(...)")
+        if callable(each):
+            continue
+        hint = "; behaviours.replies(response) answers with a response" if isinstance(each, (bytes, bytearray)) else ""
+        raise TypeError(f"{name}={each!r}: expected a function of a Conn, or a list of such functions{hint}")
+
+
+def _check_returned(script: Script, returned: object) -> None:
+    """A script does what it does, and returns nothing: what looks like one that has yet to begin was never played."""
+    name = getattr(script, "__qualname__", repr(script))
+    if hasattr(returned, "__await__"):
+        getattr(returned, "close", int)()  # a coroutine, which nothing is going to await
+        raise ScriptFailed(f"{name} is asynchronous: a script is a plain function of a Conn")
+    check(not callable(returned), f"{name} returned a function: a script plays the connection itself; was its result meant?")
 
 
 def _own_authority() -> Authority:
