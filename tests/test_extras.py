@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from tests.support import ROOT
+from tests.test_readme import project
 
 PACKAGE = Path(holdfast.__file__).parent
 
@@ -103,15 +103,9 @@ def test_the_command_is_spelled_in_one_place() -> None:
 
 
 def test_every_extra_that_a_message_names_is_declared() -> None:
-    declared = re.search(
-        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S
-    )
-    assert declared is not None
-    extras = set(re.findall(r"^([\w-]+) = ", declared[1], re.MULTILINE))
-
     named = {extra for _, _, extra in MODULES}
     for path in PACKAGE.rglob("*.py"):
         named |= set(re.findall(r"holdfast-http\[(\w+)\]", path.read_text(encoding="utf-8")))
         named |= set(re.findall(r"\b(?:install|needed)\((?:\"[^\"]*\", )*\"(\w+)\"", path.read_text(encoding="utf-8")))
 
-    assert named <= extras
+    assert named <= project()[1]

@@ -273,9 +273,9 @@ def test_calls_are_written_down_as_they_were(fake: Fake) -> None:
     assert [call.body for call in fake.calls[1:]] == [b"text", b"ab", large, b""]
     assert fake.calls[1].text == "text"
     assert fake.calls == route.calls
-    assert repr(first) == f"<Call POST {API}: 201, sent 1 times>"
+    assert repr(first) == f"<Call POST {API}: 201, sent 1 time>"
     assert (route.called, repr(route)) == (5, f"<Expected POST {API}, called 5 times>")
-    assert repr(fake) == "<holdfast.testing.Fake: 1 routes, 5 calls>"
+    assert repr(fake) == "<holdfast.testing.Fake: 1 route, 5 calls>"
 
 
 def test_a_body_that_was_not_written_whole_is_what_was_written_of_it(fake: Fake) -> None:

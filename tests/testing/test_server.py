@@ -507,7 +507,7 @@ class TestBounds:
         with Server(tls=tls.server_context()) as server:
             sock = socket.create_connection(server.address)
             server.wait_for_connections(1)
-        assert " 1 connections, 0 running, 0 requests, 0 errors>" in repr(server)
+        assert " 1 connection, 0 running, 0 requests, 0 errors>" in repr(server)
         sock.close()
 
     def test_a_script_waits_for_the_tests_event(self) -> None:

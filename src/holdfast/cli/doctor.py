@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .._numbers import number_of
 from ..exceptions import RequestException
 from . import advice, codes, observations, report, watch
 from .options import add_tls, text_of, verify_of
@@ -143,7 +144,8 @@ class Examination:
             found["resumption"] = self._observe("TLS sessions", observations.resumption, bench)
         if first.kept:
             most = self.arguments.requests
-            seen = self._observe(f"up to {most} requests on one connection", observations.requests_per_connection, bench, most)
+            name = f"up to {number_of(most, 'request')} on one connection"
+            seen = self._observe(name, observations.requests_per_connection, bench, most)
             found["requests"] = seen
             if seen is not None and seen.answered > 2 * observations.SAMPLES:
                 found["stalls"] = self._observe("delayed acknowledgements", observations.delayed_acks, bench)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from .._numbers import number_of
 from ..client import Client
 from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
@@ -130,7 +131,8 @@ def files_of(urls: list[str], directory: Path, sums: list[str]) -> list[File]:
         InvalidURL, MissingSchema, InvalidSchema: of a URL.
     """
     if sums and len(sums) != len(urls):
-        raise ValueError(f"--sha256 was given {len(sums)} times for {len(urls)} URLs: one for each, in their order")
+        given = f"{number_of(len(sums), 'time')} for {number_of(len(urls), 'URL')}"
+        raise ValueError(f"--sha256 was given {given}: one for each, in their order")
     taken: set[str] = set()
     files = []
     for number, url in enumerate(urls):
@@ -233,7 +235,8 @@ class Fetch:
             self.file.size = self.file.done = start
             return
         forget(self.file)
-        raise RequestException(f"the server has not the rest of this file (416), {start:,} bytes were here: beginning anew")
+        here = number_of(start, "byte was", "bytes were", form=",")
+        raise RequestException(f"the server has not the rest of this file (416), {here} here: beginning anew")
 
     def _receive(self, response: Response, begin: int) -> None:
         file = self.file
@@ -425,7 +428,7 @@ def progress_of(files: list[File], seconds: float) -> str:
     bar = "#" * round(share * 20)
     total = f"{size_of(done)} of {size_of(whole)}" if whole else size_of(done)
     rate = f", {size_of(fresh / seconds)}/s" if seconds > 0 else ""
-    return f"[{bar:.<20}] {ended} of {len(files)} files, {total}{rate}"
+    return f"[{bar:.<20}] {ended} of {number_of(len(files), 'file')}, {total}{rate}"
 
 
 def size_of(count: float) -> str:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import h11
 
+from .._numbers import number_of
 from .._version import __version__
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout, ReadTimeout, RemoteProtocolError, SSLError
@@ -426,7 +427,7 @@ class _Reader:
 
     def _check(self, size: int) -> None:
         if self.most is not None and size > self.most:
-            raise AnswerTooLong(f"the answer of {self.connection.where} is longer than {self.most} bytes")
+            raise AnswerTooLong(f"the answer of {self.connection.where} is longer than {number_of(self.most, 'byte')}")
 
 
 def dial(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from .._numbers import number_of
 from ..wire.readiness import wait_readable
 
 PIECE = 65536
@@ -177,7 +178,7 @@ class Conn:
             piece = self.read_exactly(size + 2)
             if piece is None:
                 return None
-            check(piece.endswith(b"\r\n"), f"chunk of {size} bytes is followed by {piece[-2:]!r}")
+            check(piece.endswith(b"\r\n"), f"chunk of {number_of(size, 'byte')} is followed by {piece[-2:]!r}")
             body += piece[:-2]
         return None
 
@@ -197,7 +198,7 @@ class Conn:
         """
         start = 0
         while (at := self._buffer.find(mark, start)) < 0:
-            check(len(self._buffer) < MAX_HEAD_BYTES, f"{len(self._buffer)} bytes came without {mark!r}")
+            check(len(self._buffer) < MAX_HEAD_BYTES, f"{number_of(len(self._buffer), 'byte')} came without {mark!r}")
             start = max(0, len(self._buffer) - len(mark) + 1)
             if not self._fill():
                 return None
@@ -344,7 +345,7 @@ class Conn:
         with self._lock:
             if self.server.stopping:
                 raise Stopped
-            check(not self._buffer, f"{len(self._buffer)} bytes came before the TLS handshake")
+            check(not self._buffer, f"{number_of(len(self._buffer), 'byte')} came before the TLS handshake")
             secured = context.wrap_socket(
                 self._sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
             )

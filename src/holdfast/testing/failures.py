@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._numbers import number_of
 from ..exceptions import SSLError
 from ..message.url import is_ip_address
 from ..wire.addressing import not_resolved
@@ -263,7 +264,7 @@ def body_cut_short(content: bytes = b"cut short", after: int | None = None, *, b
     """
     came = len(content) // 2 if after is None else after
     if not 0 <= came < len(content):
-        raise ValueError(f"body_cut_short(after={after}): the body has {len(content)} bytes, and fewer must come")
+        raise ValueError(f"body_cut_short(after={after}): the body has {number_of(len(content), 'byte')}, and fewer must come")
     made = Answer(content=content, **answer)
 
     def play(request: PreparedRequest, deadline: Deadline) -> Play:

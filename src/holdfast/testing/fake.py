@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakSet
 
+from .._numbers import number_of
 from ..message.content import make_body
 from ..routes import Route
 from ..transport import Transport
@@ -308,13 +309,13 @@ class Fake:
         judged = [(expected.pattern.differences(asked), expected) for expected in self.routes]
         differences, nearest = min(judged, key=lambda each: sum(difference.weight for difference in each[0]))
         if not differences:
-            return f"the replies of the route {nearest} are used up; it was called {nearest.called} times"
+            return f"the replies of the route {nearest} are used up; it was called {number_of(nearest.called, 'time')}"
         lines = [f"no route of this Fake is for it. The nearest of {len(self.routes)} is {nearest}:"]
         lines += [f"  {difference}" for difference in differences]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<holdfast.testing.Fake: {len(self.routes)} routes, {len(self.calls)} calls>"
+        return f"<holdfast.testing.Fake: {number_of(len(self.routes), 'route')}, {number_of(len(self.calls), 'call')}>"
 
 
 class _Entered:

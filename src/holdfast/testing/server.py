@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._clock import system_clock
+from .._numbers import number_of
 from ..timeouts import Deadline
 from . import behaviours
 from .behaviours import echo
@@ -181,20 +182,20 @@ class Server:
 
     def wait_for_requests(self, count: int) -> list[Received]:
         """The ledger, as soon as it has ``count`` requests."""
-        self._wait_until(lambda: len(self._requests) >= count, f"{count} requests did not come")
+        self._wait_until(lambda: len(self._requests) >= count, f"{number_of(count, 'request')} did not come")
         return self.requests
 
     def wait_for_handshakes(self, count: int) -> None:
         """Return when ``count`` TLS handshakes were completed or failed."""
         self._wait_until(
-            lambda: self.handshakes + len(self.handshake_errors) >= count, f"{count} handshakes did not come"
+            lambda: self.handshakes + len(self.handshake_errors) >= count, f"{number_of(count, 'handshake')} did not come"
         )
 
     def wait_idle(self, connections: int = 1) -> None:
         """Return when ``connections`` were accepted and every script so far has ended by itself."""
         self._wait_until(
             lambda: len(self._conns) >= connections and self._running == 0,
-            f"{connections} connections did not come and end",
+            f"{number_of(connections, 'connection')} did not come and end",
         )
 
     def stop_listening(self) -> None:
@@ -213,8 +214,8 @@ class Server:
 
     def __repr__(self) -> str:
         return (
-            f"<Server {self.host}:{self.port} {len(self._conns)} connections, {self._running} running, "
-            f"{len(self._requests)} requests, {len(self.errors)} errors>"
+            f"<Server {self.host}:{self.port} {number_of(len(self._conns), 'connection')}, {self._running} running, "
+            f"{number_of(len(self._requests), 'request')}, {number_of(len(self.errors), 'error')}>"
         )
 
     # what the scripts report
@@ -280,7 +281,7 @@ class Server:
             self._changed.notify_all()
             crowded = self._running > MAX_CONNECTIONS
         try:
-            check(not crowded, f"more than {MAX_CONNECTIONS} connections are open at once")
+            check(not crowded, f"more than {number_of(MAX_CONNECTIONS, 'connection is', 'connections are')} open at once")
             thread.start()
         except (ScriptFailed, RuntimeError) as error:  # the system has no room for another thread
             self._threads.remove(thread)

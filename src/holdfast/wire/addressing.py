@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _fork
+from .._numbers import number_of
 from .._threads import SpareThreads
 from .._values import NamedTuple
 from ..exceptions import AddressRefused, ConnectTimeout, InvalidRequest
@@ -116,7 +117,7 @@ def never_connected(message: str) -> HoldfastConnectionError:
 
 def addresses_tried(count: int) -> str:
     """``1 address tried``, ``2 addresses tried``: for messages."""
-    return f"{count} address{'' if count == 1 else 'es'} tried"
+    return f"{number_of(count, 'address', 'addresses')} tried"
 
 
 def not_resolved(host: str, cause: BaseException, resolver: Resolver | None = None) -> HoldfastConnectionError:

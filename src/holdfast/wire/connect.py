@@ -128,7 +128,7 @@ def all_refused(where: str, cause: Exception, tried: int) -> HoldfastConnectionE
 def no_answer(where: str, seconds: float, tried: int, of: int) -> ConnectTimeout:
     """No address has answered within ``seconds``; ``tried`` of them were asked."""
     return ConnectTimeout(
-        f"no TCP connection to {where} after {seconds:.2f} s: {tried} of {of} addresses tried, none answered. "
+        f"no TCP connection to {where} after {seconds:.2f} s: {tried} of {addresses_tried(of)}, none answered. "
         "Raise timeouts.connect, or check the network."
     )
 
