@@ -33,7 +33,7 @@ def work(url: str, times: int) -> None:
 def report() -> None:
     """What the connections went through."""
     stats = holdfast.contrib.urllib3.stats()
-    print(f"{stats.requests} requests on {stats.created} connections, {sum(stats.resent.values())} sent again")
+    print(f"connections: {stats.created}, requests: {stats.requests}, sent again: {sum(stats.resent.values())}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

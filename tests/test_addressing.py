@@ -185,11 +185,101 @@ def test_what_a_resolver_raises_is_a_failure_to_connect_that_retries_may_repeat(
     assert len(asked) == 3
 
 
-def test_a_resolver_that_finds_nothing_is_a_name_without_an_address() -> None:
+def takes_one(host: str) -> list[str]:
+    return [host]
+
+
+def breaks_off(host: str, port: int) -> Iterator[str]:
+    yield "127.0.0.1"
+    raise IndexError("list index out of range")
+
+
+@pytest.mark.parametrize(
+    ("resolver", "said"),
+    [
+        (failing, "resolver=failing raised KeyError: 'api.test'"),
+        (takes_one, "resolver=takes_one raised TypeError: takes_one() takes 1 positional argument but 2 were given"),
+        (breaks_off, "resolver=breaks_off raised IndexError: list index out of range"),
+    ],
+)
+def test_a_resolver_with_a_mistake_is_told_from_a_name_that_is_not_there(resolver: Any, said: str) -> None:
+    with Client(timeout=QUICK, resolver=resolver) as client, pytest.raises(holdfast.ConnectionError) as caught:
+        client.get("http://api.test/")
+
+    blame = "It is the resolver that failed: its error is the cause of this one"
+    assert str(caught.value) == f"cannot resolve 'api.test': {said}. {blame}"
+    assert type(caught.value.__cause__).__name__ in said
+
+
+def test_a_resolver_that_says_there_is_no_such_name_is_believed() -> None:
+    def none_there(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with Client(timeout=QUICK, resolver=none_there) as client, pytest.raises(holdfast.ConnectionError) as caught:
+        client.get("http://api.test/")
+
+    assert "none_there raised gaierror: [Errno -2] Name or service not known. Is the name right, and what" in str(caught.value)
+
+
+def test_a_name_that_a_resolver_leaves_to_the_system_is_not_its_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with (
-        Client(timeout=QUICK, resolver=lambda host, port: []) as client,
-        pytest.raises(holdfast.ConnectionError, match="the name has no address"),
+        Client(timeout=QUICK, resolver=lambda host, port: None) as client,
+        pytest.raises(holdfast.ConnectionError) as caught,
     ):
+        client.get("http://api.test/")
+
+    assert str(caught.value) == "cannot resolve 'api.test': Name or service not known. Is the name right, and DNS reachable?"
+    assert isinstance(caught.value.__cause__, socket.gaierror)
+
+
+def test_a_resolver_that_finds_nothing_is_a_name_without_an_address() -> None:
+    def nothing(host: str, port: int) -> list[str]:
+        return []
+
+    with (
+        Client(timeout=QUICK, resolver=nothing) as client,
+        pytest.raises(holdfast.ConnectionError, match=r"'api\.test': the name has no address, by \S+nothing$") as one,
+    ):
+        client.get("http://api.test/")
+    assert one.value.never_connected
+
+
+TCP = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+OF_OTHER_FORM = [
+    [("a", "b", "c", "d", "e")],
+    [(*TCP, "127.0.0.1")],
+    [(*TCP, None)],
+    [(*TCP, ("127.0.0.1",))],
+    [(*TCP, ("127.0.0.1", None))],
+    [(*TCP, ("127.0.0.1", 65536))],
+    [(*TCP, ("api.example", 80))],
+    [("AF_INET", *TCP[1:], ("127.0.0.1", 80))],
+    [(*TCP[:2], "tcp", "", ("127.0.0.1", 80))],
+    [("127.0.0.1", 80)],
+    ["\ud800"],
+]
+
+
+@pytest.mark.parametrize("seconds", [5, None])
+@pytest.mark.parametrize("wrong", OF_OTHER_FORM)
+def test_what_only_looks_like_an_answer_of_getaddrinfo_is_the_programs_mistake(wrong: Any, seconds: float | None) -> None:
+    with (
+        Client(timeout=seconds, resolver=lambda host, port: wrong) as client,
+        pytest.raises(holdfast.InvalidRequest, match=r"returned .* for 'api\.test', which is no IP address"),
+    ):
+        client.get("http://api.test/")
+
+
+def test_an_asynchronous_resolver_is_told_so_and_leaves_no_warning() -> None:
+    async def later(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    resolver: Any = later
+    with Client(timeout=QUICK, resolver=resolver) as client, pytest.raises(holdfast.InvalidRequest, match="later is asynchronous"):
         client.get("http://api.test/")
 
 
@@ -339,8 +429,8 @@ def test_a_guard_that_fails_refuses() -> None:
 
 
 def test_what_is_no_address_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    strange = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("somewhere", 80))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: strange)
+    """What replaces ``socket.getaddrinfo`` in a program may answer anything."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("somewhere", 80))])
     with (
         Client(timeout=QUICK, allow_address=Guard()) as client,
         pytest.raises(AddressRefused, match=r"the address somewhere, port 80, of 'api\.test' was not allowed"),

@@ -29,7 +29,7 @@ CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
 ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "sendings", "transport"}
 ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
 ABOVE = {"arguments", "settings", "verbs", "transports", "wsgi", "client", "api"}
-EVERYTHING = ONE_REQUEST | ONE_CALL | ABOVE | {"_clock", "_version"}
+EVERYTHING = ONE_REQUEST | ONE_CALL | ABOVE | {"_clock", "_numbers", "_extras", "_version"}
 
 FROM_OUTSIDE = ("requests", "contrib", "cli", "testing")
 
@@ -37,6 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what all others stand on
     "_version": set(),
     "_clock": set(),
+    "_numbers": set(),
+    "_extras": set(),
     "_fork": set(),
     "_log": set(),
     "_values": set(),
@@ -45,9 +47,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reasons": set(),
     "timeouts": {"_values"},
     # the wings, which know nothing of one another
-    "message": {"exceptions", "_fork"},
-    "pool": {"exceptions", "reasons", "_clock", "_fork", "_log", "_threads", "_values"},
-    "wire": MESSAGES | {"reasons", "timeouts", "_fork", "_threads", "_values"},
+    "message": {"exceptions", "_numbers", "_extras", "_fork"},
+    "pool": {"exceptions", "reasons", "_clock", "_numbers", "_fork", "_log", "_threads", "_values"},
+    "wire": MESSAGES | {"reasons", "timeouts", "_numbers", "_extras", "_fork", "_threads", "_values"},
     # rules and choices
     "resend": {"reasons"},
     "retries": {"resend", "_values"},
@@ -67,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": MESSAGES | {"arguments", "_version"},
     "verbs": {"arguments", "message"},
     "transports": ONE_CALL | {"pool", "dialer", "timeouts", "_clock"},
-    "wsgi": ONE_CALL | {"timeouts", "transports", "_version"},
+    "wsgi": ONE_CALL | {"timeouts", "transports", "_numbers", "_version"},
     "event_source": {"exceptions", "message", "retries"},
     "client": ONE_CALL | {"arguments", "event_source", "settings", "verbs", "pool", "timeouts", "transports", "_clock"},
     "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},

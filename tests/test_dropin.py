@@ -25,7 +25,7 @@ import holdfast
 from holdfast.requests.cookies import RequestsCookieJar, add_dict_to_cookiejar, morsel_to_cookie, remove_cookie_by_name
 from holdfast.requests.status_codes import codes
 from holdfast.requests.structures import CaseInsensitiveDict, LookupDict
-from tests.server import Conn, Server, head, replies, response
+from tests.server import Conn, Server, head, ok, replies, response
 
 # requests' own plumbing, and what is no part of it but imported there.
 NOT_PUBLIC = {
@@ -403,3 +403,25 @@ def test_a_body_that_breaks_behind_a_hook_that_raises_leaves_the_hooks_error() -
     with Server(script) as server, pytest.raises(holdfast.HTTPError):
         holdfast.get(server.url(), hooks={"response": lambda answer, **_: answer.raise_for_status()})
     holdfast.close()
+
+
+def test_the_examples_of_requests_own_pages_print_what_they_print_there() -> None:
+    """What the likeness of single calls does not look at: the order of cookies in their field, and of a link's parts."""
+
+    def peer(conn: Conn) -> None:
+        for request in conn.read_requests():
+            fields = ["Set-Cookie: sessioncookie=123456789"] if request.target == "/set" else []
+            link = 'Link: <https://api.example/repos?page=2>; rel="next", <https://api.example/repos?page=6>; rel="last"'
+            conn.send(ok(request.get("Cookie").encode(), link, *fields))
+
+    seen = []
+    with Server(peer) as server:
+        modules: list[Any] = [requests, holdfast.requests]
+        for module in modules:
+            with module.Session() as session:
+                session.get(server.url("/set"))
+                response = session.get(server.url(), cookies={"from-my": "browser"})
+                seen.append((response.text, str(response.links["next"]), str(response.links)))
+
+    assert seen[0] == seen[1]
+    assert seen[0][0] == "sessioncookie=123456789; from-my=browser"

@@ -237,7 +237,7 @@ ALONE = {
     "login_with_cookies": "afterwards: 303 True URL/login?next=/account",
     "paginated_api": "4 calls, 1 of them again",
     "telemetry": "  http.client.connection.max                50",
-    "under_requests": "6 requests on 3 connections, 0 sent again",
+    "under_requests": "connections: 3, requests: 6, sent again: 0",
     "upload_with_progress": "received: ",
 }
 ELSEWHERE = {

@@ -21,7 +21,7 @@ from holdfast.reasons import Discard
 from holdfast.wire.reuse import FIN_PATIENCE_SECONDS
 from holdfast.wire.stream import SocketStream
 from tests.conftest import Tls
-from tests.server import Conn, Received, Server, chunks, echo, head, ok, response
+from tests.server import Conn, Received, Server, chunks, echo, echo_of, head, ok, response
 from tests.support import eventually, in_parallel
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -372,8 +372,14 @@ def test_the_body_waits_for_the_100(client: Client, secure: Any, kind: str) -> N
 
 @body_kinds
 def test_a_server_that_never_sends_a_100_gets_the_body_after_the_wait(tls: Tls, secure: Any, kind: str) -> None:
+    def says_no_100(conn: Conn) -> None:
+        request = conn.read_head()
+        whole = None if request is None else conn.read_body(request)
+        assert whole is not None
+        conn.send(echo_of(whole))
+
     timeouts = Timeouts(connect=5, read=5, expect=0.05)
-    with Server(echo, tls=secure) as server, Client(verify=tls.ca_path, timeout=timeouts) as client:
+    with Server(says_no_100, tls=secure) as server, Client(verify=tls.ca_path, timeout=timeouts) as client:
         started = time.monotonic()
         answer = client.post(server.url(), data=BODIES[kind](), headers=EXPECT)
 

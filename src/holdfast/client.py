@@ -324,7 +324,10 @@ class Client(Verbs):
         """The events of a ``text/event-stream``, over as many connections as it takes; arguments as in ``EventSource``."""
         from .event_source import EventSource
 
-        return EventSource(self.request, url, params, **kwargs)
+        def rest(wait: Callable[[float], object], seconds: float) -> None:
+            self._transport.rest(wait, seconds)  # looked up for each: a Fake may have begun since
+
+        return EventSource(self.request, url, params, rest=rest, **kwargs)
 
     def send(self, request: Any, **kwargs: Unpack[SendOptions]) -> Response:
         """Send a prepared request. Keywords: timeout, allow_redirects, proxies, stream, verify, cert, retries and

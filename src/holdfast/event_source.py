@@ -58,6 +58,7 @@ class EventSource:
         max_pause: seconds that no pause exceeds, whatever the server says. Default 60.
         max_event_bytes: most bytes of one event; None for any number. Default 1 MiB.
         sleep: waits for so many seconds; None for a wait that ``close()`` ends.
+        rest: is given that wait, and the seconds, and may do without. ``Client.events`` gives that of the client's transport.
         settings: all else that ``Client.request`` takes, for each connection: timeout, auth, cookies, …
 
     Attributes:
@@ -82,6 +83,7 @@ class EventSource:
         max_pause: float = 60.0,
         max_event_bytes: int | None = MAX_EVENT_BYTES,
         sleep: Callable[[float], object] | None = None,
+        rest: Callable[[Callable[[float], object], float], object] | None = None,
         **settings: Any,
     ) -> None:
         Retries(max_attempts, backoff=pause, max_backoff=max_pause)  # says what is wrong with a number
@@ -96,7 +98,8 @@ class EventSource:
         self._max_pause = max_pause
         self._max_event_bytes = max_event_bytes
         self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait
+        self._rest = rest
+        self._sleep = sleep or self._wait_until_closed
         self._response: Response | None = None
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
@@ -186,6 +189,12 @@ class EventSource:
         seconds = max(MIN_PAUSE_SECONDS, Retries(backoff=self.pause, max_backoff=self._max_pause).wait(failed, None, 0.0))
         log.info("event stream: %s; next connection in %.1f s, behind the event %r", ending, seconds, self.last_event_id)
         self._sleep(seconds)
+
+    def _wait_until_closed(self, seconds: float) -> None:
+        if self._rest is None:
+            self._closed.wait(seconds)
+        else:
+            self._rest(self._closed.wait, seconds)
 
     def _close_response(self) -> None:
         response, self._response = self._response, None

@@ -354,6 +354,10 @@ class Transport:
         """Open ``count`` more connections, within ``connect`` seconds; how many were opened. See ``Pool.warm``."""
         return self.pool.warm(route, count, connect=connect)
 
+    def rest(self, wait: Callable[[float], object], seconds: float) -> None:
+        """Wait so long before the next connection of an event stream, by ``wait``, which the end of the stream cuts short."""
+        wait(seconds)
+
     def close(self) -> None:
         """Close every connection; idempotent."""
         self.pool.close()

@@ -307,6 +307,7 @@ class Handling(Transport):
         super().__init__(None, clock, keeper)
         self.handler = handler
         self._below = _connections_below(handler)
+        self._faked = _faked(handler)
         if self._below is not None:
             self.pool = self._below.connections.pool
 
@@ -341,7 +342,17 @@ class Handling(Transport):
 
     def warm(self, route: Route, count: int, connect: float | None) -> int:
         """The same by the ConnectionTransport below. Without one nothing is opened: what would use it?"""
+        if self._faked is not None and self._below is not None:
+            opened: int = self._faked.warm(self._below.connections, route, count, connect)
+            return opened
         return 0 if self._below is None else super().warm(route, count, connect)
+
+    def rest(self, wait: Callable[[float], object], seconds: float) -> None:
+        """The same, but for a Fake's connections, which need no wait."""
+        if self._faked is None:
+            super().rest(wait, seconds)
+        else:
+            self._faked.rest(wait, seconds)
 
     def close(self) -> None:
         """Close the user's transport, and what connections there are."""
@@ -359,8 +370,17 @@ def handled(services: Services) -> Services:
 
 
 def _connections_below(transport: Any) -> ConnectionTransport | None:
+    return next((each for each in _wrapped(transport) if isinstance(each, ConnectionTransport)), None)
+
+
+def _faked(transport: Any) -> Any:
+    """The first that says its connections are not those of the ConnectionTransport below it, as holdfast.testing.Fake does."""
+    return next((each for each in _wrapped(transport) if getattr(each, "fakes_connections", False) is True), None)
+
+
+def _wrapped(transport: Any) -> Iterator[Any]:
     for _ in range(MAX_DEPTH):
-        if transport is None or isinstance(transport, ConnectionTransport):
-            return transport
+        if transport is None:
+            return
+        yield transport
         transport = getattr(transport, "inner", None)
-    return None

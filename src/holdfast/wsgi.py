@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from ._numbers import number_of
 from ._version import __version__
 from .exceptions import IncompleteBody, InvalidRequest, TotalTimeout
 from .message.headers import Headers
@@ -329,7 +330,7 @@ class _Run:
             raise TotalTimeout(message, request=self._request)
 
     def _cut_short(self, given: int, length: int) -> IncompleteBody:
-        message = f"the WSGI application gave {given} of the {length} bytes that its Content-Length announced"
+        message = f"the WSGI application gave {given} of the {number_of(length, 'byte')} that its Content-Length announced"
         return IncompleteBody(message, received=given, expected=length, request=self._request)
 
 

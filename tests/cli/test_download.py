@@ -376,7 +376,7 @@ def test_files_of_one_name_have_numbers(tmp_path: Path) -> None:
 
 
 def test_checksums_are_for_all_or_for_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="given 1 times for 2 URLs"):
+    with pytest.raises(ValueError, match="given 1 time for 2 URLs"):
         files_of(["http://a/x", "http://a/y"], tmp_path, [SUM])
 
 
@@ -547,7 +547,7 @@ def test_progress_is_shown_while_files_come(tmp_path: Path) -> None:
         crew = Crew(client, files_of([server.url("/x")], tmp_path, []), 5)
         assert download.work(crew, 1, Terminal(screen), clock) == codes.OK
 
-    assert screen.getvalue().startswith("\r[....................] 0 of 1 files, 0 B")
+    assert screen.getvalue().startswith("\r[....................] 0 of 1 file, 0 B")
 
 
 @pytest.mark.parametrize(("count", "text"), [(812, "812 B"), (1234, "1.2 kB"), (8e7, "80.0 MB"), (3e12, "3000.0 GB")])

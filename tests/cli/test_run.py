@@ -281,7 +281,7 @@ def test_stats_are_printed_after_what_the_program_does_at_its_own_exit(tmp_path:
         status, _, complaint = python("-m", "holdfast.cli.run", "--stats", "late.py", server.url(), cwd=tmp_path)
 
     assert status == 3
-    assert "1 connections opened" in complaint
+    assert "1 connection opened" in complaint
 
 
 @pytest.mark.parametrize("library", ["holdfast", "requests", "httpx"])
@@ -295,7 +295,7 @@ def test_stats_count_the_connections_that_a_server_refused(tmp_path: Path, libra
 
     assert output == "refused\n"
     assert f"http://127.0.0.1:{port}\n" in complaint
-    assert "1 connections could not be opened (" in complaint
+    assert "1 connection could not be opened (" in complaint
 
 
 def test_a_program_without_connections_has_stats_that_say_so(programs: Path) -> None:
@@ -318,11 +318,11 @@ def test_the_report_tells_of_everything_that_would_have_failed_and_is_bounded() 
     assert report.count("\n  http://") == run.MAX_ORIGINS
     assert "others\n    5 connections opened" in report
     assert "sent again: 1 (proven not delivered); without that, they would have failed" in report
-    assert "1 connections that the server had closed were noticed" in report
-    assert "1 waits for a connection were in vain" in report
-    assert "1 responses were never read or closed" in report
+    assert "1 connection that the server had closed was noticed" in report
+    assert "1 wait for a connection was in vain" in report
+    assert "1 response was never read or closed" in report
     assert "closed: 1 broken" in report
-    assert "1 connections could not be opened (ConnectTimeout)" in report
+    assert "1 connection could not be opened (ConnectTimeout)" in report
     assert "left to urllib3: 2 x it asks for another protocol" in report
 
 

@@ -102,7 +102,7 @@ def test_the_example_prints_what_the_connections_went_through(capsys: pytest.Cap
     with Server(script) as server:
         assert under_requests.main([server.url(), "2"]) == 0
 
-    assert capsys.readouterr().out.splitlines() == ["200 done", "200 done", "2 requests on 1 connections, 0 sent again"]
+    assert capsys.readouterr().out.splitlines() == ["200 done", "200 done", "connections: 1, requests: 2, sent again: 0"]
 
 
 # -- 100 Continue --------------------------------------------------------------------------------------------------------

@@ -481,7 +481,7 @@ def test_the_oldest_cookies_of_a_domain_make_room_whatever_their_paths() -> None
 
 def test_a_calls_own_cookies_take_the_place_of_equally_named_ones() -> None:
     jar = received("a=jar", "b=jar")
-    assert sent(jar, own=own_jar({"a": "own", "c": 3})) == "a=own; c=3; b=jar"
+    assert sent(jar, own=own_jar({"a": "own", "c": 3})) == "b=jar; a=own; c=3"
     assert sent(None, own=own_jar({"a": "own"})) == "a=own"
     assert sent(None) is None
     assert sent(CookieJar(), own=CookieJar()) is None

@@ -88,7 +88,7 @@ def test_advice_on_leaks_waits_and_failures() -> None:
                 client.get(server.url())
 
         said = sentences(client, server)
-        assert "1 responses were dropped without being read or closed" in said
+        assert "1 response was dropped without being read or closed" in said
         assert "1 in vain: raise max_connections_per_origin" in said
         assert "6 of 8 attempts to connect failed" in said
 

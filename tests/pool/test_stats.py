@@ -467,6 +467,6 @@ def test_waits_leaks_and_failures_are_told() -> None:
     tally.leaks = 3
     tally.failed, tally.created = 10, 30
     sentences = advise_origin(stats_of(tally, None), Limits(), Words()).sentences
-    assert sentences[0].startswith("1 uses waited for a connection, the longest 2.50 s, 1 in vain: raise")
+    assert sentences[0].startswith("1 use waited for a connection, the longest 2.50 s, 1 in vain: raise")
     assert sentences[1].startswith("3 leases were dropped without being given back: use 'with'")
     assert sentences[2] == "10 of 40 attempts to connect failed: check the server and the network"

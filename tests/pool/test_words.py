@@ -75,7 +75,7 @@ def test_a_slow_wait_a_lease_held_for_long_and_a_dropped_one_are_told_as_respons
     with pytest.warns(ResourceWarning, match="Read the response to its end, close it, or use it as a context manager"):
         asker.lease = None
     (advice,) = pool.advise()
-    assert "1 responses were dropped without being read or closed" in " ".join(advice.sentences)
+    assert "1 response was dropped without being read or closed" in " ".join(advice.sentences)
     assert "requests/s" in str(advice)
 
 

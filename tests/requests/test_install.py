@@ -131,7 +131,7 @@ print(json.dumps(found))
         )
     assert seen == [
         True, "", "well", "too many 503 error responses", "MaxRetryError",
-        "this adapter needs urllib3, which is not installed: unheard_of",
+        "this adapter needs urllib3, which is not installed: pip install 'holdfast-http[urllib3]'. It was asked for unheard_of",
     ]  # fmt: skip
 
 

@@ -174,7 +174,7 @@ def test_a_server_that_waits_ends_with_its_block(script: Script) -> None:
         sock = socket.create_connection(server.address, 5)
         sock.sendall(GET)
         server.wait_for_connections(1)
-    assert " 1 connections, 0 running" in repr(server)
+    assert " 1 connection, 0 running" in repr(server)
     sock.close()
 
 

@@ -6,24 +6,29 @@ the pool has counted.
 
 from __future__ import annotations
 
+import datetime
 import re
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import trustme
 
 import holdfast
 from holdfast import Client, Limits, Timeouts
 from holdfast.testing import Answer, Fake, failures
 from holdfast.wire.stream import SocketStream
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Script, Server, head, ok, response
 from tests.support import free_port
 from tests.wire.test_connect import deaf
+from tests.wire.test_verification import self_signed
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -295,6 +300,108 @@ def test_a_failure_is_what_the_real_thing_is(
             faked = observe(case, url)
 
     assert faked == real
+
+
+# -- certificates --------------------------------------------------------------------------------------------------------
+
+NOW = datetime.datetime.now(datetime.timezone.utc)
+DAY = datetime.timedelta(days=1)
+
+CERTIFICATES: dict[str, Callable[[trustme.CA], trustme.LeafCert]] = {
+    "unknown authority": lambda ca: trustme.CA().issue_cert("localhost", "127.0.0.1"),
+    "expired": lambda ca: ca.issue_cert("localhost", "127.0.0.1", not_after=NOW - DAY),
+    "not yet valid": lambda ca: ca.issue_cert("localhost", "127.0.0.1", not_before=NOW + DAY),
+    "other name": lambda ca: ca.issue_cert("other.example"),
+}
+
+
+def cause_of(error: BaseException) -> Any:
+    """What can be known of ssl's own error, but for the line of C that raised it."""
+    cause = error.__cause__
+    assert isinstance(cause, ssl.SSLCertVerificationError)
+    text = re.sub(r" \(_ssl\.c:\d+\)$", "", cause.args[1])
+    return type(cause), cause.args[0], text, cause.verify_code, cause.verify_message, cause.reason, cause.library
+
+
+def refused(client: Client, url: str) -> Any:
+    """What comes of a POST to a server whose certificate is refused."""
+    causes: list[Any] = []
+
+    def call() -> holdfast.Response:
+        try:
+            return client.post(url, data=b"{}")
+        except holdfast.SSLError as error:
+            causes.append(cause_of(error))
+            raise
+
+    return seen(client, call), causes
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("because", CERTIFICATES)
+def test_a_refused_certificate_is_what_a_real_one_is(because: str, host: str, tls: Tls) -> None:
+    leaf = CERTIFICATES[because](tls.ca)
+    with Server(tls=tls.server_context(leaf)) as server:
+        url = server.url("/x", host=host)
+        with Client(verify=tls.ca_path, timeout=SHORT, trust_env=False) as client:
+            real = refused(client, url)
+        server.wait_for_handshakes(1)
+        with Fake() as fake, Client(verify=tls.ca_path, timeout=SHORT, trust_env=False) as client:
+            route = fake.post(url).fails("certificate verify failed", because=because)
+            faked = refused(client, url)
+
+    assert faked == real
+    assert route.calls[0].sent == 0
+
+
+def test_a_certificate_that_signed_itself_is_refused_as_a_real_one_is(tls: Tls, tmp_path: Path) -> None:
+    with Server(tls=self_signed("localhost", tmp_path / "own.pem")) as server:
+        url = server.url("/x", host="localhost")
+        with Client(verify=tls.ca_path, timeout=SHORT, trust_env=False) as client:
+            real = refused(client, url)
+        server.wait_for_handshakes(1)
+        with Fake() as fake, Client(verify=tls.ca_path, timeout=SHORT, trust_env=False) as client:
+            fake.post(url).fails(failures.certificate_verify_failed("self-signed"))
+            faked = refused(client, url)
+
+    assert faked == real
+
+
+def test_a_certificate_is_for_the_name_that_the_client_says() -> None:
+    with Fake() as fake, Client(server_name="inner.example") as client:
+        fake.get("https://outer.example/").fails("certificate verify failed", because="other name")
+
+        with pytest.raises(holdfast.SSLError, match=r"^the certificate of inner\.example:443 .*valid for 'inner\.example'"):
+            client.get("https://outer.example/")
+
+
+def test_a_kept_connection_has_had_its_certificate_verified() -> None:
+    """Met by a new connection alone: so the call that finds a kept one opens another."""
+    with Fake() as fake, Client() as client:
+        fake.get("https://a.example/").answers(200, failures.certificate_verify_failed(), 200)
+        client.get("https://a.example/")
+        with pytest.raises(holdfast.SSLError):
+            client.get("https://a.example/")
+        assert client.get("https://a.example/").ok
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "why"),
+    [
+        ("http://a.example/", {}, "speaks no TLS"),
+        ("https://a.example/", {"verify": False}, "verifies no certificate"),
+    ],
+)
+def test_a_certificate_that_nothing_looks_at_is_no_failure(url: str, settings: dict[str, Any], why: str) -> None:
+    fake = Fake()
+    fake.get(url).fails("certificate verify failed")
+    with Client(**settings) as client, pytest.raises(AssertionError, match=rf"certificate_verify_failed\(\): .*{why}"), fake:
+        client.get(url)
+
+
+def test_a_reason_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of unknown authority, self-signed, expired, not yet valid, other name"):
+        failures.certificate_verify_failed("bad luck")  # type: ignore[arg-type]  # that is the point
 
 
 def test_a_stale_connection_is_found_before_use_as_a_real_one_is() -> None:

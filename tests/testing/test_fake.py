@@ -284,9 +284,9 @@ def test_calls_are_written_down_as_they_were(fake: Fake) -> None:
     assert [call.body for call in fake.calls[1:]] == [b"text", b"ab", large, b""]
     assert fake.calls[1].text == "text"
     assert fake.calls == route.calls
-    assert repr(first) == f"<Call POST {API}: 201, sent 1 times>"
+    assert repr(first) == f"<Call POST {API}: 201, sent 1 time>"
     assert (route.called, repr(route)) == (5, f"<Expected POST {API}, called 5 times>")
-    assert repr(fake) == "<holdfast.testing.Fake: 1 routes, 5 calls>"
+    assert repr(fake) == "<holdfast.testing.Fake: 1 route, 5 calls>"
 
 
 def test_a_body_that_was_not_written_whole_is_what_was_written_of_it(fake: Fake) -> None:
@@ -606,3 +606,178 @@ def test_warming_that_meets_the_end_of_a_fake_goes_the_real_way() -> None:
 
         assert late(client._transport, route, 1, 5.0) == 1
         server.wait_for_connections(1)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_client_with_a_fake_of_its_own_warms_that_ones_connections(wrapped: bool) -> None:
+    fake = Fake()
+    transport: Any = Wrapping(fake) if wrapped else fake
+    with Server(echo) as server, holdfast.Client(transport=transport) as client:
+        fake.get(server.url()).responds(299)
+        assert client.warm(server.url(), 2) == 2
+        assert client.get(server.url()).status_code == 299
+        assert client.stats().created == 2
+
+    assert server.connections == 0
+
+
+class Wrapping:
+    """A transport around another."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def handle(self, request: Any, options: Any) -> holdfast.Response:
+        response: holdfast.Response = self.inner.handle(request, options)
+        return response
+
+
+# -- event streams -----------------------------------------------------------------------------------------------------
+
+HOUR = b"retry: 3600000\nid: 1\ndata: one\n\n"
+
+
+def stream(content: bytes) -> Answer:
+    return Answer(content=content, headers={"Content-Type": "text/event-stream"})
+
+
+def no_wait(self: Any, timeout: float | None = None) -> bool:
+    raise AssertionError(f"it waits for {timeout} s")
+
+
+@pytest.mark.parametrize("how", ["with", "transport"])
+def test_an_event_stream_is_taken_up_again_without_a_wait(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake()
+    fake.get(API).answers(stream(HOUR), failures.connection_refused(), stream(b"data: two\n\n"), 204)
+    settings: dict[str, Any] = {"transport": fake} if how == "transport" else {}
+    with holdfast.Client(**settings) as client, contextlib.ExitStack() as stack:
+        source = client.events(API, max_pause=3600)
+        monkeypatch.setattr(source._closed, "wait", no_wait)
+        if how == "with":
+            stack.enter_context(fake)
+        assert [event.data for event in source] == ["one", "two"]
+
+
+def test_a_sleep_of_the_streams_own_is_asked_all_the_same(fake: Fake) -> None:
+    slept: list[float] = []
+    fake.get(API).answers(stream(HOUR), 204)
+    with holdfast.Client() as client:
+        assert len(list(client.events(API, sleep=slept.append, max_pause=7))) == 1
+
+    assert slept == [7]
+
+
+@pytest.mark.parametrize("lets", [lambda fake: fake.get("https://other.example/").passthrough(), None])
+def test_a_stream_that_may_go_to_a_real_server_waits(lets: Callable[[Fake], object] | None) -> None:
+    waits: list[float] = []
+    fake = Fake(passthrough=lets is None, assert_all_called=False)
+    if lets is not None:
+        lets(fake)
+    fake.get(API).answers(stream(HOUR), 204)
+    with fake, holdfast.Client() as client:
+        source = client.events(API, max_pause=5)
+        source._sleep = lambda seconds: client._transport.rest(waits.append, seconds)
+        assert len(list(source)) == 1
+
+    assert waits == [5]
+
+
+def test_a_stream_whose_fake_is_gone_waits_the_real_way() -> None:
+    waits: list[float] = []
+    with holdfast.Client() as client:
+        with Fake(assert_all_called=False):
+            late = Transport.rest
+        late(client._transport, waits.append, 1.5)
+        client._transport.rest(waits.append, 2.5)
+
+    assert waits == [1.5, 2.5]
+
+
+# -- addresses, and the guard ------------------------------------------------------------------------------------------
+
+
+class Guard:
+    """Allows public addresses; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int, str, bool]] = []
+
+    def __call__(self, address: holdfast.DialAddress) -> bool:
+        self.asked.append((str(address.ip), address.port, address.host, address.is_proxy))
+        return holdfast.public_addresses_only(address)
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard()
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://[::1]/", "http://127.1/"])
+def test_a_guard_is_asked_for_an_address_in_the_url(lax: Fake, guard: Guard, url: str) -> None:
+    route = lax.get(url)
+    with holdfast.Client(allow_address=guard) as client, pytest.raises(holdfast.AddressRefused, match="refused by allow_address"):
+        client.get(url)
+
+    assert len(guard.asked) == 1
+    assert route.calls[0].sent == 0
+
+
+def test_a_guard_is_asked_for_the_addresses_that_a_name_is_said_to_have(guard: Guard) -> None:
+    names = {"inside.example": "10.0.0.7", "mixed.example": ["10.0.0.7", "8.8.8.8"], "none.example": ["10.0.0.7", "fd00::7"]}
+    with Fake(addresses=names) as fake, holdfast.Client(allow_address=guard) as client:
+        fake.get("/", params=mock.ANY)
+        with pytest.raises(holdfast.AddressRefused, match=r"the address 10\.0\.0\.7, port 80, of 'inside\.example' was refused"):
+            client.get("http://inside.example/")
+        with pytest.raises(holdfast.AddressRefused, match="None of the 2 addresses of this name is allowed"):
+            client.get("http://none.example/")
+        answer = client.get("http://Mixed.Example:81/")
+
+    assert answer.connection_info is not None
+    assert answer.connection_info.peer == "8.8.8.8"
+    assert guard.asked[-2:] == [("10.0.0.7", 81, "mixed.example", False), ("8.8.8.8", 81, "mixed.example", False)]
+
+
+def test_a_guard_is_not_asked_for_a_name_of_which_no_address_is_known(fake: Fake, guard: Guard) -> None:
+    fake.get(API)
+    with holdfast.Client(allow_address=guard) as client:
+        assert client.get(API).ok
+
+    assert guard.asked == []
+
+
+def test_a_guard_is_asked_as_in_the_real_world_for_the_proxys_address(lax: Fake, guard: Guard) -> None:
+    lax.get(API)
+    client = holdfast.Client(allow_address=guard, proxies={"all": "http://10.0.0.1:3128"})
+    with client, pytest.raises(holdfast.AddressRefused, match=r"of the proxy '10\.0\.0\.1'"):
+        client.get(API)
+
+    assert guard.asked == [("10.0.0.1", 3128, "10.0.0.1", True)]
+
+
+def test_a_redirect_to_an_inner_address_is_refused_as_in_the_real_world(lax: Fake, guard: Guard) -> None:
+    lax.get(API).responds(302, headers={"Location": "http://169.254.169.254/latest/"})
+    inner = lax.get("http://169.254.169.254/latest/")
+    with holdfast.Client(allow_address=guard) as client, pytest.raises(holdfast.AddressRefused):
+        client.get(API)
+
+    assert inner.calls[0].sent == 0
+
+
+def test_a_pool_is_not_warmed_with_what_the_guard_refuses(guard: Guard) -> None:
+    with Fake(addresses={"inside.example": "10.0.0.7"}), holdfast.Client(allow_address=guard) as client:
+        assert client.warm("http://inside.example/", 1) == 0
+
+    assert guard.asked == [("10.0.0.7", 80, "inside.example", False)]
+
+
+def test_the_guard_of_the_connections_below_a_clients_own_fake_is_asked(guard: Guard) -> None:
+    fake = Fake(inner=holdfast.ConnectionTransport(allow_address=guard))
+    fake.get("http://10.0.0.7/")
+    with holdfast.Client(transport=fake) as client, pytest.raises(holdfast.AddressRefused):
+        client.get("http://10.0.0.7/")
+
+
+@pytest.mark.parametrize("addresses", [{"a.example": "b.example"}, {"a.example": 7}, {"a.example": []}])
+def test_what_is_said_to_be_an_address_is_one(addresses: Any) -> None:
+    with pytest.raises(ValueError, match=r"^addresses=.*: expected an IP address, or several, for 'a\.example'"):
+        Fake(addresses=addresses)

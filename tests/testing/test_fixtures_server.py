@@ -71,7 +71,7 @@ def test_without_trustme_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
 
 def test_more_connections_at_once_than_threads_are_allowed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 1)
-    with pytest.raises(ScriptFailed, match="more than 1 connections are open at once"):  # noqa: PT012,SIM117
+    with pytest.raises(ScriptFailed, match="more than 1 connection is open at once"):  # noqa: PT012,SIM117
         with Server() as server, holdfast.Client() as one, holdfast.Client() as other:
             one.get(server.url("/"))
             with pytest.raises(holdfast.ConnectionError):

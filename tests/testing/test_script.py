@@ -69,7 +69,7 @@ def test_each_byte_of_a_large_body_is_copied_once_however_many_reads_it_takes() 
         def finds_stale(self) -> bool:
             return False
 
-        def dial_error(self, host: str, port: int, until: float | None) -> Exception | None:
+        def dial_error(self, route: Route, until: float | None) -> Exception | None:
             return None
 
     stream = ScriptedStream()

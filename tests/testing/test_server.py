@@ -9,9 +9,11 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from holdfast.testing import ScriptFailed, behaviours
 from tests.conftest import FakeClock, Tls, open_descriptors
 from tests.server import (
     Conn,
@@ -132,6 +134,31 @@ class TestRequests:
             assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             sock.sendall(b"ab")
             assert read_all(sock).endswith(b"\r\n\r\nab")
+
+    @pytest.mark.parametrize("framing", [b"Content-Length: 2", b"Transfer-Encoding: chunked"])
+    def test_a_request_that_is_read_whole_and_waits_for_a_100_gets_one(self, framing: bytes) -> None:
+        body = b"ab" if b"Length" in framing else b"2\r\nab\r\n0\r\n\r\n"
+        with Server() as server, dial(server) as sock:
+            for _ in range(2):
+                sock.sendall(b"POST / HTTP/1.1\r\n" + framing + b"\r\nExpect: 100-Continue\r\n\r\n")
+                assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+                sock.sendall(body)
+                assert b'"body": "ab"' in sock.recv(4096)
+
+    @pytest.mark.parametrize(
+        "wire",
+        [
+            b"POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nab",
+            b"POST / HTTP/1.1\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",
+            b"POST / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n",
+            b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nab",
+            b"POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: tea\r\n\r\nab",
+        ],
+    )
+    def test_no_100_is_sent_where_no_body_is_waiting_for_one(self, wire: bytes) -> None:
+        with Server() as server, dial(server) as sock:
+            sock.sendall(wire)
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK")
 
     @pytest.mark.parametrize(
         "wire",
@@ -480,7 +507,7 @@ class TestBounds:
         with Server(tls=tls.server_context()) as server:
             sock = socket.create_connection(server.address)
             server.wait_for_connections(1)
-        assert " 1 connections, 0 running, 0 requests, 0 errors>" in repr(server)
+        assert " 1 connection, 0 running, 0 requests, 0 errors>" in repr(server)
         sock.close()
 
     def test_a_script_waits_for_the_tests_event(self) -> None:
@@ -518,3 +545,51 @@ class TestFixtures:
         with socket.socket() as sock:
             new = set(open_descriptors()) - set(before)
             assert new == {sock.fileno()}
+
+
+class TestWhatIsNoScript:
+    """It is said where the server is made, or given its script, and not when the first client has come."""
+
+    @pytest.mark.parametrize(
+        ("wrong", "hint"),
+        [
+            ("x", "expected a function of a Conn, or a list of such functions"),
+            (ok(b"hello"), r"behaviours\.replies\(response\) answers with a response"),
+            (None, "expected a function of a Conn"),
+            (7, "expected a function of a Conn"),
+            ([echo, "x"], r"script\[1\]='x': expected a function of a Conn"),
+            ([ok()], r"script\[0\]=b'HTTP/1\.1 200 OK"),
+            (behaviours.loses, r"behaviours\.loses makes a script: call it, behaviours\.loses\(\.\.\.\)"),
+            ([behaviours.keeps_alive], r"script\[0\]: behaviours\.keeps_alive makes a script"),
+        ],
+    )
+    def test_is_refused_at_once(self, wrong: Any, hint: str) -> None:
+        with pytest.raises(TypeError, match=hint):
+            Server(wrong)
+        with Server() as server, pytest.raises(TypeError, match=hint):
+            server.script = wrong
+
+    def test_every_behaviour_that_makes_a_script_is_known_as_one(self) -> None:
+        annotated = {name: getattr(value, "__annotations__", {}) for name, value in vars(behaviours).items()}
+        makers = {name for name, types in annotated.items() if types.get("return") == "Script"}
+
+        assert makers == {maker.__name__ for maker in behaviours.MAKERS}
+
+    @pytest.mark.parametrize("wrong", ["cert.pem", 1, object()])
+    def test_tls_that_is_no_context_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match=r"expected an ssl\.SSLContext of a server, True or None"):
+            Server(tls=wrong)
+
+    def test_a_script_that_only_makes_one_fails_the_test(self) -> None:
+        def maker(conn: Conn) -> Any:
+            return echo
+
+        with pytest.raises(ScriptFailed, match="maker returned a function"), Server(maker) as server, dial(server) as sock:
+            assert read_all(sock) == b""
+
+    def test_an_asynchronous_script_fails_the_test(self) -> None:
+        async def later(conn: Conn) -> None:
+            conn.send(ok())
+
+        with pytest.raises(ScriptFailed, match="later is asynchronous"), Server(later) as server, dial(server) as sock:
+            assert read_all(sock) == b""

@@ -282,7 +282,7 @@ def test_a_certificate_that_is_not_valid_is_refused_with_host_and_reason(
 def test_a_common_name_is_not_believed(authority: Tls, client: holdfast.Client, names: tuple[str, ...]) -> None:
     leaf = authority.ca.issue_cert(*names, common_name="localhost")
     with Server(tls=authority.server_context(leaf)) as server:
-        with pytest.raises(SSLError, match=r"localhost:\d+ is not valid: (Hostname mismatch|Empty Subject Alternative Name)"):
+        with pytest.raises(SSLError, match=r"localhost:\d+ is not valid .*: (Hostname mismatch|Empty Subject Alternative Name)"):
             client.get(server.url("/", host="localhost"))
         assert client.get(server.url("/", host="localhost"), verify=False).ok
 
@@ -338,7 +338,7 @@ def test_a_zone_is_no_part_of_the_name(authority: Tls, client: holdfast.Client) 
     assert said == [None, None]
     with (
         Server(tls=authority.server_context(authority.ca.issue_cert("::2")), host="::1") as server,
-        pytest.raises(SSLError, match=rf"certificate of ::1%2:{server.port} is not valid: IP address mismatch"),
+        pytest.raises(SSLError, match=rf"certificate of ::1%2:{server.port} is not valid .*: IP address mismatch"),
     ):
         client.get(f"https://[::1%252]:{server.port}/")
 

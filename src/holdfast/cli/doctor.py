@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .._numbers import number_of
 from ..exceptions import RequestException
 from . import advice, codes, observations, report, watch
-from .options import add_tls, verify_of
+from .options import add_tls, text_of, verify_of
 from .probe import Clock, Target
 from .terminal import Terminal, terminal
 from .watch import Watch, Watched
@@ -143,7 +144,8 @@ class Examination:
             found["resumption"] = self._observe("TLS sessions", observations.resumption, bench)
         if first.kept:
             most = self.arguments.requests
-            seen = self._observe(f"up to {most} requests on one connection", observations.requests_per_connection, bench, most)
+            name = f"up to {number_of(most, 'request')} on one connection"
+            seen = self._observe(name, observations.requests_per_connection, bench, most)
             found["requests"] = seen
             if seen is not None and seen.answered >= observations.TO_STALL:
                 found["stalls"] = self._observe("delayed acknowledgements", observations.delayed_acks, bench)
@@ -156,7 +158,7 @@ class Examination:
         try:
             return observation(*arguments)
         except RequestException as error:
-            self.troubles.append(f"{name}: {error}")
+            self.troubles.append(f"{name}: {text_of(error)}")
             return None
 
     def _patiently(self, found: dict[str, Any], first: observations.First) -> None:
@@ -181,7 +183,7 @@ class Examination:
         try:
             connection = self.bench.dial()
         except RequestException as error:
-            self.troubles.append(f"a connection to wait on: {error}")
+            self.troubles.append(f"a connection to wait on: {text_of(error)}")
             return
         waiting.watched.append(Watched(connection, role, age))
         if role == watch.SILENT:
@@ -191,7 +193,7 @@ class Examination:
         except RequestException as error:
             waiting.watched.pop()
             connection.close()
-            self.troubles.append(f"a connection to wait on: {error}")
+            self.troubles.append(f"a connection to wait on: {text_of(error)}")
 
 
 def progress_of(state: Watch, now: float) -> str:

@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from .._numbers import number_of
 from ..client import Client
 from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
 from ..message.url import Url
 from . import codes
-from .options import add_request_fields, add_tls, client_settings
+from .options import add_request_fields, add_tls, client_settings, text_of
 from .terminal import Terminal, harmless, terminal
 
 HELP = "fetch files in parallel, and resume what was cut short"
@@ -132,7 +133,8 @@ def files_of(urls: list[str], directory: Path, sums: list[str]) -> list[File]:
         InvalidURL, MissingSchema, InvalidSchema: of a URL.
     """
     if sums and len(sums) != len(urls):
-        raise ValueError(f"--sha256 was given {len(sums)} times for {len(urls)} URLs: one for each, in their order")
+        given = f"{number_of(len(sums), 'time')} for {number_of(len(urls), 'URL')}"
+        raise ValueError(f"--sha256 was given {given}: one for each, in their order")
     taken: set[str] = set()
     files = []
     for number, url in enumerate(urls):
@@ -257,7 +259,8 @@ class Fetch:
         if note is not None and start and whole == str(start) and of_version(response, note, start):
             self.file.size = self.file.done = start
             return
-        raise self._begin_anew(f"the server has not the rest of this file (416), {start:,} bytes were here")
+        here = number_of(start, "byte was", "bytes were", form=",")
+        raise self._begin_anew(f"the server has not the rest of this file (416), {here} here")
 
     def _receive(self, response: Response, begin: int, end: int | None) -> None:
         """Write what comes behind the first ``begin`` bytes; as a part, up to ``end``."""
@@ -464,7 +467,7 @@ def progress_of(files: list[File], seconds: float) -> str:
     bar = "#" * round(share * 20)
     total = f"{size_of(done)} of {size_of(whole)}" if whole else size_of(done)
     rate = f", {size_of(fresh / seconds)}/s" if seconds > 0 else ""
-    return f"[{bar:.<20}] {ended} of {len(files)} files, {total}{rate}"
+    return f"[{bar:.<20}] {ended} of {number_of(len(files), 'file')}, {total}{rate}"
 
 
 def size_of(count: float) -> str:
@@ -491,7 +494,7 @@ def line_of(file: File) -> tuple[Any, ...]:
 
 def _said_of(error: BaseException | None) -> str:
     known = isinstance(error, (RequestException, Refused, OSError))
-    return str(error) if known else f"{type(error).__name__}: {error}"
+    return text_of(error) if known else f"{type(error).__name__}: {error}"
 
 
 def code_of(file: File) -> int:

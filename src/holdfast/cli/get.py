@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
+from .._numbers import number_of
 from ..client import Client
 from ..message.fields import is_secret
 from ..message.headers import Headers
@@ -219,7 +220,7 @@ def deliver(response: Response, arguments: argparse.Namespace, out: Terminal, er
     elif arguments.output is not None:
         size = save(response, arguments.output)
         if err.interactive:
-            err.line(f"{arguments.output}: {size:,} bytes")
+            err.line(f"{arguments.output}: {number_of(size, 'byte', form=',')}")
     elif out.interactive and not arguments.raw:
         present(response, out)
     else:
@@ -311,7 +312,8 @@ def stream_text(pieces: Iterator[bytes], out: Terminal, encoding: str | None) ->
     for piece in pieces:
         if b"\0" in piece:
             size = len(piece) + sum(len(each) for each in pieces)
-            out.line((f"{size:,} bytes that are no text: -o PATH writes them to a file, --raw to the terminal", "warn"))
+            found = number_of(size, "byte that is", "bytes that are", form=",")
+            out.line((f"{found} no text: -o PATH writes them to a file, --raw to the terminal", "warn"))
             return
         text = harmless(decoder.decode(piece))
         out.stream.write(text)

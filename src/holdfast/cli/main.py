@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_stdout()
         return codes.PIPE_CLOSED
     except RequestException as error:
-        _say(str(error))
+        from .options import text_of  # it needs ssl, which not every command does
+
+        _say(text_of(error))
         return code_of(error)
     except OSError as error:
         _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))

@@ -17,6 +17,13 @@ def add_tls(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--key", metavar="PATH", help="the client certificate's key, if it is not in the same file")
 
 
+def text_of(error: BaseException | None) -> str:
+    """What an error says, with these options in the place of the library's arguments."""
+    from ..wire.verification import in_terms_of_the_command
+
+    return "" if error is None else in_terms_of_the_command(str(error), error)
+
+
 def verify_of(arguments: argparse.Namespace) -> tuple[Verify, Cert]:
     """``verify`` and ``cert`` of a Client."""
     verify: Verify = False if arguments.insecure else arguments.cacert or True

@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 
 import h11
 
+from .._numbers import number_of
 from .._version import __version__
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout, ReadTimeout, RemoteProtocolError, SSLError
 from ..message.url import Url
 from ..wire.addressing import addresses_tried, resolve
-from ..wire.tls import Cert, Verify, context_for, without_zone
+from ..wire.tls import Cert, Verify, context_for, explain, without_zone
 
 Clock = Callable[[], float]
 Address = tuple[Any, ...]
@@ -426,7 +427,7 @@ class _Reader:
 
     def _check(self, size: int) -> None:
         if self.most is not None and size > self.most:
-            raise AnswerTooLong(f"the answer of {self.connection.where} is longer than {self.most} bytes")
+            raise AnswerTooLong(f"the answer of {self.connection.where} is longer than {number_of(self.most, 'byte')}")
 
 
 def dial(
@@ -485,17 +486,15 @@ def _connect(target: Target, addresses: list[Address], until: float, clock: Cloc
 def _secure(
     target: Target, sock: socket.socket, context: ssl.SSLContext, session: ssl.SSLSession | None, until: float, clock: Clock
 ) -> ssl.SSLSocket:
-    where = f"{target.url.host}:{target.url.port}"
     try:
         sock.settimeout(max(0.001, until - clock()))
         return context.wrap_socket(sock, server_hostname=without_zone(target.url.host), suppress_ragged_eofs=False, session=session)
     except TimeoutError as error:
         sock.close()
-        raise ConnectTimeout(f"the TLS handshake with {where} was not done in time") from error
+        raise ConnectTimeout(f"the TLS handshake with {target.url.host}:{target.url.port} was not done in time") from error
     except (OSError, ValueError) as error:
         sock.close()
-        reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
-        raise SSLError(f"the TLS handshake with {where} failed: {reason}") from error
+        raise SSLError(explain(error, target.url.host, target.url.port)) from error
     except BaseException:
         sock.close()
         raise

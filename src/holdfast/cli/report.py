@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._numbers import number_of
 from .advice import Findings, advice, plan_of, reach_of, span
 from .observations import AddressSeen, PerConnection, Resumption
 from .terminal import Terminal, harmless, milliseconds, wrapped
@@ -114,7 +115,7 @@ def _resumption(seen: Resumption) -> tuple[str, str]:
     if seen.full is not None and seen.short is not None:
         saved = f"; {milliseconds(seen.short)} instead of {milliseconds(seen.full)}"
     style = "good" if seen.share == 1 else "bad" if seen.share == 0 else "warn"
-    return f"{seen.resumed} of {seen.dials} handshakes resumed{saved}", style
+    return f"{seen.resumed} of {number_of(seen.dials, 'handshake')} resumed{saved}", style
 
 
 def _address(seen: AddressSeen) -> tuple[str, str]:
@@ -144,5 +145,6 @@ def write(out: Terminal, findings: Findings) -> None:
     _limits(out, str(plan), plan.why)
     out.rows([[(name, "name"), (text, "")] for name, text in advice(plan).items()])
     out.line()
-    note = f"{findings.opened} connections opened, {findings.asked} requests sent, {findings.waited:.0f} s"
+    opened, asked = number_of(findings.opened, "connection"), number_of(findings.asked, "request")
+    note = f"{opened} opened, {asked} sent, {findings.waited:.0f} s"
     out.line((note + ("; interrupted: what is known so far" if findings.interrupted else ""), "dim"))

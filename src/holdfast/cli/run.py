@@ -22,6 +22,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .._numbers import number_of
+
 USAGE = """\
 usage: python -m holdfast run [--stats] [--drop-in] (program.py | -m module) [arguments]
 
@@ -320,18 +322,21 @@ def _lines_of(origin: str, counts: Counter[tuple[str, str, str]]) -> list[str]:
     if not opened + reused + resent + len(failed) + number("exhausted"):
         return []
     share = reused / (opened + reused) if opened + reused else 0.0
-    lines = [f"  {origin}", f"    {opened} connections opened, {reused} times one was used again ({share:.0%})"]
-    lines += [f"    {n} connections could not be opened ({reason})" for reason, n in failed]
+    used_again = f"{number_of(reused, 'time')} one was used again ({share:.0%})"
+    lines = [f"  {origin}", f"    {number_of(opened, 'connection')} opened, {used_again}"]
+    lines += [f"    {number_of(n, 'connection')} could not be opened ({reason})" for reason, n in failed]
     reasons = sorted((r, n) for (o, k, r), n in counts.items() if (o, k) == (origin, "closed"))
     if reasons:
         lines.append("    closed: " + ", ".join(f"{n} {reason}" for reason, n in reasons))
     for reason, n in sorted((r, n) for (o, k, r), n in counts.items() if (o, k) == (origin, "resent")):
         lines.append(f"    sent again: {n} ({reason}); without that, they would have failed")
     if stale:
-        lines.append(f"    {stale} connections that the server had closed were noticed; a request sent on one would have failed")
-    for kind, words in (("exhausted", "waits for a connection were in vain"), ("leaked", "responses were never read or closed")):
-        if number(kind):
-            lines.append(f"    {number(kind)} {words}")
+        noticed = number_of(stale, "connection that the server had closed was", "connections that the server had closed were")
+        lines.append(f"    {noticed} noticed; a request sent on one would have failed")
+    if waits := number("exhausted"):
+        lines.append(f"    {number_of(waits, 'wait for a connection was', 'waits for a connection were')} in vain")
+    if leaked := number("leaked"):
+        lines.append(f"    {number_of(leaked, 'response was', 'responses were')} never read or closed")
     return lines
 
 

@@ -20,6 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._numbers import number_of
 from ..client import Client
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ReadTimeout
@@ -145,7 +146,7 @@ class Stopwatch:
         cold, resumed = [], []
         session: ssl.SSLSession | None = None
         for number in range(dials):
-            show(f"{number + 1} of {dials} new connections ...")
+            show(f"{number + 1} of {number_of(dials, 'new connection')} ...")
             phases, found, _ = self._once(None)
             cold.append(phases)
             session = found or session
@@ -191,7 +192,7 @@ class Stopwatch:
     def _fill(self, connection: Connection, found: list[Phases], wanted: int, show: Callable[[str], object]) -> None:
         _, keeps = self._asked(connection)  # the first of a connection is not a kept one
         while keeps and len(found) < wanted:
-            show(f"{len(found) + 1} of {wanted} kept calls ...")
+            show(f"{len(found) + 1} of {number_of(wanted, 'kept call')} ...")
             phases, keeps = self._asked(connection)
             found.append(phases)
         self.closed += not keeps
@@ -262,7 +263,7 @@ def waterfall(timings: Timings, width: int) -> list[list[tuple[str, str]]]:
     rows = []
     for kind in timings.kinds:
         figures = summary(kind.totals)
-        count = "1 call" if len(kind.calls) == 1 else f"{len(kind.calls)} calls"
+        count = number_of(len(kind.calls), "call")
         text = f"median {milliseconds(figures['median'])}, p95 {milliseconds(figures['p95'])}, {count}"
         rows.append([(kind.name, "head"), ("", ""), ("", ""), (text, "")])
         start = 0.0
@@ -289,7 +290,8 @@ def write(out: Terminal, timings: Timings, compared: dict[str, dict[str, float]]
     for part in wrapped(saved(timings), out.columns):
         out.line(part)
     if timings.closed:
-        out.line((f"The server ended {timings.closed} connections that calls were to be kept on: see holdfast doctor.", "warn"))
+        ended = number_of(timings.closed, "connection")
+        out.line((f"The server ended {ended} that calls were to be kept on: see holdfast doctor.", "warn"))
     if compared is not None:
         out.line()
         for name, figures in compared.items():
@@ -307,7 +309,7 @@ def run(arguments: argparse.Namespace, clock: Clock = time.monotonic) -> int:
     with err.progress() as progress:
         timings = watch.measure(arguments.n, progress.show)
         if arguments.compare:
-            progress.show(f"{arguments.n} calls by a client for each, and {arguments.n} by one for all ...")
+            progress.show(f"{number_of(arguments.n, 'call')} by a client for each, and {arguments.n} by one for all ...")
             settings = {"verify": verify, "cert": cert, "timeout": arguments.timeout, "trust_env": False}
             compared = compare(arguments.url, arguments.n, settings, clock)
     if arguments.json:

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import httpx
-
+from .._extras import needed
 from ._httpx import HoldfastTransportBase, ResponseStream
 from ._httpx_inject import Injection
+
+with needed(__name__, "httpx", "httpx"):
+    import httpx
 
 __all__ = ["HoldfastTransport", "eject", "inject", "injected", "left_to_httpx"]
 

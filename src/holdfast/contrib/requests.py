@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from requests.adapters import HTTPAdapter
+from .._extras import needed
 
-from . import urllib3 as under
+with needed(__name__, "requests", "requests"):
+    from requests.adapters import HTTPAdapter
+
+    from . import urllib3 as under
 
 __all__ = ["HoldfastAdapter"]
 

@@ -21,13 +21,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vcr.errors import CannotOverwriteExistingCassetteException
-from vcr.request import Request as VcrRequest
-
+from .._extras import needed
 from ..message.body import Body, PiecesBody
 from ..message.raw import Drained
 from ..message.response import Response
 from ..transport import Transport
+
+with needed(__name__, "vcr", "vcr"):
+    from vcr.errors import CannotOverwriteExistingCassetteException
+    from vcr.request import Request as VcrRequest
 
 if TYPE_CHECKING:
     from ..message.request import PreparedRequest

@@ -20,6 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from .._numbers import number_of
 from ..exceptions import InvalidRequest, UnrewindableBodyError, WrongType
 from .pieces import PIECE, as_bytes, counted
 from .span import FileSpan
@@ -51,7 +52,7 @@ class Body(ABC):
         self.consumed = False
 
     def __repr__(self) -> str:
-        size = "unknown length" if self.length is None else f"{self.length} bytes"
+        size = "unknown length" if self.length is None else number_of(self.length, "byte")
         state = "consumed" if self.consumed else "untouched"
         return f"<{self._name()}: {size}, {state}{', replayable' if self.replayable else ''}>"
 

@@ -534,9 +534,11 @@ def cookie_header(jar: stdlib.CookieJar | None, url: Url, own: stdlib.CookieJar 
         url: where the request goes.
         own: cookies of this one request; they take the place of equally named ones of ``jar``.
     """
-    chosen = _to_send(own, url)
-    names = {cookie.name for cookie in chosen}
-    return in_line(chosen + [cookie for cookie in _to_send(jar, url) if cookie.name not in names])
+    of_call = _to_send(own, url)
+    names = {cookie.name for cookie in of_call}
+    kept = [cookie for cookie in _to_send(jar, url) if cookie.name not in names]
+    # Of one path the older ones first (RFC 6265, section 5.4): most of the jar's were there before the call.
+    return in_line(sorted(kept + of_call, key=created) if kept and of_call else kept or of_call)
 
 
 def _to_send(jar: stdlib.CookieJar | None, url: Url) -> list[Cookie]:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from .._numbers import number_of
 from ..exceptions import ContentDecodingError, DecodedTooLarge
 
 MAX_CODINGS = 5
@@ -304,7 +305,7 @@ class Decoder:
 
     def __repr__(self) -> str:
         state = "" if self._stages else ", dead"
-        return f"<Decoder of {', '.join(self.codings)}: {self.fed} bytes fed, {self.decoded} decoded{state}>"
+        return f"<Decoder of {', '.join(self.codings)}: {number_of(self.fed, 'byte')} fed, {self.decoded} decoded{state}>"
 
     def feed(self, data: bytes) -> None:
         """Take coded bytes. Nothing is decoded yet.
@@ -420,20 +421,20 @@ class Decoder:
         self._barren += size
         if self._barren > _MAX_BARREN:
             raise ContentDecodingError(
-                f"the {', '.join(self.codings)} data expands to {self._barren} bytes in between, to nothing in the end"
+                f"the {', '.join(self.codings)} data expands to {number_of(self._barren, 'byte')} in between, to nothing in the end"
             )
 
     def _check_size(self) -> None:
         if self.max_decoded is not None and self.decoded > self.max_decoded:
             raise DecodedTooLarge(
                 f"the body decodes to more than max_decoded={self.max_decoded} bytes: {self.decoded} or more, from the "
-                f"first {self.fed} bytes of {', '.join(self.codings)}; raise max_decoded if that is expected"
+                f"first {number_of(self.fed, 'byte')} of {', '.join(self.codings)}; raise max_decoded if that is expected"
             )
 
     def _check_alive(self) -> None:
         if not self._stages:
             raise ContentDecodingError(
-                f"this decoder of {', '.join(self.codings)} failed before, after {self.decoded} decoded bytes"
+                f"this decoder of {', '.join(self.codings)} failed before, after {number_of(self.decoded, 'decoded byte')}"
             )
 
     def _die(self) -> None:

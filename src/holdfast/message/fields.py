@@ -166,7 +166,7 @@ def parse_links(value: str) -> Iterator[dict[str, str]]:
         target, parameters = parse_parameters(member)
         target = target.strip()
         if target.startswith("<") and target.endswith(">"):
-            yield {**parameters, "url": target[1:-1]}
+            yield {"url": ""} | parameters | {"url": target[1:-1]}  # the target first, and no parameter in its place
 
 
 def parse_parameters(text: str) -> tuple[str, dict[str, str]]:

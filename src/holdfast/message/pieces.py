@@ -12,6 +12,7 @@ import codecs
 from collections.abc import Iterator
 from typing import Any
 
+from .._numbers import number_of
 from ..exceptions import InvalidRequest
 
 PIECE = 64 * 1024
@@ -66,7 +67,8 @@ def counted(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
         piece = as_bytes(raw)
         sent += len(piece)
         if length is not None and sent > length:
-            raise InvalidRequest(f"the body is longer than its length: {sent} bytes or more, {length} were announced")
+            came, said = number_of(sent, "byte"), number_of(length, "was", "were")
+            raise InvalidRequest(f"the body is longer than its length: {came} or more, {said} announced")
         if 0 < len(piece) <= PIECE:
             yield piece
         else:
@@ -78,7 +80,7 @@ def counted(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
 
 def too_short(sent: int, length: int) -> InvalidRequest:
     """The error of a body that ended before its length."""
-    return InvalidRequest(f"the body is shorter than its length: it ended after {sent} of {length} announced bytes")
+    return InvalidRequest(f"the body is shorter than its length: it ended after {sent} of {number_of(length, 'announced byte')}")
 
 
 # -- of a response's body: what the user asked for

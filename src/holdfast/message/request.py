@@ -21,6 +21,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._numbers import number_of
 from ..exceptions import InvalidRequest, WrongType
 from .body import Body, LostBody
 from .content import FORM, make_body
@@ -445,7 +446,8 @@ class PreparedRequest(_Hooked):
         if length is None and payload is not None:
             payload.length = int(given)  # the user knows better; the body keeps count and holds them to it
         elif length != int(given):
-            raise InvalidRequest(f"Content-Length says {int(given)} bytes, the body has {length}; leave the header out")
+            said = number_of(int(given), "byte")
+            raise InvalidRequest(f"Content-Length says {said}, the body has {length}; leave the header out")
 
     # -- authentication and hooks -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from .._numbers import number_of
 from ..exceptions import InvalidRequest
 from .pieces import PIECE, too_short
 
@@ -101,7 +102,7 @@ class FileSpan:
             try:
                 more = os.preadv(self.file.fileno(), [room[got:]], self.start + at + got)
             except OSError as error:
-                raise InvalidRequest(f"the file to send cannot be read after {at + got} bytes: {error}") from error
+                raise InvalidRequest(f"the file to send cannot be read after {number_of(at + got, 'byte')}: {error}") from error
             if not more:
                 raise too_short(at + got, self.length)
             got += more

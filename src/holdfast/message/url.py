@@ -479,7 +479,9 @@ def _a_label_2003(label: str) -> str:
     encoded = label.encode("idna")
     # The codec knows IDNA 2003, which maps what today's IDNA keeps (ß to ss). Better no host than another host.
     if encoded.decode("idna") != label:
-        raise UnicodeError("it needs today's IDNA: pip install 'holdfast-http[idna]'")
+        from .._extras import install
+
+        raise UnicodeError(f"it needs today's IDNA: {install('idna')}")
     return encoded.decode("ascii")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from .._numbers import number_of
 from .events import SLOW_WAIT_SECONDS
 from .limits import Limits
 from .messages import slow_wait
@@ -45,7 +46,8 @@ class OriginAdvice:
 
     def __str__(self) -> str:
         evidence = f"{self.request_rate:.3g} {self.uses}/s × {self.lease_mean:.3g} s × {HEADROOM}"
-        head = f"{self.origin}: {self.recommended_max} connections suffice ({evidence}), {self.current_max} allowed"
+        enough = number_of(self.recommended_max, "connection suffices", "connections suffice")
+        head = f"{self.origin}: {enough} ({evidence}), {self.current_max} allowed"
         return "\n  ".join((head, *self.sentences))
 
 
@@ -66,14 +68,16 @@ def advise_origin(stats: OriginStats, limits: Limits, words: Words) -> OriginAdv
 
 
 def _too_few(limit: int, needed: int) -> str:
-    return f"the load needs about {needed} connections, {limit} are allowed: set max_connections_per_origin={needed}"
+    allowed = number_of(limit, "is", "are")
+    return f"the load needs about {number_of(needed, 'connection')}, {allowed} allowed: set max_connections_per_origin={needed}"
 
 
 def _waits(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     if not stats.pool_timeouts and stats.wait_max < SLOW_WAIT_SECONDS:
         return None
+    waited = number_of(stats.waits, words.uses.removesuffix("s"))
     return (
-        f"{stats.waits} {words.uses} waited for a connection, the longest {stats.wait_max:.2f} s, {stats.pool_timeouts} in vain: "
+        f"{waited} waited for a connection, the longest {stats.wait_max:.2f} s, {stats.pool_timeouts} in vain: "
         + slow_wait(words)
     )
 
@@ -82,7 +86,7 @@ def _used_once(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     closed = sum(stats.closed.values())
     if closed < MIN_CLOSED or stats.single_use < 0.5 * closed:
         return None
-    share = f"{stats.single_use / closed:.0%} of {closed} connections were used at most once"
+    share = f"{stats.single_use / closed:.0%} of {number_of(closed, 'connection was', 'connections were')} used at most once"
     if stats.closed.get("surplus", 0) > 0.5 * closed:
         return f"{share} and closed because there was no room to keep them: raise max_idle_connections (or max_idle_per_origin)"
     if stats.closed.get("idle_timeout", 0) > 0.5 * closed:
@@ -99,9 +103,9 @@ def _early_ends(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     if limits.idle_timeout is not None and after >= limits.idle_timeout:
         return None
     if after < NOT_KEPT_SECONDS:
-        return f"the server closed {stats.early_ends} connections right after they were used: it does not keep them alive"
+        return f"the server closed {number_of(stats.early_ends, 'connection')} right after use: it does not keep connections alive"
     keep = max(1, math.floor(after * 0.9)) if after >= 1 else round(after * 0.9, 2)
-    return f"the server closed {stats.early_ends} idle connections at about {after:.2g} s: set idle_timeout={keep}"
+    return f"the server closed {number_of(stats.early_ends, 'idle connection')} at about {after:.2g} s: set idle_timeout={keep}"
 
 
 def _avoided(stats: OriginStats, limits: Limits, words: Words) -> str | None:
@@ -120,11 +124,12 @@ def _avoided(stats: OriginStats, limits: Limits, words: Words) -> str | None:
 def _leaks(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     if not stats.leaks:
         return None
-    return f"{stats.leaks} {words.not_given_back}: use 'with', and see the ResourceWarnings (python -W default) for where"
+    leaked = number_of(stats.leaks, *words.not_given_back)
+    return f"{leaked}: use 'with', and see the ResourceWarnings (python -W default) for where"
 
 
 def _failures(stats: OriginStats, limits: Limits, words: Words) -> str | None:
     attempts = stats.created + stats.connect_failures
     if stats.connect_failures < MIN_OCCURRENCES or stats.connect_failures < 0.1 * attempts:
         return None
-    return f"{stats.connect_failures} of {attempts} attempts to connect failed: check the server and the network"
+    return f"{stats.connect_failures} of {number_of(attempts, 'attempt')} to connect failed: check the server and the network"

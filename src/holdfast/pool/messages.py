@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .._numbers import number_of
 from ..exceptions import ConnectTimeout, PoolTimeout
 from .borrower import Where, at, line_of_thread
 from .entries import PooledConnection, Waiter
@@ -63,7 +64,7 @@ class Shortage:
         return PoolTimeout(
             f"no connection to {self.key} free after {self.waited:g} s: {self.origin_leased} in use and {self.dialling} being "
             f"opened of at most {limits.max_connections_per_origin} per origin, {self.open} of at most "
-            f"{limits.max_connections} in all, {self.others} others waiting. "
+            f"{limits.max_connections} in all, {number_of(self.others, 'other')} waiting. "
             + (f"Held longest: {shown}. " if shown else "")
             + self._advice(words, holders)
         )

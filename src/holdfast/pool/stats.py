@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from .._numbers import number_of
 from .learning import NOTHING_LEARNED, Learned
 from .tally import Tally
 
@@ -183,7 +184,7 @@ class PoolStats:
         used = "" if t.utilisation is None else f" ({t.utilisation:.0%} of {t.limit})"
         return (
             f"<PoolStats: {t.active} active{used}, {t.idle} idle, {t.connecting} connecting, {t.waiting} waiting; "
-            f"{t.requests} requests on {t.created} connections, {t.reuse_ratio:.0%} reused>"
+            f"{number_of(t.requests, 'request')} on {number_of(t.created, 'connection')}, {t.reuse_ratio:.0%} reused>"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Words(NamedTuple):
         connect_phases: what may have taken that time.
         hold_less: what the program should do when connections are in use for too long; an imperative, without a full stop.
         held_question: what to ask oneself about a connection that is in use for very long.
-        not_given_back: what has happened to leases that were dropped, after their number.
+        not_given_back: what has happened to a lease that was dropped, and to several, after their number.
         drop_less: what the program should do instead of dropping leases; a whole sentence.
         advise_call: what returns advice.
         closed_error: makes the error that a closed pool raises; called under the pool's lock.
@@ -38,7 +38,7 @@ class Words(NamedTuple):
     connect_phases: str = "opening one"
     hold_less: str = "give connections back sooner"
     held_question: str = "is it still needed?"
-    not_given_back: str = "leases were dropped without being given back"
+    not_given_back: tuple[str, str] = ("lease was dropped without being given back", "leases were dropped without being given back")
     drop_less: str = "Release or discard every lease."
     advise_call: str = "pool.advise()"
     closed_error: Callable[[], Exception] = pool_closed

@@ -24,6 +24,7 @@ from functools import cached_property
 from typing import Any
 
 from .._clock import system_clock
+from .._extras import install
 from ..auth.netrc import Netrc
 from ..call import Services
 from ..exceptions import InvalidRequest
@@ -167,7 +168,8 @@ class Manager:
             except ImportError as error:
                 unknown = sorted(self.connection_pool_kw.keys() - _KNOWN - {"maxsize", "block"})
                 raise InvalidRequest(
-                    f"this adapter needs urllib3, which is not installed{': ' if unknown else ''}{', '.join(unknown)}"
+                    f"this adapter needs urllib3, which is not installed: {install('urllib3')}"
+                    + (f". It was asked for {', '.join(unknown)}" if unknown else "")
                 ) from error
             if self.proxy is None:
                 self._foreign = PoolManager(self._num_pools, self.headers, **self.connection_pool_kw)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from .._numbers import number_of
 from ..message.fields import encode_reason
 from ..message.headers import Headers
 from ..message.pieces import exact_bytes
@@ -108,7 +109,7 @@ class Answer:
         return Play((*([self.delay] if self.delay else ()), *says))
 
     def __repr__(self) -> str:
-        return f"<Answer {self.status}, {len(self.content)} bytes>"
+        return f"<Answer {self.status}, {number_of(len(self.content), 'byte')}>"
 
 
 def _pieces_of(content: bytes | Iterable[bytes] | None) -> list[bytes]:

@@ -19,6 +19,7 @@ import json
 from collections.abc import Callable
 from typing import Literal
 
+from .._numbers import number_of
 from .connection import Conn, Received, Script, check
 from .responses import ok, response
 
@@ -159,7 +160,7 @@ def cuts(response: bytes, at: int, *, ending: Ending = "close") -> Script:
     """A server that ends the connection behind ``at`` bytes of each response: in its head, or in its body."""
     end = _ending(ending)
     if not 0 <= at < len(response):
-        raise ValueError(f"at={at}: the response has {len(response)} bytes")
+        raise ValueError(f"at={at}: the response has {number_of(len(response), 'byte')}")
 
     def script(conn: Conn) -> None:
         if conn.read_request() is not None:
@@ -201,6 +202,9 @@ def connect_proxy(conn: Conn) -> None:
     conn.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
     conn.relay(("127.0.0.1", int(request.target.rpartition(":")[2])))
 
+
+MAKERS = (replies, keeps_alive, drips, answers_early, cuts, loses)
+"""Those that are called with their arguments, and return the script."""
 
 _ENDINGS: dict[str, Callable[[Conn], None]] = {
     "close": Conn.close,

@@ -6,6 +6,8 @@ import functools
 import ssl
 from typing import TYPE_CHECKING
 
+from .._extras import needed
+
 if TYPE_CHECKING:
     import trustme
 
@@ -39,12 +41,6 @@ def authority() -> Authority:
     Raises:
         ModuleNotFoundError: trustme is not installed.
     """
-    try:
+    with needed("Server(tls=True)", "trustme", "testing", otherwise="give Server an ssl.SSLContext as tls="):
         import trustme
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "a certificate for tests is made with trustme, which is not installed: pip install 'holdfast-http[testing]', "
-            "or give Server an ssl.SSLContext as tls=",
-            name=error.name,
-        ) from error
     return Authority(trustme.CA())

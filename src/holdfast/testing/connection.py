@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from .._numbers import number_of
 from ..wire.readiness import wait_readable
 
 PIECE = 65536
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 CONNECT_SECONDS = 5.0
 
@@ -59,6 +61,13 @@ class Received:
     def get(self, name: str, default: str = "") -> str:
         """The values of this field joined by ", "; ``default`` when it is absent."""
         return ", ".join(self.get_all(name)) or default
+
+
+    @property
+    def awaits_100(self) -> bool:
+        """Whether its body waits until the server says 100, or until the client's patience is over (RFC 9110, section 10.1.1)."""
+        has_body = self.get("Content-Length", "0") != "0" or bool(self.get_all("Transfer-Encoding"))
+        return has_body and self.version != "1.0" and self.get("Expect").lower() == "100-continue"
 
 
 class Stopped(Exception):
@@ -127,10 +136,16 @@ class Conn:
         return request
 
     def read_request(self) -> Received | None:
-        """The next whole request, entered in the ledger; None if the client left before it was whole."""
+        """The next whole request, entered in the ledger; None if the client left before it was whole.
+
+        A body that waits for a 100 (``Expect: 100-continue``) is sent one. To answer otherwise, or not at all: ``read_head``, and
+        perhaps ``read_body``.
+        """
         request = self.read_head()
         if request is None:
             return None
+        if request.awaits_100 and not self._buffer:
+            self.send(CONTINUE)
         whole = self.read_body(request)
         if whole is not None:
             self.server.enter(whole)
@@ -163,7 +178,7 @@ class Conn:
             piece = self.read_exactly(size + 2)
             if piece is None:
                 return None
-            check(piece.endswith(b"\r\n"), f"chunk of {size} bytes is followed by {piece[-2:]!r}")
+            check(piece.endswith(b"\r\n"), f"chunk of {number_of(size, 'byte')} is followed by {piece[-2:]!r}")
             body += piece[:-2]
         return None
 
@@ -183,7 +198,7 @@ class Conn:
         """
         start = 0
         while (at := self._buffer.find(mark, start)) < 0:
-            check(len(self._buffer) < MAX_HEAD_BYTES, f"{len(self._buffer)} bytes came without {mark!r}")
+            check(len(self._buffer) < MAX_HEAD_BYTES, f"{number_of(len(self._buffer), 'byte')} came without {mark!r}")
             start = max(0, len(self._buffer) - len(mark) + 1)
             if not self._fill():
                 return None
@@ -330,7 +345,7 @@ class Conn:
         with self._lock:
             if self.server.stopping:
                 raise Stopped
-            check(not self._buffer, f"{len(self._buffer)} bytes came before the TLS handshake")
+            check(not self._buffer, f"{number_of(len(self._buffer), 'byte')} came before the TLS handshake")
             secured = context.wrap_socket(
                 self._sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
             )

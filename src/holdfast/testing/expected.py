@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
+from .._numbers import number_of
 from ..message.body import Body
 from ..message.headers import Headers
 from .answers import UNSET, Answer
@@ -78,7 +79,7 @@ class Call:
         return json.loads(self.body)
 
     def __repr__(self) -> str:
-        return f"<Call {self.method} {self.url}: {self.status_code}, sent {self.sent} times>"
+        return f"<Call {self.method} {self.url}: {self.status_code}, sent {number_of(self.sent, 'time')}>"
 
 
 def _body_in(wire: bytes) -> bytes:
@@ -197,7 +198,7 @@ class Expected:
         if not self.calls:
             return "was never called"
         if len(self._replies) > 1 and not self.used_up and not self.passes_through:
-            return f"has given {self._taken} of its {len(self._replies)} replies"
+            return f"has given {self._taken} of its {number_of(len(self._replies), 'reply', 'replies')}"
         return ""
 
     def take(self, call: Call) -> Answer | Failure | None:
@@ -215,7 +216,7 @@ class Expected:
         return str(self.pattern)
 
     def __repr__(self) -> str:
-        return f"<Expected {self.pattern}, called {self.called} times>"
+        return f"<Expected {self.pattern}, called {number_of(self.called, 'time')}>"
 
 
 def _check(reply: Reply) -> Reply:

@@ -4,21 +4,22 @@ Each is what a server, or the way to it, does. What the call makes of that is de
 exception, its attributes, ``response.attempts``, ``connection_info.attempts``, the pool's events and its figures are those of the
 real thing. What is sent again is one more sending, and takes the next of the route's answers, as it would at a server.
 
-=====================  ==============================================================================================
-name                   what happens
-=====================  ==============================================================================================
-stale_before_use       the kept connection is found closed by the server: another is opened, nothing was sent
-lost_before_delivery   the server had closed the connection before any byte reached it, which is proven: sent again
-lost_after_delivery    the request arrived, and the connection ended without an answer: GET is sent again, a POST is not
-timeout                one of the timeouts ends the call: pool, connect, write, read, body or total
-connection_refused     nothing listens there
-name_not_resolved      the name has no address
-body_cut_short         the connection ends before the body does
-request_timeout        a 408 on a kept connection: the server had grown tired of it
-early_answer           a 413, or another answer, before the server has read the request
-slow_drip              the body comes a few bytes at a time
-not_http               what comes is not HTTP
-=====================  ==============================================================================================
+=========================  ==========================================================================================
+name                       what happens
+=========================  ==========================================================================================
+stale_before_use           the kept connection is found closed by the server: another is opened, nothing was sent
+lost_before_delivery       the server had closed the connection before any byte reached it, which is proven: sent again
+lost_after_delivery        the request arrived, and the connection ended without an answer: GET is sent again, a POST is not
+timeout                    one of the timeouts ends the call: pool, connect, write, read, body or total
+connection_refused         nothing listens there
+name_not_resolved          the name has no address
+certificate_verify_failed  the server's certificate is not accepted: of an unknown authority, expired, of another name ...
+body_cut_short             the connection ends before the body does
+request_timeout            a 408 on a kept connection: the server had grown tired of it
+early_answer               a 413, or another answer, before the server has read the request
+slow_drip                  the body comes a few bytes at a time
+not_http                   what comes is not HTTP
+=========================  ==========================================================================================
 """
 
 from __future__ import annotations
@@ -27,13 +28,18 @@ import errno
 import math
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._numbers import number_of
+from ..exceptions import SSLError
+from ..message.url import is_ip_address
 from ..wire.addressing import not_resolved
 from ..wire.connect import all_refused, no_answer
+from ..wire.tls import explain
 from .answers import Answer
 from .script import End, Play, Said
 
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Failure",
     "body_cut_short",
+    "certificate_verify_failed",
     "connection_refused",
     "early_answer",
     "lost_after_delivery",
@@ -57,6 +64,7 @@ __all__ = [
 ]
 
 Ending = Literal["fin", "rst"]
+Fault = Literal["unknown authority", "self-signed", "expired", "not yet valid", "other name"]
 TimeoutPhase = Literal["pool", "connect", "write", "read", "body", "total"]
 
 
@@ -80,6 +88,7 @@ class Failure:
         play: of one that meets the sending: what the server does.
         error: of one that meets the dialling: what comes of it, of host, port and seconds.
         needs: the timeouts without which it cannot happen: the call would wait for ever.
+        of_tls: it is one of the handshake: of https alone, and of a client that verifies.
     """
 
     name: str
@@ -88,6 +97,16 @@ class Failure:
     play: Callable[[PreparedRequest, Deadline], Play] | None = None
     error: Callable[[str, int, float], Exception] | None = None
     needs: tuple[str, ...] = ()
+    of_tls: bool = False
+
+    def check_context(self, where: str, context: ssl.SSLContext | None) -> None:
+        """AssertionError if it is one of the handshake, and there is none that could end so."""
+        if not self.of_tls:
+            return
+        if context is None:
+            raise AssertionError(f"{self}: {where} speaks no TLS; it is for https:// URLs")
+        if context.verify_mode == ssl.CERT_NONE:
+            raise AssertionError(f"{self}: this call verifies no certificate (verify=False), and would go on")
 
     def check(self, timeouts: Timeouts) -> None:
         """AssertionError if the call's timeouts leave it waiting for ever."""
@@ -195,6 +214,42 @@ def name_not_resolved() -> Failure:
     return Failure("name_not_resolved", When.DIALLING, error=error)
 
 
+_FAULTS: dict[str, tuple[int, str]] = {
+    "unknown authority": (20, "unable to get local issuer certificate"),
+    "self-signed": (18, "self-signed certificate" if ssl.OPENSSL_VERSION_INFO >= (3,) else "self signed certificate"),
+    "expired": (10, "certificate has expired"),
+    "not yet valid": (9, "certificate is not yet valid"),
+    "other name": (62, "Hostname mismatch, certificate is not valid for '{}'."),
+}
+_OTHER_ADDRESS = (64, "IP address mismatch, certificate is not valid for '{}'.")
+
+
+def certificate_verify_failed(because: Fault = "unknown authority") -> Failure:
+    """The server's certificate is not accepted: SSLError, and nothing was sent. Its cause is ``ssl``'s own error.
+
+    Args:
+        because: what is wrong with it. ``unknown authority``: nothing that the client trusts has signed it, as at a company's proxy
+            or where an intermediate certificate is missing.
+
+    Raises:
+        ValueError: there is no such reason.
+    """
+    if because not in _FAULTS:
+        raise ValueError(f"certificate_verify_failed({because!r}): expected one of {', '.join(_FAULTS)}")
+
+    def error(host: str, port: int, seconds: float) -> Exception:
+        is_other_address = because == "other name" and is_ip_address(host)
+        code, message = _OTHER_ADDRESS if is_other_address else _FAULTS[because]
+        message = message.format(host)
+        cause = ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {message}")
+        cause.library, cause.reason, cause.verify_code, cause.verify_message = "SSL", "CERTIFICATE_VERIFY_FAILED", code, message
+        made = SSLError(explain(cause, host, port))
+        made.__cause__ = cause
+        return made
+
+    return Failure("certificate_verify_failed", When.DIALLING, error=error, of_tls=True)
+
+
 def body_cut_short(content: bytes = b"cut short", after: int | None = None, *, by: Ending = "fin", **answer: Any) -> Failure:
     """The connection ends in the middle of the body: IncompleteBody, with how much came.
 
@@ -209,7 +264,7 @@ def body_cut_short(content: bytes = b"cut short", after: int | None = None, *, b
     """
     came = len(content) // 2 if after is None else after
     if not 0 <= came < len(content):
-        raise ValueError(f"body_cut_short(after={after}): the body has {len(content)} bytes, and fewer must come")
+        raise ValueError(f"body_cut_short(after={after}): the body has {number_of(len(content), 'byte')}, and fewer must come")
     made = Answer(content=content, **answer)
 
     def play(request: PreparedRequest, deadline: Deadline) -> Play:

@@ -13,12 +13,13 @@ What it covers:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakSet
 
+from .._numbers import number_of
 from ..message.content import make_body
 from ..routes import Route
 from ..transport import Transport
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Expected", "Fake", "UnmatchedRequest"]
 
 
-_SEND, _WARM = "send", "warm"  # of Transport: the doors that Fakes stand in
+_SEND, _WARM, _REST = "send", "warm", "rest"  # of Transport: the doors that Fakes stand in
 
 
 class Matching(TypedDict, total=False):
@@ -66,16 +67,28 @@ class Fake:
         passthrough: let what no route is for go where it was going, instead of refusing it. Default False.
         assert_all_called: at the end of the ``with`` block, if it ended well: AssertionError if a route was not called, or a
             sequence of replies not used up. Default True.
+        addresses: the IP address of a name, or several in their order, as text: what a client's ``allow_address=`` is asked for. It
+            is not asked for a name that is not there. ``resolver=`` is not asked at all.
         inner: of ``Client(transport=Fake(...))``: what has the client's connections, and sends what is passed through. Default: a
             ``ConnectionTransport()``.
 
     Attributes:
         routes: in their order.
         calls: all requests, the oldest first, those that were refused or passed through as well.
+
+    Raises:
+        ValueError: of ``addresses``, one is none.
     """
 
+    fakes_connections = True  # for the client that sends by it
+
     def __init__(
-        self, *, passthrough: bool = False, assert_all_called: bool = True, inner: ConnectionTransport | None = None
+        self,
+        *,
+        passthrough: bool = False,
+        assert_all_called: bool = True,
+        addresses: Mapping[str, str | Sequence[str]] | None = None,
+        inner: ConnectionTransport | None = None,
     ) -> None:
         self.routes: list[Expected] = []
         self.calls: list[Call] = []
@@ -83,7 +96,7 @@ class Fake:
         self._passthrough = passthrough
         self._assert_all_called = assert_all_called
         self._wrong: list[str] = []
-        self._world = World()
+        self._world = World(addresses)
         self._pools: WeakSet[Pool[Any, Any]] = WeakSet()
         self._lock = threading.Lock()  # guards the order of calls, and _wrong
 
@@ -186,7 +199,8 @@ class Fake:
     def handle(self, request: PreparedRequest, options: TransportOptions) -> Response:
         """For ``Client(transport=fake)``; see ``BaseTransport.handle``."""
         connections = self.inner.connections
-        route = options.routes.find(request, options.verify, options.cert, options.proxies)
+        routes = options.routes.with_addressing(connections.addressing)
+        route = routes.find(request, options.verify, options.cert, options.proxies)
         return self.answer(
             partial(_entered.send, _entered.fakes),
             connections,
@@ -266,7 +280,12 @@ class Fake:
     def warm(self, transport: Transport, route: Route, count: int, connect: float | None) -> int:
         """In place of ``Transport.warm``: connections of this Fake, so that a program which warms its pool reaches no server."""
         self._pools.add(transport.pool)
-        return transport.pool.warm(ScriptedRoute.of(route, self._world), count, connect=connect)
+        return transport.pool.warm(ScriptedRoute.of(route, self._world, transport.addressing), count, connect=connect)
+
+    def rest(self, wait: Callable[[float], object], seconds: float) -> None:
+        """In place of ``Transport.rest``: no wait, unless a real server may be asked next."""
+        if self._passthrough or any(expected.passes_through for expected in self.routes):
+            wait(seconds)
 
     def _find(self, request: PreparedRequest, call: Call) -> Expected | None:
         """The route for a request; None: it is to go where it was going."""
@@ -290,13 +309,13 @@ class Fake:
         judged = [(expected.pattern.differences(asked), expected) for expected in self.routes]
         differences, nearest = min(judged, key=lambda each: sum(difference.weight for difference in each[0]))
         if not differences:
-            return f"the replies of the route {nearest} are used up; it was called {nearest.called} times"
+            return f"the replies of the route {nearest} are used up; it was called {number_of(nearest.called, 'time')}"
         lines = [f"no route of this Fake is for it. The nearest of {len(self.routes)} is {nearest}:"]
         lines += [f"  {difference}" for difference in differences]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<holdfast.testing.Fake: {len(self.routes)} routes, {len(self.calls)} calls>"
+        return f"<holdfast.testing.Fake: {number_of(len(self.routes), 'route')}, {number_of(len(self.calls), 'call')}>"
 
 
 class _Entered:
@@ -306,6 +325,7 @@ class _Entered:
         self.fakes: tuple[Fake, ...] = ()
         self._real: Callable[..., Response] = Transport.send
         self._real_warm: Callable[..., int] = Transport.warm
+        self._real_rest: Callable[..., None] = Transport.rest
         self._lock = threading.Lock()  # guards all of it
 
     def enter(self, fake: Fake) -> None:
@@ -313,8 +333,10 @@ class _Entered:
         with self._lock:
             if not self.fakes:
                 self._real, self._real_warm = getattr(Transport, _SEND), getattr(Transport, _WARM)
+                self._real_rest = getattr(Transport, _REST)
                 setattr(Transport, _SEND, _send)
                 setattr(Transport, _WARM, _warm)
+                setattr(Transport, _REST, _rest)
             self.fakes = (*self.fakes, fake)
 
     def leave(self, fake: Fake) -> None:
@@ -326,6 +348,7 @@ class _Entered:
             if not fakes:
                 setattr(Transport, _SEND, self._real)
                 setattr(Transport, _WARM, self._real_warm)
+                setattr(Transport, _REST, self._real_rest)
 
     def send(self, fakes: tuple[Fake, ...], *arguments: Any) -> Response:
         """Have the last of ``fakes`` answer. What it lets through goes to the one before it, and from the first where it went."""
@@ -339,6 +362,14 @@ class _Entered:
         if not fakes:
             return self._real_warm(transport, route, count, connect)
         return fakes[-1].warm(transport, route, count, connect)
+
+    def rest(self, transport: Transport, wait: Callable[[float], object], seconds: float) -> None:
+        """Have the last one rest; the real way if there is none any more."""
+        fakes = self.fakes
+        if not fakes:
+            self._real_rest(transport, wait, seconds)
+        else:
+            fakes[-1].rest(wait, seconds)
 
 
 _entered = _Entered()
@@ -363,3 +394,8 @@ def _send(
 def _warm(transport: Transport, route: Route, count: int, connect: float | None) -> int:
     """In place of ``Transport.warm`` as long as there is a Fake."""
     return _entered.warm(transport, route, count, connect)
+
+
+def _rest(transport: Transport, wait: Callable[[float], object], seconds: float) -> None:
+    """In place of ``Transport.rest`` as long as there is a Fake."""
+    _entered.rest(transport, wait, seconds)

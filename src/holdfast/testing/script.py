@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..message.span import FilePart
 from ..reasons import Discard
+
+if TYPE_CHECKING:
+    from ..routes import Route
 
 READ_BYTES = 64 * 1024  # at once, as from a socket
 
@@ -79,7 +82,7 @@ class Turn(Protocol):
     def finds_stale(self) -> bool:
         """Whether the server has closed the idle connection that is being looked at."""
 
-    def dial_error(self, host: str, port: int, until: float | None) -> Exception | None:
+    def dial_error(self, route: Route, until: float | None) -> Exception | None:
         """Why no connection comes about; None if one does."""
 
 

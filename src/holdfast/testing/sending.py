@@ -6,20 +6,26 @@ Everything from the pool upwards is the client's own. The connections are in its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ..exceptions import PoolTimeout
+from ..environment import address_of
+from ..exceptions import AddressRefused, PoolTimeout
+from ..message.url import is_ip_address
 from ..reasons import Discard
 from ..routes import Route
 from ..timeouts import Deadline, Timeouts
 from ..transport import NextLeg, OnInformational, Transport
+from ..wire.addressing import BY_SYSTEM, Addressing
+from ..wire.connect import none_allowed
 from ..wire.http1 import Http1Connection
 from ..wire.opening import Opening
 from ..wire.reuse import Habits
+from ..wire.tls import without_zone
 from .answers import Answer
+from .connection import CONTINUE
 from .expected import Call, Expected
 from .failures import Failure, When
 from .script import CallTime, Play, ScriptedStream, current
@@ -29,16 +35,26 @@ if TYPE_CHECKING:
     from ..message.response import Response
 
 PEER = "192.0.2.1"  # an address for documentation: RFC 5737
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _send = Transport.send  # the real one, whatever a Fake puts in its place
 
 
 class World:
-    """What the connections of one Fake have in common: they are no others'."""
+    """What the connections of one Fake have in common: they are no others'.
 
-    def __init__(self) -> None:
+    Args:
+        addresses: of names; see ``Fake``.
+    """
+
+    def __init__(self, addresses: Mapping[str, str | Sequence[str]] | None = None) -> None:
         self._streams: dict[ScriptedRoute, WeakSet[ScriptedStream]] = {}
+        self._addresses = {name.lower(): _checked(name, said) for name, said in (addresses or {}).items()}
+
+    def addresses_of(self, host: str) -> Sequence[str]:
+        """What a name leads to, as far as that is known; an address leads to itself."""
+        if is_ip_address(host):
+            return [str(address_of(host) or host)]
+        return self._addresses.get(host.rstrip("."), ())
 
     def new_stream(self, route: ScriptedRoute) -> ScriptedStream:
         """A stream for a new connection."""
@@ -56,22 +72,31 @@ class World:
         return list(self._streams)
 
 
+def _checked(name: str, said: str | Sequence[str]) -> tuple[str, ...]:
+    several = (said,) if isinstance(said, str) else tuple(said) if isinstance(said, Sequence) else ()
+    if not several or not all(isinstance(each, str) and is_ip_address(each) for each in several):
+        raise ValueError(f"addresses={said!r}: expected an IP address, or several, for {name!r}")
+    return several
+
+
 class ScriptedRoute(Route):
     """The key of connections without sockets. Equal to one of the same world alone, and to no real route.
 
     Attributes:
         world: the Fake's.
+        addressing: of the transport; its guard is asked, its resolver is not.
         alone: None; of a call that must not find a kept connection, the call's Sending.
     """
 
     world: World
+    addressing: Addressing
     alone: object
 
     @classmethod
-    def of(cls, route: Route, world: World, alone: object = None) -> ScriptedRoute:
+    def of(cls, route: Route, world: World, addressing: Addressing = BY_SYSTEM, alone: object = None) -> ScriptedRoute:
         """The one in place of a real route."""
         made = cls(*route)
-        made.world, made.alone = world, alone
+        made.world, made.addressing, made.alone = world, addressing, alone
         return made
 
     def __eq__(self, other: object) -> bool:
@@ -91,16 +116,31 @@ class ScriptedRoute(Route):
         return self._open
 
     def _open(self, habits: Habits, until: float | None) -> Http1Connection:
+        peer = self._dialled()
         turn = current.get()
-        error = None if turn is None else turn.dial_error(self.host, self.port, until)
+        error = None if turn is None else turn.dial_error(self, until)
         if error is not None:
             raise error
         connection = Http1Connection(self.world.new_stream(self), habits)
         connection.opening = opening = Opening()
-        opening.peer, opening.tried = PEER, [(PEER, "")]
+        opening.peer, opening.tried = peer, [(peer, "")]
         if self.context is not None:
             opening.tls = 0.0
         return connection
+
+    def _dialled(self) -> str:
+        """The first address that the client's guard allows, of those that are known. Raises AddressRefused: it allows none."""
+        host, port = (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
+        refusals = []
+        for address in self.world.addresses_of(host):
+            try:
+                self.addressing.require(address, port, host, is_proxy=self.proxy is not None)
+                return address
+            except AddressRefused as error:
+                refusals.append(error)
+        if refusals:
+            raise none_allowed(refusals)
+        return PEER
 
 
 class _PatienceOver(Deadline):
@@ -146,7 +186,7 @@ class Sending:
         """Send it. Raises what the call is to see."""
         first = self._peek()
         when = _when(first)
-        key = ScriptedRoute.of(route, world, None if when in (When.SENDING, When.KEPT) else self)
+        key = ScriptedRoute.of(route, world, self._transport.addressing, None if when in (When.SENDING, When.KEPT) else self)
         token = current.set(self)
         try:
             if isinstance(first, Failure) and first.kept and not world.keeps_one(key):
@@ -203,16 +243,17 @@ class Sending:
         stale, self._stale = self._stale, False
         return stale
 
-    def dial_error(self, host: str, port: int, until: float | None) -> Exception | None:
+    def dial_error(self, route: Route, until: float | None) -> Exception | None:
         """For the dialer: why no connection comes about, if none does."""
         reply = self._peek()
         if not isinstance(reply, Failure) or reply.error is None:
             return None
+        reply.check_context(str(route), route.context)
         self._next()
         seconds = 0.0 if until is None else max(0.0, until - self._transport.clock())
         if reply.needs:
             self.time.sleep(seconds)
-        return reply.error(host, port, seconds)
+        return reply.error(without_zone(route.server_name) if reply.of_tls else route.host, route.port, seconds)
 
     # -- the pool ------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._clock import system_clock
+from .._numbers import number_of
 from ..timeouts import Deadline
+from . import behaviours
 from .behaviours import echo
 from .connection import Conn, Received, Script, ScriptFailed, Stopped, check
 
@@ -56,6 +58,7 @@ class Server:
         stop_seconds: how long ending all threads may take. Default 2.
 
     Raises:
+        TypeError: ``script`` is no function of a ``Conn``, nor a list of such, or ``tls`` no context.
         ModuleNotFoundError: ``tls=True``, and trustme is not installed: the extra ``testing`` has it.
 
     Attributes:
@@ -79,6 +82,8 @@ class Server:
         wait_seconds: float = WAIT_SECONDS,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
+        if not isinstance(tls, (ssl.SSLContext, bool, type(None))):
+            raise TypeError(f"tls={tls!r}: expected an ssl.SSLContext of a server, True or None")
         self._authority = _own_authority() if tls is True else None
         context = tls if isinstance(tls, ssl.SSLContext) else None
         self.tls = self._authority.server_context() if self._authority else context
@@ -110,6 +115,7 @@ class Server:
 
     @script.setter
     def script(self, value: Script | Sequence[Script]) -> None:
+        _check_script(value)
         with self._changed:
             self._script = value
             self._first = len(self._conns)  # the connection that the first of several is for
@@ -176,20 +182,20 @@ class Server:
 
     def wait_for_requests(self, count: int) -> list[Received]:
         """The ledger, as soon as it has ``count`` requests."""
-        self._wait_until(lambda: len(self._requests) >= count, f"{count} requests did not come")
+        self._wait_until(lambda: len(self._requests) >= count, f"{number_of(count, 'request')} did not come")
         return self.requests
 
     def wait_for_handshakes(self, count: int) -> None:
         """Return when ``count`` TLS handshakes were completed or failed."""
         self._wait_until(
-            lambda: self.handshakes + len(self.handshake_errors) >= count, f"{count} handshakes did not come"
+            lambda: self.handshakes + len(self.handshake_errors) >= count, f"{number_of(count, 'handshake')} did not come"
         )
 
     def wait_idle(self, connections: int = 1) -> None:
         """Return when ``connections`` were accepted and every script so far has ended by itself."""
         self._wait_until(
             lambda: len(self._conns) >= connections and self._running == 0,
-            f"{connections} connections did not come and end",
+            f"{number_of(connections, 'connection')} did not come and end",
         )
 
     def stop_listening(self) -> None:
@@ -208,8 +214,8 @@ class Server:
 
     def __repr__(self) -> str:
         return (
-            f"<Server {self.host}:{self.port} {len(self._conns)} connections, {self._running} running, "
-            f"{len(self._requests)} requests, {len(self.errors)} errors>"
+            f"<Server {self.host}:{self.port} {number_of(len(self._conns), 'connection')}, {self._running} running, "
+            f"{number_of(len(self._requests), 'request')}, {number_of(len(self.errors), 'error')}>"
         )
 
     # what the scripts report
@@ -275,7 +281,7 @@ class Server:
             self._changed.notify_all()
             crowded = self._running > MAX_CONNECTIONS
         try:
-            check(not crowded, f"more than {MAX_CONNECTIONS} connections are open at once")
+            check(not crowded, f"more than {number_of(MAX_CONNECTIONS, 'connection is', 'connections are')} open at once")
             thread.start()
         except (ScriptFailed, RuntimeError) as error:  # the system has no room for another thread
             self._threads.remove(thread)
@@ -290,7 +296,7 @@ class Server:
                     number, scripts = conn.number + 1, len(script)
                     check(turn < scripts, f"connection {number} was opened, but there are scripts for {scripts} only")
                     script = script[turn]
-                script(conn)
+                _check_returned(script, script(conn))
         except Stopped:
             pass  # the server was closed while the script waited
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
@@ -359,6 +365,28 @@ class Server:
     def _raise_errors(self) -> None:
         if self.errors:
             raise self.errors[0]
+
+
+def _check_script(script: Any) -> None:
+    """TypeError if it can play no connection: when the server is made, and not when its first client has come."""
+    is_list = isinstance(script, Sequence) and not isinstance(script, (str, bytes, bytearray))
+    for number, each in enumerate(script if is_list else [script]):
+        name = f"script[{number}]" if is_list else "script"
+        if each in behaviours.MAKERS:
+            raise TypeError(f"{name}: behaviours.{each.__name__} makes a script: call it, behaviours.{each.__name__}(...)")
+        if callable(each):
+            continue
+        hint = "; behaviours.replies(response) answers with a response" if isinstance(each, (bytes, bytearray)) else ""
+        raise TypeError(f"{name}={each!r}: expected a function of a Conn, or a list of such functions{hint}")
+
+
+def _check_returned(script: Script, returned: object) -> None:
+    """A script does what it does, and returns nothing: what looks like one that has yet to begin was never played."""
+    name = getattr(script, "__qualname__", repr(script))
+    if hasattr(returned, "__await__"):
+        getattr(returned, "close", int)()  # a coroutine, which nothing is going to await
+        raise ScriptFailed(f"{name} is asynchronous: a script is a plain function of a Conn")
+    check(not callable(returned), f"{name} returned a function: a script plays the connection itself; was its result meant?")
 
 
 def _own_authority() -> Authority:

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _fork
+from .._numbers import number_of
 from .._threads import SpareThreads
 from .._values import NamedTuple
 from ..exceptions import AddressRefused, ConnectTimeout, InvalidRequest
@@ -92,6 +93,17 @@ class Addressing(NamedTuple):
         raise AddressRefused(text, address=ip, host=host) from cause
 
 
+class _LeftToTheSystem(Exception):
+    """A resolver of the program's has no say in a name, and the system has no address for it.
+
+    Attributes:
+        error: the system's.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 BY_SYSTEM = Addressing()
 """The system's resolver, and no guard."""
 
@@ -105,13 +117,21 @@ def never_connected(message: str) -> HoldfastConnectionError:
 
 def addresses_tried(count: int) -> str:
     """``1 address tried``, ``2 addresses tried``: for messages."""
-    return f"{count} address{'' if count == 1 else 'es'} tried"
+    return f"{number_of(count, 'address', 'addresses')} tried"
 
 
 def not_resolved(host: str, cause: BaseException, resolver: Resolver | None = None) -> HoldfastConnectionError:
-    """There is no such name, or no answer, or ``resolver`` failed."""
-    said = reason_of(cause) if resolver is None else f"resolver={_name(resolver)} raised {type(cause).__name__}: {cause}"
-    return never_connected(f"cannot resolve {host!r}: {said}. Is the name right, and DNS reachable?")
+    """There is no such name, or no answer, or ``resolver`` failed.
+
+    An OSError of a resolver is its answer, as one of the system's would be; anything else is taken for a mistake in it.
+    """
+    if resolver is None:
+        return never_connected(f"cannot resolve {host!r}: {reason_of(cause)}. Is the name right, and DNS reachable?")
+    if isinstance(cause, (OSError, UnicodeError)):
+        advice = "Is the name right, and what the resolver asks reachable?"
+    else:
+        advice = "It is the resolver that failed: its error is the cause of this one"
+    return never_connected(f"cannot resolve {host!r}: resolver={_name(resolver)} raised {type(cause).__name__}: {cause}. {advice}")
 
 
 def resolve(
@@ -139,7 +159,11 @@ def resolve(
     look_up = partial(_outcome, asked, host, port)
     found = look_up() if until is None or is_address else _aside(look_up, host, max(0.0, until - clock()))
     if not isinstance(found, BaseException):
-        return found
+        if found or resolver is None:
+            return found
+        raise never_connected(f"cannot resolve {host!r}: the name has no address, by resolver={_name(resolver)}")
+    if isinstance(found, _LeftToTheSystem):
+        resolver, found = None, found.error
     is_answer = isinstance(found, (OSError, UnicodeError) if resolver is None else Exception)
     if not is_answer or isinstance(found, InvalidRequest):
         raise found
@@ -176,7 +200,10 @@ def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
 def _by_callable(resolver: Resolver, host: str, port: int) -> list[Address]:
     found = resolver(host, port)
     if found is None:
-        return _by_system(host, port)
+        try:
+            return _by_system(host, port)
+        except (OSError, UnicodeError) as error:
+            raise _LeftToTheSystem(error) from error
     if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         found = [found]
     return [address for each in found for address in _dialable(each, resolver, host, port)]
@@ -184,23 +211,31 @@ def _by_callable(resolver: Resolver, host: str, port: int) -> list[Address]:
 
 def _dialable(found: Any, resolver: Resolver, host: str, port: int) -> list[Address]:
     """One of the things that a resolver may return, as the system's would say it."""
-    if isinstance(found, tuple) and len(found) == 5 and _is_of_getaddrinfo(found[0], found[4]):
-        return [found] if found[1] == socket.SOCK_STREAM else []  # asked for all kinds
+    cause = None
     try:
+        if _is_of_getaddrinfo(found):
+            return [found] if found[1] == socket.SOCK_STREAM else []  # asked for all kinds
         if isinstance(found, str) or hasattr(found, "packed"):
             return _by_system(str(found), port, socket.AI_NUMERICHOST)
-        cause = None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         cause = error
+    if hasattr(found, "__await__"):
+        close = getattr(found, "close", None)
+        if close is not None:
+            close()  # a coroutine, which nothing is going to await
+        raise InvalidRequest(f"resolver={_name(resolver)} is asynchronous; expected a function that returns the addresses")
     raise InvalidRequest(
         f"resolver={_name(resolver)} returned {found!r} for {host!r}, which is no IP address; "
         "expected addresses as text or ipaddress objects, or None to ask the system"
     ) from cause
 
 
-def _is_of_getaddrinfo(family: Any, sockaddr: Any) -> bool:
-    """Whether that can be dialled as it is. In the place of an address there may be no name: connect() would look it up."""
-    if family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(sockaddr, tuple) or len(sockaddr) < 2:
+def _is_of_getaddrinfo(found: Any) -> bool:
+    """Whether it can be dialled as one of ``socket.getaddrinfo``'s. A name in place of an address would be looked up once more."""
+    if not (isinstance(found, tuple) and len(found) == 5 and all(isinstance(number, int) for number in found[:3])):
+        return False
+    sockaddr = found[4]
+    if found[0] not in (socket.AF_INET, socket.AF_INET6) or not (isinstance(sockaddr, tuple) and 2 <= len(sockaddr) <= 4):
         return False
     host, port = sockaddr[:2]
     return isinstance(host, str) and is_ip_address(host) and isinstance(port, int) and 0 <= port <= 65535

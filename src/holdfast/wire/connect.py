@@ -128,7 +128,7 @@ def all_refused(where: str, cause: Exception, tried: int) -> HoldfastConnectionE
 def no_answer(where: str, seconds: float, tried: int, of: int) -> ConnectTimeout:
     """No address has answered within ``seconds``; ``tried`` of them were asked."""
     return ConnectTimeout(
-        f"no TCP connection to {where} after {seconds:.2f} s: {tried} of {of} addresses tried, none answered. "
+        f"no TCP connection to {where} after {seconds:.2f} s: {tried} of {addresses_tried(of)}, none answered. "
         "Raise timeouts.connect, or check the network."
     )
 
@@ -246,7 +246,7 @@ class _Race:
     def _refused(self) -> HoldfastConnectionError | AddressRefused:
         forbidden = [error for error in self.errors if isinstance(error, AddressRefused)]
         if forbidden and not self.tried:
-            return _none_allowed(forbidden)
+            return none_allowed(forbidden)
         failures = [error for error in self.errors if not isinstance(error, AddressRefused)]
         return all_refused(self.where, failures[-1] if failures else OSError("the name has no address"), self.tried)
 
@@ -257,7 +257,7 @@ class _Race:
         self.running.clear()
 
 
-def _none_allowed(refusals: list[AddressRefused]) -> AddressRefused:
+def none_allowed(refusals: list[AddressRefused]) -> AddressRefused:
     """The first refusal, which says how many there were."""
     first = refusals[0]
     if len(refusals) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h11
 
+from .._numbers import number_of
 from ..exceptions import (
     ChunkedEncodingError,
     ConnectionLost,
@@ -35,7 +36,7 @@ def too_large(message: str) -> ExchangeFailed:
 
 def progress(received: int, expected: int | None) -> str:
     """How much of a body has come."""
-    return f"{received} bytes" if expected is None else f"{received} of {expected} bytes"
+    return number_of(received, "byte") if expected is None else f"{received} of {number_of(expected, 'byte')}"
 
 
 def lost(cause: Exception, write_error: OSError | None, delivery: Delivery) -> RequestException:
@@ -54,7 +55,7 @@ def no_head(write_error: OSError | None, read_timeout: float | None, fed: int) -
     """The time for the head of the response is over; ``fed`` bytes of it came."""
     if write_error is not None:
         return ConnectionLost(f"the server stopped taking the request and did not answer: {text(write_error)}")
-    came = f" ({fed} bytes of it came)" if fed else ""
+    came = f" ({number_of(fed, 'byte')} of it came)" if fed else ""
     return ReadTimeout(f"no complete response head within timeouts.read={read_timeout} s{came}")
 
 
@@ -68,7 +69,7 @@ def broken_body(cause: Exception, received: int, expected: int | None, *, ended:
     if is_tls_error(cause):
         return SSLError(f"TLS failed in the middle of the body ({progress(received, expected)} came): {text(cause)}")
     if isinstance(cause, h11.RemoteProtocolError) and not ended:
-        return InvalidFraming(f"the body's chunked framing is damaged after {received} bytes: {text(cause)}")
+        return InvalidFraming(f"the body's chunked framing is damaged after {number_of(received, 'byte')}: {text(cause)}")
     reason = "" if ended else f": {text(cause)}"
     return cut_short(f"the connection ended before the body did{reason}", received, expected)
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
+from .._numbers import number_of
 from ..exceptions import (
     ConnectionLost,
     RemoteProtocolError,
@@ -569,7 +570,7 @@ class Http1Connection(Payload):
         """Bytes that crossed the request: the tail of something earlier, or a 408 before a close. Never an answer."""
         self._note_strays(self._before)
         error = RemoteProtocolError(
-            f"the server sent {len(data)} bytes before the request had reached it: no answer to it: {quote(data)}"
+            f"the server sent {number_of(len(data), 'byte')} before the request had reached it: no answer to it: {quote(data)}"
         )
         delivery = Delivery.NOT_DELIVERED if self._ends_undelivered(len(data)) else Delivery.UNKNOWN
         return ExchangeFailed(error, delivery)

@@ -5,6 +5,7 @@ h11 limits events that are incomplete only. What is whole when it arrives is mea
 
 from __future__ import annotations
 
+from .._numbers import number_of
 from ..exceptions import HeadersTooLarge
 from .failures import InvalidFraming, quote, too_large
 from .framing import RawHeaders
@@ -34,7 +35,7 @@ def check_trailers(trailers: RawHeaders) -> RawHeaders:
     size = _size(trailers)
     if size > MAX_TRAILER_BYTES or len(trailers) > MAX_FIELDS:
         raise HeadersTooLarge(
-            f"{len(trailers)} trailer fields of {size} bytes; "
+            f"{number_of(len(trailers), 'trailer field')} of {number_of(size, 'byte')}; "
             f"at most {MAX_FIELDS} fields and {MAX_TRAILER_BYTES} bytes are accepted"
         )
     return trailers
@@ -53,7 +54,7 @@ def check_chunks(begun: bytes, fed: int, payload: int, chunks: int) -> None:
         _check_line(begun, payload)
     if fed - payload - chunks * CHUNK_FRAMING_BYTES > MAX_CHUNK_OVERHEAD_BYTES + payload // 4:
         raise HeadersTooLarge(
-            f"{fed - payload} bytes of chunk framing around {payload} bytes of body; "
+            f"{fed - payload} bytes of chunk framing around {number_of(payload, 'byte')} of body; "
             f"at most {MAX_CHUNK_OVERHEAD_BYTES} and a quarter of the body are accepted"
         )
 
@@ -63,7 +64,8 @@ def _check_line(begun: bytes, payload: int) -> None:
 
     if not may_become_a_line(begun[:MAX_LINE_BYTES_CHECKED]):
         raise InvalidFraming(
-            f"the body's chunked framing is damaged after {payload} bytes: no chunk's size and CRLF, but {quote(begun)}"
+            f"the body's chunked framing is damaged after {number_of(payload, 'byte')}: "
+            f"no chunk's size and CRLF, but {quote(begun)}"
         )
 
 

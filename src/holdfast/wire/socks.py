@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .._extras import install
 from ..exceptions import AddressRefused, ConnectTimeout
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from .addressing import Addressing, resolve
@@ -73,9 +74,7 @@ def require() -> ModuleType:
     try:
         import socksio
     except ImportError as error:
-        raise UnsupportedProxy(
-            "Missing dependencies for SOCKS support: pip install 'holdfast-http[socks]'. Nothing was sent."
-        ) from error
+        raise UnsupportedProxy(f"Missing dependencies for SOCKS support: {install('socks')}. Nothing was sent.") from error
     return socksio
 
 

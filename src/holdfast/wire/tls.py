@@ -181,10 +181,12 @@ def _load_system_store(context: ssl.SSLContext) -> None:
             return
     except NotImplementedError:
         return  # a program has put truststore's contexts in place of ssl's: they ask the system anyway
+    from .._extras import install
+
     raise SSLError(
         f"verify='system': there are no authorities where OpenSSL looks for the system's, in {where.openssl_cafile} and "
         f"{where.openssl_capath} (SSL_CERT_FILE and SSL_CERT_DIR move these). Install the system's ca-certificates, on macOS and "
-        "Windows holdfast-http[truststore], or say verify= what to trust"
+        f"Windows truststore ({install('truststore')}), or say verify= what to trust"
     )
 
 
@@ -307,7 +309,9 @@ def explain(error: Exception, server_name: str, port: int) -> str:
     """What went wrong in a handshake, for people."""
     where = f"{server_name}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {where} is not valid: {error.verify_message}"
+        from . import verification
+
+        return verification.explain(error, where)
     reason = getattr(error, "reason", None) or str(error)
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return f"{where} does not speak TLS ({reason}): is it an http:// server?"

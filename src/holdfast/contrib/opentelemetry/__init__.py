@@ -19,11 +19,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from ..._extras import needed
 from ..._fork import after_in_child
 from ...sendings import on_every_transport
-from ._attributes import UrlPatterns
-from ._connections import Connections
-from ._spans import RequestHook, ResponseHook, Spans
+
+with needed(__name__, "opentelemetry", "opentelemetry"):
+    from ._attributes import UrlPatterns
+    from ._connections import Connections
+    from ._spans import RequestHook, ResponseHook, Spans
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

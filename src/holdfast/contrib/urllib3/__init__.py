@@ -19,15 +19,18 @@ from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from urllib3 import PoolManager, ProxyManager
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util.timeout import _DEFAULT_TIMEOUT, Timeout
-
+from ..._extras import needed
 from ...pool.advice import OriginAdvice
 from ...pool.events import PoolEvent
 from ...pool.stats import PoolStats
-from . import carriers, connection, figures, keeping
-from .connection import left_to_urllib3
+
+with needed(__name__, "urllib3", "urllib3"):
+    from urllib3 import PoolManager, ProxyManager
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.util.timeout import _DEFAULT_TIMEOUT, Timeout
+
+    from . import carriers, connection, figures, keeping
+    from .connection import left_to_urllib3
 
 __all__ = [
     "HoldfastHTTPConnectionPool",
