@@ -34,7 +34,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, no_leaks: None) -> None:
 def get(client: str, url: str) -> None:
     """One GET by a client without any setting of its own."""
     if client == "urllib.request":
-        urllib.request.urlopen(url, timeout=5).close()
+        urllib.request.build_opener().open(url, timeout=5).close()  # urlopen() keeps its first opener, and that one its context
     elif client == "urllib3":
         with importlib.import_module("urllib3").PoolManager(retries=False) as manager:
             manager.request("GET", url, timeout=5)

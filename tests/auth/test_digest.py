@@ -459,7 +459,7 @@ def test_cookies_of_the_challenge_are_sent_with_the_answer() -> None:
     request.prepare_cookies(None, jar)
     server.seen.clear()
     server.hooked(request)
-    assert server.seen[1].headers["Cookie"] == "own=3; client=2"
+    assert server.seen[1].headers["Cookie"] == "client=2; own=3"
 
 
 # -- Digest: scope and threads ---------------------------------------------------------------------------------

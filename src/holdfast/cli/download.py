@@ -245,7 +245,8 @@ class Fetch:
         size = end if total is None else total
         is_range = length == str(end - start) and end <= size and "Content-Encoding" not in response.headers
         if not (is_range and of_version(response, note, total)):
-            raise self._begin_anew(f"the server sent {given!r} that does not belong to the {start:,} bytes that were here")
+            here = number_of(start, "byte that was", "bytes that were", form=",")
+            raise self._begin_anew(f"the server sent {given!r} that does not belong to the {here} here")
         self.file.size = size
         return end
 
@@ -278,7 +279,8 @@ class Fetch:
                 out.flush()
                 file.done += len(piece)
         if end is not None and file.done != end:  # in chunks, which announce no length
-            raise self._begin_anew(f"the server sent {file.done - begin:,} bytes and called them {end - begin:,}")
+            came = number_of(file.done - begin, "byte", form=",")
+            raise self._begin_anew(f"the server sent {came} as a range of {end - begin:,}")
 
     def _finish(self) -> None:
         file = self.file

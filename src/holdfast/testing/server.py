@@ -82,11 +82,12 @@ class Server:
         wait_seconds: float = WAIT_SECONDS,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        if not isinstance(tls, (ssl.SSLContext, bool, type(None))):
+        wraps = hasattr(tls, "wrap_socket")  # truststore may have put a class of its own in place of ssl's
+        if not (wraps or tls is None or isinstance(tls, bool)):
             raise TypeError(f"tls={tls!r}: expected an ssl.SSLContext of a server, True or None")
         self._authority = _own_authority() if tls is True else None
-        context = tls if isinstance(tls, ssl.SSLContext) else None
-        self.tls = self._authority.server_context() if self._authority else context
+        context: Any = tls if wraps else None
+        self.tls: ssl.SSLContext | None = self._authority.server_context() if self._authority else context
         self.host = host
         self.port = 0
         self.stopping = False
