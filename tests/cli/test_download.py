@@ -208,11 +208,13 @@ def range_of(first: int, last: int, *headers: str, total: int | str = len(CONTEN
         response(206, gzip.compress(b"x"), f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", "Content-Encoding: gzip"),
         chunked(b"x" * 5, headers=[f"Content-Range: bytes 10-19/{len(CONTENT)}"]).replace(b" 200 ", b" 206 ", 1),
         response(416, b"", "Content-Range: bytes */10", ETAG),
+        range_of(10, len(CONTENT) - 1, ETAG, "Last-Modified: Sat, 28 Nov 2026 10:00:00 GMT"),
     ],
-    ids=["version", "size", "beyond the size", "too short", "too long", "coded", "too short in chunks", "whole at another size"],
+    ids=["version", "size", "beyond the size", "too short", "too long", "coded", "too short in chunks", "whole at another size", "date"],
 )
 def test_a_rest_that_does_not_belong_to_what_is_here_is_not_put_behind_it(tmp_path: Path, forged: bytes) -> None:
-    with Server([cut(10, ETAG), replies(forged, ok(CONTENT)), replies(ok(CONTENT))]) as server:
+    dated = "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT"
+    with Server([cut(10, ETAG, dated), replies(forged, ok(CONTENT)), replies(ok(CONTENT))]) as server:
         file = fetch(server, tmp_path)
 
         assert [each.get("Range") for each in server.requests] == ["", "bytes=10-", ""]

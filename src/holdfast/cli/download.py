@@ -110,11 +110,12 @@ class File:
 
 @dataclass(frozen=True)
 class Note:
-    """Of what a part is a part: the URL, and the validator for If-Range."""
+    """Of what a part is a part: the URL, the validator for If-Range, and what else was said of that version."""
 
     url: str
     validator: str
     size: int | None
+    modified: str = ""
 
 
 class Refused(Exception):
@@ -315,7 +316,7 @@ def write_note(file: File, response: Response) -> None:
     """Say what is about to be written, before its first byte is."""
     # Of a body that was coded nevertheless only its decoded bytes are here, and no range counts those.
     validator = "" if "Content-Encoding" in response.headers else validator_of(response)
-    note = Note(file.url, validator, total_of(response))
+    note = Note(file.url, validator, total_of(response), response.headers.get("Last-Modified", ""))
     file.note.write_text(json.dumps(asdict(note)), encoding="utf-8")
 
 
@@ -342,11 +343,15 @@ def validator_of(response: Response) -> str:
 def of_version(response: Response, note: Note, size: int | None) -> bool:
     """Whether an answer is about the version that ``note`` is of, as far as it says.
 
+    One sign of another version is enough: servers ignore If-Range, and some keep the ETag of a file that has changed meanwhile.
+
     Args:
         size: of the whole file, in this answer.
     """
     etag = response.headers.get("ETag", note.validator)
+    modified = response.headers.get("Last-Modified", note.modified)
     same = etag == note.validator or not note.validator.startswith('"')
+    same = same and (modified == note.modified or not note.modified)
     return same and (size is None or note.size is None or size == note.size)
 
 
