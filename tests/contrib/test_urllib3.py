@@ -23,7 +23,7 @@ from holdfast.contrib.urllib3 import connection, dialling, exchange, heads, keep
 from holdfast.contrib.urllib3 import response as carried
 from holdfast.exceptions import ConnectTimeout
 from tests.conftest import Tls
-from tests.server import Conn, Script, Server, chunked, echo, head, ok
+from tests.server import Conn, Script, Server, chunked, connect_proxy, echo, head, ok
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -589,6 +589,24 @@ def test_a_server_that_accepts_nobody_is_a_connect_timeout(monkeypatch: pytest.M
     with HTTPConnectionPool("127.0.0.1", 9) as pool, pytest.raises(urllib3.exceptions.ConnectTimeoutError) as caught:
         get(pool, "/", timeout=3, retries=False)
     assert "Connection to 127.0.0.1 timed out. (connect timeout=" in str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["tunnel", "forwarding"])
+def test_a_post_that_died_behind_a_proxy_is_not_sent_again_as_if_the_proxy_had_not_been_reached(tls: Tls, way: str) -> None:
+    """urllib3's own connection forgets that it was reached, and its pool sends the POST four times."""
+    received: list[bytes] = []
+
+    def dies(conn: Conn) -> None:
+        received.append(conn.expect_request().body)
+
+    tunnel = way == "tunnel"
+    with Server(dies, tls=tls.server_context() if tunnel else None) as origin, Server(connect_proxy if tunnel else dies) as proxy:
+        url = origin.url(host="localhost") if tunnel else "http://origin.example/"
+        manager = urllib3.ProxyManager(f"http://127.0.0.1:{proxy.address[1]}", ca_certs=tls.ca_path)
+        with manager, pytest.raises(urllib3.exceptions.ProtocolError, match="Connection aborted"):
+            manager.request("POST", url, body=b"order", timeout=5)
+
+    assert received == [b"order"]
 
 
 def test_pyopenssl_and_tls_inside_tls_are_left_to_urllib3(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,11 @@ class Carried(HTTPConnection):
     def close(self) -> None:
         """Forget what was under way; connections that are idle beyond what the urllib3 pool may have are closed."""
         kept = self._kept
+        reached = not self._is_left and self._has_connected_to_proxy
         super().close()
+        # http.client closes before urllib3 asks. Had it forgotten that the proxy was reached, a POST that was read and left without
+        # an answer would be a proxy that could not be, and sent again.
+        self._has_connected_to_proxy = reached
         self._is_left = False
         if kept is not None:
             keeping.trim(kept)
