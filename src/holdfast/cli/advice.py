@@ -181,7 +181,7 @@ def reach_of(findings: Findings) -> Reach:
     if seen is None or seen.ack is None:
         return Reach("unknown", "this system's kernel does not say what was acknowledged")
     ack, far = f"{seen.ack * 1e3:.2f} ms", RELAY_FACTOR * seen.ack + RELAY_SECONDS
-    # Whoever is farther away answers later, too: a handshake that alone takes long is one of slow or busy processors.
+    # A server that is farther away answers later, too: a handshake that alone takes long is the work of a slow or busy processor.
     if seen.handshake is not None and min(seen.handshake, seen.answer) > far:
         return Reach(
             "relay",
