@@ -221,6 +221,26 @@ def test_closing_a_pool_closes_what_is_idle_and_lets_a_body_end() -> None:
             get(pool, "/")
 
 
+def test_a_pool_that_is_collected_while_its_thread_holds_the_lock_of_ours_waits_for_nothing() -> None:
+    """urllib3's own finalizer closes the connections of its queue, in the middle of whatever the collector has interrupted."""
+    done = threading.Event()
+
+    def drop() -> None:
+        pool = HTTPConnectionPool(*server.address)
+        get(pool, "/")
+        with keeping.transport().pool._state.lock:
+            del pool
+            gc.collect()
+        done.set()
+
+    with Server(echo) as server:
+        threading.Thread(target=drop, daemon=True).start()
+
+        assert done.wait(5)
+        under.stats()  # who uses the pool next does what the finalizer left
+        assert under.stats().idle == 0
+
+
 def test_connections_of_a_pool_that_is_dropped_are_closed() -> None:
     with Server(echo) as server:
         pool = HTTPConnectionPool(*server.address)

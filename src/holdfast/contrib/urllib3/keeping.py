@@ -47,21 +47,24 @@ def pool_closed(owner: HTTPConnectionPool) -> None:
 
 
 def _trim_in_finalizer(table: dict[Any, Kept]) -> None:
-    """A urllib3 pool was dropped, perhaps in a garbage collection in the middle of anything, with the pool's lock held."""
-    for kept in list(table.values()):
-        if _transport is not None:
-            _transport.pool.trim_in_finalizer(cast(Any, kept), kept.idle_allowed())
-
-
-def _trim_all(table: dict[Any, Kept]) -> None:
+    """A urllib3 pool was dropped."""
     for kept in list(table.values()):
         trim(kept)
 
 
+def _trim_all(table: dict[Any, Kept]) -> None:
+    for kept in list(table.values()):
+        if _transport is not None:
+            _transport.pool.close_idle(cast(Any, kept), kept.idle_allowed())
+
+
 def trim(kept: Kept) -> None:
-    """Close what is idle beyond what the urllib3 pool may have."""
+    """Close what is idle beyond what the urllib3 pool may have.
+
+    urllib3's finalizers call this, too, perhaps in a garbage collection in a thread that holds the lock of our pool.
+    """
     if _transport is not None:
-        _transport.pool.close_idle(cast(Any, kept), kept.idle_allowed())
+        _transport.pool.trim_in_finalizer(cast(Any, kept), kept.idle_allowed())
 
 
 def close_idle() -> int:
