@@ -255,8 +255,11 @@ OF_OTHER_FORM = [
     [(*TCP, None)],
     [(*TCP, ("127.0.0.1",))],
     [(*TCP, ("127.0.0.1", None))],
+    [(*TCP, ())],
+    [(*TCP, ("127.0.0.1", "80"))],
     [(*TCP, ("127.0.0.1", 65536))],
-    [(*TCP, ("api.example", 80))],
+    [(*TCP, ("api.example", 80))],  # a name: the kernel's connect() would have it looked up a second time
+    [(socket.AF_UNIX, *TCP[1:], "/run/docker.sock")],
     [("AF_INET", *TCP[1:], ("127.0.0.1", 80))],
     [(*TCP[:2], "tcp", "", ("127.0.0.1", 80))],
     [("127.0.0.1", 80)],
@@ -291,18 +294,6 @@ def test_an_asynchronous_resolver_is_told_so_and_leaves_no_warning() -> None:
         [b"127.0.0.1"],
         b"127.0.0.1",
         7.5,
-        *(
-            [(family, socket.SOCK_STREAM, 6, "", where)]
-            for family, where in [
-                (socket.AF_INET, ()),
-                (socket.AF_INET, None),
-                (socket.AF_INET, ("localhost", 80)),  # a name: the kernel's connect() would have it looked up a second time
-                (socket.AF_INET, ("127.0.0.1", "80")),
-                (socket.AF_INET, ("127.0.0.1", 65536)),
-                ("inet", ("127.0.0.1", 80)),
-                (socket.AF_UNIX, "/run/docker.sock"),
-            ]
-        ),
     ],
 )
 def test_what_is_no_address_is_the_programs_mistake(wrong: Any) -> None:
