@@ -723,7 +723,7 @@ def test_a_guard_is_asked_for_an_address_in_the_url(lax: Fake, guard: Guard, url
 
 
 def test_a_guard_is_asked_for_the_addresses_that_a_name_is_said_to_have(guard: Guard) -> None:
-    names = {"inside.example": "10.0.0.7", "mixed.example": ["10.0.0.7", "8.8.8.8"], "none.example": ["10.0.0.7", "fd00::7"]}
+    names = {"Inside.example.": "10.0.0.7", "mixed.example": ["10.0.0.7", "8.8.8.8"], "none.example": ["10.0.0.7", "fd00::7"]}
     with Fake(addresses=names) as fake, holdfast.Client(allow_address=guard) as client:
         fake.get("/", params=mock.ANY)
         with pytest.raises(holdfast.AddressRefused, match=r"the address 10\.0\.0\.7, port 80, of 'inside\.example' was refused"):
