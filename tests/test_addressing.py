@@ -218,7 +218,8 @@ def test_a_resolver_that_says_there_is_no_such_name_is_believed() -> None:
     with Client(timeout=QUICK, resolver=none_there) as client, pytest.raises(holdfast.ConnectionError) as caught:
         client.get("http://api.test/")
 
-    assert "none_there raised gaierror: [Errno -2] Name or service not known. Is the name right, and what" in str(caught.value)
+    said = f"none_there raised gaierror: [Errno {int(socket.EAI_NONAME)}] Name or service not known. Is the name right, and what"
+    assert said in str(caught.value)
 
 
 def test_a_name_that_a_resolver_leaves_to_the_system_is_not_its_fault(monkeypatch: pytest.MonkeyPatch) -> None:
