@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from holdfast import Client, SSLError
 from holdfast.cli import codes
+from holdfast.wire.verification import explain, in_terms_of_the_command
 from tests.cli.support import invoke
 from tests.conftest import Tls
 from tests.server import Server
@@ -157,6 +158,16 @@ def test_the_command_says_it_in_its_own_options(
     assert "--cacert PATH trusts those in a PEM file" in told
     assert "--cacert system those of the operating system" in told
     assert "verify=" not in told
+
+
+def test_an_error_that_is_not_openssls_is_told_by_its_own_text() -> None:
+    """As truststore raises it on macOS and Windows, where the system verifies: without OpenSSL's verdict."""
+    error = ssl.SSLCertVerificationError("Peer sent no certificates to verify")
+
+    told = explain(error, "SERVER")
+
+    assert told == "the certificate of SERVER is not valid (CERTIFICATE_VERIFY_FAILED): Peer sent no certificates to verify"
+    assert in_terms_of_the_command(told, error) == told
 
 
 def test_an_error_without_a_certificate_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,13 +39,14 @@ COMMAND = Terms("--cacert PATH", "--cacert system", "")
 def explain(error: ssl.SSLCertVerificationError, where: str) -> str:
     """What was wrong with the certificate of ``where``, and what to do about it."""
     remedy = remedy_for(error)
-    text = f"the certificate of {where} is not valid (CERTIFICATE_VERIFY_FAILED): {error.verify_message.rstrip('.')}"
+    fault = getattr(error, "verify_message", "") or " ".join(map(str, error.args))  # one of truststore's may have no verdict
+    text = f"the certificate of {where} is not valid (CERTIFICATE_VERIFY_FAILED): {fault.rstrip('.')}"
     return f"{text}. {remedy}" if remedy else text
 
 
 def remedy_for(error: ssl.SSLCertVerificationError, terms: Terms = LIBRARY) -> str:
     """A sentence that says what to do; "" for the rare verdicts that speak for themselves."""
-    code = error.verify_code
+    code = getattr(error, "verify_code", None)
     if code in _UNKNOWN_AUTHORITY:
         return (
             f"No authority that is trusted here has signed it: {terms.path} trusts those in a PEM file (a private authority, a "
