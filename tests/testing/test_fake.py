@@ -668,7 +668,9 @@ def test_a_sleep_of_the_streams_own_is_asked_all_the_same(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize("lets", [lambda fake: fake.get("https://other.example/").passthrough(), None])
-def test_a_stream_that_may_go_to_a_real_server_waits(lets: Callable[[Fake], object] | None) -> None:
+def test_a_stream_that_may_go_to_a_real_server_waits(
+    lets: Callable[[Fake], object] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
     fake = Fake(passthrough=lets is None, assert_all_called=False)
     if lets is not None:
@@ -676,7 +678,7 @@ def test_a_stream_that_may_go_to_a_real_server_waits(lets: Callable[[Fake], obje
     fake.get(API).answers(stream(HOUR), 204)
     with fake, holdfast.Client() as client:
         source = client.events(API, max_pause=5)
-        source._sleep = lambda seconds: client._transport.rest(waits.append, seconds)
+        monkeypatch.setattr(source._closed, "wait", waits.append)
         assert len(list(source)) == 1
 
     assert waits == [5]
