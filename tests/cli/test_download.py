@@ -21,6 +21,7 @@ from holdfast.cli import codes, download
 from holdfast.cli.download import Crew, Fetch, File, Refused, files_of, line_of, name_of, progress_of, size_of, validator_of
 from holdfast.cli.terminal import Terminal
 from tests.cli.support import Tty, invoke
+from tests.conftest import Tls
 from tests.server import Conn, Server, chunked, head, ok, replies, response
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -344,6 +345,18 @@ def test_a_wrong_checksum_is_not_kept(tmp_path: Path) -> None:
     assert file.state == "failed"
     assert f"expected was {SUM}" in str(file.error)
     assert left(tmp_path) == []
+
+
+def test_a_certificate_that_is_not_accepted_is_not_tried_again(tmp_path: Path, tls: Tls) -> None:
+    pauses: list[float] = []
+    with Server(replies(ok(CONTENT)), tls=tls.server_context()) as server:
+        (file,) = files_of([server.url("/file.bin", host="localhost")], tmp_path, [])
+        with holdfast.Client() as client:
+            Fetch(client, file, 3, pauses.append, lambda: False).run()
+        server.wait_for_handshakes(1)
+
+    assert (file.state, pauses, len(server.handshake_errors)) == ("failed", [], 1)
+    assert download.code_of(file) == codes.UNREACHABLE
 
 
 def test_a_url_that_cannot_be_sent_is_not_tried_again(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from ..client import Client
 from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
 from ..message.url import Url
+from ..wire.verification import refusal_behind
 from . import codes
 from .options import add_request_fields, add_tls, client_settings, text_of
 from .terminal import Terminal, harmless, terminal
@@ -203,7 +204,8 @@ class Fetch:
             except (ClientClosed, StreamConsumedError):
                 raise
             except RequestException as error:
-                if isinstance(error, ValueError) or self.stopped():
+                # What is wrong with the URL, or with the server's certificate, is so the next time too.
+                if isinstance(error, ValueError) or refusal_behind(error) is not None or self.stopped():
                     raise
                 # New bytes begin the count again. Those that had come once before do not, or what begins anew each time had no end.
                 vain = 1 if self.file.done > farthest else vain + 1

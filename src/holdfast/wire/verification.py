@@ -66,11 +66,17 @@ def remedy_for(error: ssl.SSLCertVerificationError, terms: Terms = LIBRARY) -> s
     return ""
 
 
-def in_terms_of_the_command(text: str, error: BaseException) -> str:
-    """``text`` with the command's options in place of the library's arguments, where a certificate is the cause of ``error``."""
+def refusal_behind(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """``ssl``'s own error, if a certificate that is not accepted is the cause of ``error``."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__
+    return cause
+
+
+def in_terms_of_the_command(text: str, error: BaseException) -> str:
+    """``text`` with the command's options in place of the library's arguments, where a certificate is the cause of ``error``."""
+    cause = refusal_behind(error)
     if cause is None:
         return text
     said = remedy_for(cause)
