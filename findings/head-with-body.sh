@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 #
-# waitress 3.0.2, cheroot 11.1.2 and gevent 26.9.0 send the body of a Django 5.2.19 view behind the answer to HEAD, and
-# daphne 4.2.3 the second part of a streamed one, on a connection that they keep.
+# waitress 3.0.2, cheroot 11.1.2 and gevent 26.9.0 send the body of a Django 5.2.19 view behind the answer to HEAD,
+# daphne 4.2.3 the second part of a streamed one, and aiohttp 3.14.5 all that its StreamResponse writes, on a connection
+# that they keep.
 #
 # Expected: nothing. RFC 9110, section 9.3.2: "the server MUST NOT send content in the response". Django's generic views
-# answer HEAD by their get(), and Django leaves the body to the server: gunicorn takes it off.
+# answer HEAD by their get(), and Django leaves the body to the server: gunicorn takes it off. aiohttp's documentation:
+# add_get() has allow_head=True, and so serves HEAD by the handler of GET; its web.Response leaves the body out.
 # Seen: the body follows the head, where a client looks for its next answer.
 #
-#   seen    : behind HEAD /whole   : waitress b'hello', cheroot b'hello', gevent b'hello', gunicorn b'', daphne b''
-#             behind HEAD /streamed: daphne b'lo'
+#   seen    : behind HEAD /whole   : waitress b'hello', cheroot b'hello', gevent b'hello', gunicorn b'', daphne b'', aiohttp b''
+#             behind HEAD /streamed: daphne b'lo', aiohttp b'hello'
 #
 # Why it matters: HEAD works alone. The next call on the connection gets these bytes in the place of a status line, or,
 # with a client that throws them away in time, a new connection.
@@ -19,7 +21,7 @@ stop() { [ -z "$server" ] || { kill -KILL -- "-$server" 2>/dev/null || true; sle
 trap stop EXIT
 python3 -m venv "$tmp/venv"
 "$tmp/venv/bin/pip" install -qq --disable-pip-version-check django==5.2.19 waitress==3.0.2 cheroot==11.1.2 gevent==26.9.0 \
-    gunicorn==27.0.1 daphne==4.2.3
+    gunicorn==27.0.1 daphne==4.2.3 aiohttp==3.14.5
 cd "$tmp"
 cat >app.py <<'PY'
 from django.conf import settings
@@ -49,6 +51,29 @@ class Streamed(View):
 urlpatterns = [path("whole", Whole.as_view()), path("streamed", Streamed.as_view())]
 wsgi, asgi = get_wsgi_application(), get_asgi_application()
 PY
+cat >app_of_aiohttp.py <<'PY'
+import sys
+
+from aiohttp import web
+
+
+async def whole(request):
+    return web.Response(text="hello")
+
+
+async def streamed(request):
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"hel")
+    await response.write(b"lo")
+    return response
+
+
+app = web.Application()
+app.router.add_get("/whole", whole)
+app.router.add_get("/streamed", streamed)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]))
+PY
 cat >servers.py <<'PY'
 """Prints one port per server, and runs the servers until it is ended."""
 import socket
@@ -64,9 +89,10 @@ COMMANDS = {
     "waitress": "venv/bin/waitress-serve --listen 127.0.0.1:{port} app:wsgi",
     "gunicorn": "venv/bin/gunicorn -k gthread --threads 2 -b 127.0.0.1:{port} app:wsgi",
     "daphne": "venv/bin/daphne -p {port} app:asgi",
+    "aiohttp": "venv/bin/python app_of_aiohttp.py {port}",
 }
 with open("ports", "w") as ports:
-    for name in "waitress", "cheroot", "gevent", "gunicorn", "daphne":
+    for name in "waitress", "cheroot", "gevent", "gunicorn", "daphne", "aiohttp":
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         code = PYTHON.get(name, "").format(port=port)
@@ -88,7 +114,7 @@ import time
 
 for _ in range(100):
     time.sleep(0.1)
-    if pathlib.Path("ports").exists() and len(lines := pathlib.Path("ports").read_text().splitlines()) == 5:
+    if pathlib.Path("ports").exists() and len(lines := pathlib.Path("ports").read_text().splitlines()) == 6:
         break
 ports = {name: int(port) for name, port in map(str.split, lines)}
 
@@ -116,11 +142,11 @@ def behind(port, path):
 
 
 whole = {name: behind(port, "/whole") for name, port in ports.items()}
-streamed = behind(ports["daphne"], "/streamed")
+streamed = {name: behind(ports[name], "/streamed") for name in ("daphne", "aiohttp")}
 print("version :", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("django", *ports)))
 print("expected: b'' everywhere (RFC 9110, section 9.3.2)")
 print("seen    : behind HEAD /whole   :", ", ".join(f"{name} {what}" for name, what in whole.items()))
-print("          behind HEAD /streamed: daphne", streamed)
-if list(whole.values()) != ["b'hello'"] * 3 + ["b''"] * 2 or streamed != "b'lo'":
+print("          behind HEAD /streamed:", ", ".join(f"{name} {what}" for name, what in streamed.items()))
+if list(whole.values()) != ["b'hello'"] * 3 + ["b''"] * 3 or list(streamed.values()) != ["b'lo'", "b'hello'"]:
     sys.exit("changed: other servers send a body to HEAD")
 PY

@@ -11,7 +11,7 @@
 #   seen    : 503, Retry-After: 1: sent 3 times, 2 s
 #             no answer, timeout=0.5: sent 3 times, ConnectionError, a Timeout: False
 #
-# Why it matters: `timeout=5` with three retries can last for hours (urllib3 obeys up to 6 h), a slow query is started
+# Why it matters: `timeout=5` does not bound the call (urllib3 obeys a Retry-After of up to 6 h), a slow query is started
 # three times, and `except requests.Timeout` does not see it.
 set -eu
 tmp=$(mktemp -d)

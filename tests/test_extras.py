@@ -81,6 +81,15 @@ def test_a_library_that_lacks_what_it_needs_itself_is_told_from_one_that_is_miss
     )
 
 
+def test_another_version_of_urllib3_below_requests_is_told_as_that_and_once() -> None:
+    takes_away = "import requests, urllib3.util.timeout as timeout; del timeout._DEFAULT_TIMEOUT; import holdfast.contrib.requests"
+    kind, _, text = told(WITHOUT, "nothing_at_all", takes_away)
+
+    assert kind == "ImportError"
+    assert text.startswith("holdfast.contrib.urllib3 needs another version of urllib3 (cannot import name '_DEFAULT_TIMEOUT' from")
+    assert text.endswith("): pip install --upgrade 'holdfast-http[urllib3]'")
+
+
 def test_a_server_without_trustme_says_how_to_install_it_or_what_to_give() -> None:
     kind, name, text = told(WITHOUT, "trustme", "from holdfast.testing import Server; Server(tls=True)")
 

@@ -403,7 +403,7 @@ def test_a_body_that_failed_or_was_given_up_does_not_look_as_if_it_had_ended() -
         closed.read()
 
 
-def test_closing_that_is_interrupted_is_done_when_the_response_is_dropped() -> None:
+def test_closing_that_is_interrupted_is_done_by_the_next_close() -> None:
     class Interrupted(Pieces):
         def close(self) -> None:
             super().close()

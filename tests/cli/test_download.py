@@ -21,6 +21,7 @@ from holdfast.cli import codes, download
 from holdfast.cli.download import Crew, Fetch, File, Refused, files_of, line_of, name_of, progress_of, size_of, validator_of
 from holdfast.cli.terminal import Terminal
 from tests.cli.support import Tty, invoke
+from tests.conftest import Tls
 from tests.server import Conn, Server, chunked, head, ok, replies, response
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -207,10 +208,11 @@ def range_of(first: int, last: int, *headers: str, total: int | str = len(CONTEN
         response(206, b"x" * len(CONTENT), f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", ETAG),
         response(206, gzip.compress(b"x"), f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", "Content-Encoding: gzip"),
         chunked(b"x" * 5, headers=[f"Content-Range: bytes 10-19/{len(CONTENT)}"]).replace(b" 200 ", b" 206 ", 1),
+        response(206, b"", f"Content-Range: bytes 10-9/{len(CONTENT)}", ETAG),
         response(416, b"", "Content-Range: bytes */10", ETAG),
         range_of(10, len(CONTENT) - 1, ETAG, "Last-Modified: Sat, 28 Nov 2026 10:00:00 GMT"),
     ],
-    ids=["version", "size", "beyond the size", "too short", "too long", "coded", "too short in chunks", "416", "date"],
+    ids=["version", "size", "beyond the size", "too short", "too long", "coded", "too short in chunks", "empty", "416", "date"],
 )
 def test_a_rest_that_does_not_belong_to_what_is_here_is_not_put_behind_it(tmp_path: Path, forged: bytes) -> None:
     dated = "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT"
@@ -220,6 +222,37 @@ def test_a_rest_that_does_not_belong_to_what_is_here_is_not_put_behind_it(tmp_pa
         assert [each.get("Range") for each in server.requests] == ["", "bytes=10-", ""]
     assert (file.state, file.done, file.size) == ("done", len(CONTENT), len(CONTENT))
     assert file.path.read_bytes() == CONTENT
+
+
+def test_beginning_anew_has_an_end_where_no_beginning_comes_farther_than_the_one_before(tmp_path: Path) -> None:
+    def cuts_and_mixes(conn: Conn) -> None:
+        for request in conn.read_requests():
+            if request.get("Range"):
+                conn.send(response(206, CONTENT[10:], f"Content-Range: bytes 10-{len(CONTENT) - 1}/{len(CONTENT)}", 'ETag: "v2"'))
+            else:
+                conn.send(head(200, f"Content-Length: {len(CONTENT)}", ETAG) + CONTENT[:10])
+                return
+
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        assert len(pauses) < 9, "it goes on for ever"
+
+    with Server(cuts_and_mixes) as server:
+        file = fetch(server, tmp_path, attempts=3, pause=pause)
+
+    assert (file.state, pauses) == ("failed", [0.5, 1.0])
+
+
+def test_a_length_beside_chunks_is_not_the_size_of_the_file(tmp_path: Path) -> None:
+    """RFC 9112, section 6.3: Transfer-Encoding overrides it."""
+    answer = chunked(CONTENT, headers=[f"Content-Length: {len(CONTENT) + 5}", ETAG])
+    with Server([replies(answer), replies(response(500))]) as server:
+        file = fetch(server, tmp_path, attempts=1)
+
+        assert len(server.requests) == 1
+    assert (file.state, file.size, file.path.read_bytes()) == ("done", None, CONTENT)
 
 
 def test_a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest(tmp_path: Path) -> None:
@@ -312,6 +345,18 @@ def test_a_wrong_checksum_is_not_kept(tmp_path: Path) -> None:
     assert file.state == "failed"
     assert f"expected was {SUM}" in str(file.error)
     assert left(tmp_path) == []
+
+
+def test_a_certificate_that_is_not_accepted_is_not_tried_again(tmp_path: Path, tls: Tls) -> None:
+    pauses: list[float] = []
+    with Server(replies(ok(CONTENT)), tls=tls.server_context()) as server:
+        (file,) = files_of([server.url("/file.bin", host="localhost")], tmp_path, [])
+        with holdfast.Client() as client:
+            Fetch(client, file, 3, pauses.append, lambda: False).run()
+        server.wait_for_handshakes(1)
+
+    assert (file.state, pauses, len(server.handshake_errors)) == ("failed", [], 1)
+    assert download.code_of(file) == codes.UNREACHABLE
 
 
 def test_a_url_that_cannot_be_sent_is_not_tried_again(tmp_path: Path) -> None:

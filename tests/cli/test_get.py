@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import sys
+import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from holdfast.cli.main import main
 from holdfast.pool.events import PoolEvent
 from tests.cli.support import Tty, invoke
 from tests.conftest import Tls
-from tests.server import Conn, Server, chunked, echo, ok, redirect, replies, response
+from tests.server import Conn, Server, chunked, echo, head, ok, redirect, replies, response
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -230,6 +231,27 @@ def test_what_is_no_plain_file_is_written_to_and_not_replaced(capsys: pytest.Cap
     os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="files by the number of their descriptor")
+def test_a_plain_file_that_is_named_by_its_descriptor_is_written_to_and_not_replaced(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    with open(file, "wb") as opened, Server(replies(ok(b"whole"))) as server:
+        before = os.fstat(opened.fileno()).st_ino
+        assert invoke(capsys, server.url(), "-o", f"/dev/fd/{opened.fileno()}")[0] == codes.OK
+    assert (file.read_bytes(), file.stat().st_ino, list(tmp_path.iterdir())) == (b"whole", before, [file])
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="a file system of plain files below /dev")
+def test_a_plain_file_below_dev_has_its_name_only_when_it_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "file")
+        path.write_bytes(b"old")
+        with Server(lambda conn: conn.send(head(200, "Content-Length: 9") + b"cut")) as server:
+            assert invoke(capsys, server.url(), "-o", str(path))[0] == codes.BROKEN
+        assert (path.read_bytes(), list(path.parent.iterdir())) == (b"old", [path])
 
 
 def test_behind_a_link_the_file_is_replaced_and_the_link_stays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

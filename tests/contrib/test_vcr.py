@@ -270,7 +270,7 @@ interactions:
 - request: {body: null, headers: {}, method: GET, uri: 'http://elsewhere.invalid/'}
   response:
     body: {string: text}
-    headers: {Content-Length: 4, X-Numbers: [1, 2], X-Name: [\u2603]}
+    headers: {Content-Length: 4, X-Numbers: [1, 2], X-Name: [\u2603], X-Bytes: !!binary aGVs, X-Pieces: [!!binary bG8=]}
     status: {code: 200, message: \u2603}
 version: 1
 """,
@@ -280,6 +280,7 @@ version: 1
         played = client.get("http://elsewhere.invalid/")
 
     assert (played.text, played.headers["content-length"], played.headers["x-numbers"]) == ("text", "4", "1, 2")
+    assert (played.headers["x-bytes"], played.headers["x-pieces"]) == ("hel", "lo")
     assert played.headers["x-name"].encode("latin-1").decode() == played.reason.encode("latin-1").decode() == "\u2603"
 
 

@@ -28,7 +28,7 @@ from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Script, Server, head, ok, response
 from tests.support import free_port
 from tests.wire.test_connect import deaf
-from tests.wire.test_verification import self_signed
+from tests.wire.test_verification import without_key_identifiers
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -355,7 +355,7 @@ def test_a_refused_certificate_is_what_a_real_one_is(because: str, host: str, tl
 
 
 def test_a_certificate_that_signed_itself_is_refused_as_a_real_one_is(tls: Tls, tmp_path: Path) -> None:
-    with Server(tls=self_signed("localhost", tmp_path / "own.pem")) as server:
+    with Server(tls=without_key_identifiers("localhost", tmp_path / "own.pem")) as server:
         url = server.url("/x", host="localhost")
         with Client(verify=tls.ca_path, timeout=SHORT, trust_env=False) as client:
             real = refused(client, url)

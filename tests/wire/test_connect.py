@@ -249,11 +249,11 @@ def test_the_first_address_that_answers_wins(names: Callable[..., None]) -> None
 def test_a_silent_family_costs_one_stagger(names: Callable[..., None]) -> None:
     """RFC 8305: IPv6 that swallows every SYN, IPv4 that works."""
     with listening() as port, deaf("::1", port):
-        names("::1", "::1", "127.0.0.1", port=port)
+        names(*["::1"] * 5, "127.0.0.1", port=port)
         started = time.monotonic()
         assert connected("both.example", port, in_(WAIT)) == "127.0.0.1"
 
-    assert STAGGER_SECONDS <= time.monotonic() - started < 2 * STAGGER_SECONDS
+    assert STAGGER_SECONDS <= time.monotonic() - started < 5 * STAGGER_SECONDS, "one each, had the families not taken turns"
 
 
 def test_a_slow_address_may_still_win(names: Callable[..., None], monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from holdfast import Client, SSLError
 from holdfast.cli import codes
+from holdfast.wire.verification import explain, in_terms_of_the_command
 from tests.cli.support import invoke
 from tests.conftest import Tls
 from tests.server import Server
@@ -24,8 +25,8 @@ NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
 
 
-def self_signed(name: str, path: Path, *, issuer: tuple[x509.Certificate, Any] | None = None) -> ssl.SSLContext:
-    """A server context whose certificate has no key identifiers, signed by itself or by ``issuer``; its PEM goes to ``path``."""
+def without_key_identifiers(name: str, path: Path, *, issuer: tuple[x509.Certificate, Any] | None = None) -> ssl.SSLContext:
+    """A server context, whose certificate is signed by itself or by ``issuer`` and goes to ``path`` as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer = issuer[0].subject if issuer else subject
@@ -68,7 +69,7 @@ def test_an_authority_that_is_not_trusted_is_told_how_to_be_trusted(tls: Tls) ->
 
 def test_a_certificate_that_signed_itself_can_be_trusted_itself(tmp_path: Path) -> None:
     path = tmp_path / "own.pem"
-    context = self_signed("localhost", path)
+    context = without_key_identifiers("localhost", path)
     text = said(context, True).replace("self signed", "self-signed")  # as OpenSSL 1.1 spells it
 
     assert text == (
@@ -89,11 +90,12 @@ def test_a_certificate_that_signed_itself_can_be_trusted_itself(tmp_path: Path) 
 def test_a_certificate_out_of_its_time_is_the_servers_to_replace_or_the_clocks(
     tls: Tls, times: dict[str, Any], fault: str
 ) -> None:
+    began = datetime.date.today()
     text = said(tls.server_context(tls.ca.issue_cert("localhost", **times)), tls.ca_path)
 
     assert text.startswith(f"the certificate of SERVER is not valid (CERTIFICATE_VERIFY_FAILED): {fault}. ")
     assert "The server needs another one, if the clock of this machine is right" in text
-    assert text.endswith(f"here it is {datetime.date.today().isoformat()}")
+    assert text.endswith(tuple(f"here it is {day.isoformat()}" for day in (began, datetime.date.today())))  # midnight may pass
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -105,13 +107,13 @@ def test_another_name_is_told_as_that(tls: Tls, host: str) -> None:
     )
 
 
-def authority_without_identifiers(tls: Tls) -> tuple[x509.Certificate, Any]:
+def signer_of(tls: Tls) -> tuple[x509.Certificate, Any]:
     private = tls.ca.private_key_pem.bytes()
     return x509.load_pem_x509_certificate(tls.ca.cert_pem.bytes()), serialization.load_pem_private_key(private, None)
 
 
 def test_what_only_the_strict_checks_refuse_is_told_how_to_be_accepted(tls: Tls, tmp_path: Path) -> None:
-    context = self_signed("localhost", tmp_path / "loose.pem", issuer=authority_without_identifiers(tls))
+    context = without_key_identifiers("localhost", tmp_path / "loose.pem", issuer=signer_of(tls))
     strict, lenient = tls.client_context(), tls.client_context()
     strict.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
     lenient.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -130,7 +132,7 @@ def test_what_only_the_strict_checks_refuse_is_told_how_to_be_accepted(tls: Tls,
 def bad_certificates(tls: Tls, tmp_path: Path) -> dict[str, ssl.SSLContext]:
     return {
         "unknown": tls.server_context(),
-        "itself": self_signed("localhost", tmp_path / "own.pem"),
+        "itself": without_key_identifiers("localhost", tmp_path / "own.pem"),
         "expired": tls.server_context(tls.ca.issue_cert("localhost", not_after=NOW - DAY)),
         "name": tls.server_context(tls.ca.issue_cert("other.example")),
     }
@@ -156,6 +158,16 @@ def test_the_command_says_it_in_its_own_options(
     assert "--cacert PATH trusts those in a PEM file" in told
     assert "--cacert system those of the operating system" in told
     assert "verify=" not in told
+
+
+def test_an_error_that_is_not_openssls_is_told_by_its_own_text() -> None:
+    """As truststore raises it on macOS and Windows, where the system verifies: without OpenSSL's verdict."""
+    error = ssl.SSLCertVerificationError("Peer sent no certificates to verify")
+
+    told = explain(error, "SERVER")
+
+    assert told == "the certificate of SERVER is not valid (CERTIFICATE_VERIFY_FAILED): Peer sent no certificates to verify"
+    assert in_terms_of_the_command(told, error) == told
 
 
 def test_an_error_without_a_certificate_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

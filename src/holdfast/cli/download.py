@@ -32,6 +32,7 @@ from ..client import Client
 from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
 from ..message.url import Url
+from ..wire.verification import refusal_behind
 from . import codes
 from .options import add_request_fields, add_tls, client_settings, text_of
 from .terminal import Terminal, harmless, terminal
@@ -191,9 +192,9 @@ class Fetch:
             file.error = error
 
     def _attempts(self) -> None:
-        vain = 0
+        vain = farthest = 0
         while True:
-            before = self.file.done
+            farthest = max(farthest, self.file.done)
             try:
                 self._attempt()
                 if self.file.size is None or self.file.done >= self.file.size:
@@ -203,9 +204,11 @@ class Fetch:
             except (ClientClosed, StreamConsumedError):
                 raise
             except RequestException as error:
-                if isinstance(error, ValueError) or self.stopped():
+                # What is wrong with the URL, or with the server's certificate, is so the next time too.
+                if isinstance(error, ValueError) or refusal_behind(error) is not None or self.stopped():
                     raise
-                vain = 1 if self.file.done > before else vain + 1  # bytes came: the count begins again
+                # New bytes begin the count again. Those that had come once before do not, or what begins anew each time had no end.
+                vain = 1 if self.file.done > farthest else vain + 1
                 if vain >= self.attempts:
                     raise
                 asked = retry_after(error)
@@ -244,7 +247,7 @@ class Fetch:
         total = note.size if found[3] == "*" else int(found[3])
         length = response.headers.get("Content-Length", str(end - start))
         size = end if total is None else total
-        is_range = length == str(end - start) and end <= size and "Content-Encoding" not in response.headers
+        is_range = length == str(end - start) and start < end <= size and "Content-Encoding" not in response.headers
         if not (is_range and of_version(response, note, total)):
             here = number_of(start, "byte that was", "bytes that were", form=",")
             raise self._begin_anew(f"the server sent {given!r} that does not belong to the {here} here")
@@ -359,6 +362,8 @@ def total_of(response: Response) -> int | None:
     """Bytes of the whole file, as far as an answer with all of it says."""
     if "Content-Encoding" in response.headers:
         return None  # what is counted here is decoded
+    if "Transfer-Encoding" in response.headers:
+        return None  # a Content-Length beside it is not the length (RFC 9112, section 6.3)
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdecimal() else None
 

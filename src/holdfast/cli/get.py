@@ -27,7 +27,7 @@ from .options import add_request_fields, add_tls, client_settings
 from .terminal import LANGUAGES, Terminal, harmless, milliseconds, terminal
 
 HELP = "send a request and show the answer"
-_DEVICES = ("/dev/", "/proc/")  # /dev/stdout is a link to what may be a plain file
+_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")  # links to what may be a plain file that is open
 MOST_PRETTY = 4 << 20  # bytes of a body that is gathered to be laid out; a longer one is shown as it comes
 
 
@@ -233,7 +233,7 @@ def save(response: Response, path: str) -> int:
     What is there and no plain file (``/dev/null``, a named pipe) is written to as it is: root could replace it.
     """
     path = os.path.abspath(path)
-    if path.startswith(_DEVICES) or (os.path.exists(path) and not os.path.isfile(path)):
+    if path.startswith(_DESCRIPTORS) or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             return pump(response.iter_content(None), file.write)
     path = os.path.realpath(path)

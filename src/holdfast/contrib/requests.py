@@ -12,7 +12,7 @@ from .._extras import needed
 with needed(__name__, "requests", "requests"):
     from requests.adapters import HTTPAdapter
 
-    from . import urllib3 as under
+from . import urllib3 as under
 
 __all__ = ["HoldfastAdapter"]
 

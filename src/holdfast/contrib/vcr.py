@@ -133,6 +133,8 @@ def _played(request: PreparedRequest, recorded: Any) -> Response:
 
 def _as_came(value: Any) -> bytes:
     """The bytes of a field or a reason. A client that reads them as UTF-8 may have recorded them, or a person written a number."""
+    if isinstance(value, bytes):
+        return value
     text = str(value)
     try:
         return text.encode("latin-1")

@@ -24,7 +24,6 @@ from functools import cached_property
 from typing import Any
 
 from .._clock import system_clock
-from .._extras import install
 from ..auth.netrc import Netrc
 from ..call import Services
 from ..exceptions import InvalidRequest
@@ -166,6 +165,8 @@ class Manager:
             try:
                 from urllib3.poolmanager import PoolManager, proxy_from_url
             except ImportError as error:
+                from .._extras import install
+
                 unknown = sorted(self.connection_pool_kw.keys() - _KNOWN - {"maxsize", "block"})
                 raise InvalidRequest(
                     f"this adapter needs urllib3, which is not installed: {install('urllib3')}"

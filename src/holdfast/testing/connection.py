@@ -62,7 +62,6 @@ class Received:
         """The values of this field joined by ", "; ``default`` when it is absent."""
         return ", ".join(self.get_all(name)) or default
 
-
     @property
     def awaits_100(self) -> bool:
         """Whether its body waits until the server says 100, or until the client's patience is over (RFC 9110, section 10.1.1)."""

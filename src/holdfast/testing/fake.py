@@ -68,7 +68,7 @@ class Fake:
         assert_all_called: at the end of the ``with`` block, if it ended well: AssertionError if a route was not called, or a
             sequence of replies not used up. Default True.
         addresses: the IP address of a name, or several in their order, as text: what a client's ``allow_address=`` is asked for. It
-            is not asked for a name that is not there. ``resolver=`` is not asked at all.
+            is not asked about names that are not among these. ``resolver=`` is not asked at all.
         inner: of ``Client(transport=Fake(...))``: what has the client's connections, and sends what is passed through. Default: a
             ``ConnectionTransport()``.
 

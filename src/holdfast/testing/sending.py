@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, addresses: Mapping[str, str | Sequence[str]] | None = None) -> None:
         self._streams: dict[ScriptedRoute, WeakSet[ScriptedStream]] = {}
-        self._addresses = {name.lower(): _checked(name, said) for name, said in (addresses or {}).items()}
+        self._addresses = {name.lower().rstrip("."): _checked(name, said) for name, said in (addresses or {}).items()}
 
     def addresses_of(self, host: str) -> Sequence[str]:
         """What a name leads to, as far as that is known; an address leads to itself."""

@@ -39,13 +39,14 @@ COMMAND = Terms("--cacert PATH", "--cacert system", "")
 def explain(error: ssl.SSLCertVerificationError, where: str) -> str:
     """What was wrong with the certificate of ``where``, and what to do about it."""
     remedy = remedy_for(error)
-    text = f"the certificate of {where} is not valid (CERTIFICATE_VERIFY_FAILED): {error.verify_message.rstrip('.')}"
+    fault = getattr(error, "verify_message", "") or " ".join(map(str, error.args))  # one of truststore's may have no verdict
+    text = f"the certificate of {where} is not valid (CERTIFICATE_VERIFY_FAILED): {fault.rstrip('.')}"
     return f"{text}. {remedy}" if remedy else text
 
 
 def remedy_for(error: ssl.SSLCertVerificationError, terms: Terms = LIBRARY) -> str:
     """A sentence that says what to do; "" for the rare verdicts that speak for themselves."""
-    code = error.verify_code
+    code = getattr(error, "verify_code", None)
     if code in _UNKNOWN_AUTHORITY:
         return (
             f"No authority that is trusted here has signed it: {terms.path} trusts those in a PEM file (a private authority, a "
@@ -65,11 +66,17 @@ def remedy_for(error: ssl.SSLCertVerificationError, terms: Terms = LIBRARY) -> s
     return ""
 
 
-def in_terms_of_the_command(text: str, error: BaseException) -> str:
-    """``text`` with the command's options in place of the library's arguments, where a certificate is the cause of ``error``."""
+def refusal_behind(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """``ssl``'s own error, if a certificate that is not accepted is the cause of ``error``."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__
+    return cause
+
+
+def in_terms_of_the_command(text: str, error: BaseException) -> str:
+    """``text`` with the command's options in place of the library's arguments, where a certificate is the cause of ``error``."""
+    cause = refusal_behind(error)
     if cause is None:
         return text
     said = remedy_for(cause)
