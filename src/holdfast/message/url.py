@@ -158,7 +158,7 @@ class Url:
         Raises:
             InvalidSchema, InvalidURL: as for ``parse``.
         """
-        reference = _as_location(location).strip(" \t\r\n")
+        reference = as_location(location).strip(" \t\r\n")
         scheme = _SCHEME.match(reference)
         if scheme is not None:
             if scheme[1].lower() != self.scheme:
@@ -172,7 +172,7 @@ class Url:
             # "http:///path" has no host, and requests takes it as the path alone: it stays with this host.
             reference = reference[2:]
             if reference.startswith("//"):
-                _refuse(_as_location(location), "No host supplied: four slashes, which parsers read differently")
+                _refuse(as_location(location), "No host supplied: four slashes, which parsers read differently")
         _refuse_stripped(reference)
         return self._resolve(reference)
 
@@ -543,7 +543,8 @@ def _decoded(part: str) -> str:
     return unquote(part)
 
 
-def _as_location(location: str | bytes) -> str:
+def as_location(location: str | bytes) -> str:
+    """A Location field's value as text: see ``Url.join``."""
     # h11 and http.client hand fields out as ISO-8859-1; servers write UTF-8 into them.
     try:
         return _from_wire(location if isinstance(location, bytes) else location.encode("latin-1"))

@@ -31,6 +31,7 @@ from ..exceptions import InvalidSchema, InvalidURL, RequestException, TooManyRed
 from ..message import request as core_request
 from ..message.cookies import cookiejar_from_dict, merge_cookies
 from ..message.raw import GivenBody
+from ..message.url import as_location
 from ..pool.limits import Limits
 from ..redirects import SECRET_HEADERS, follow, leaves_origin, resolve
 from ..retries import Retries
@@ -125,10 +126,7 @@ class SessionRedirectMixin:
         if len(found) > 1:
             raise InvalidURL(f"the redirect has {len(found)} different Location fields; which one counts is not known")
         location = found.pop() if found else headers["location"]
-        try:
-            return str(location.encode("latin-1").decode("utf-8"))
-        except UnicodeError:
-            return str(location)
+        return as_location(location)
 
     def should_strip_auth(self, old_url: str, new_url: str) -> bool:
         """Whether what is secret to the one URL must not be sent to the other."""
@@ -605,9 +603,9 @@ def _home_of(client: Client) -> Manager:
 
 
 def _joined(before: Any, target: str) -> Any:
-    """The URL that a Location means, of whatever scheme."""
+    """The URL that a Location means, of whatever scheme. Its characters are what they are, and no bytes of the wire."""
     try:
-        return resolve(before, target)
+        return resolve(before, target.encode("utf-8", "surrogatepass"))
     except InvalidSchema:
         return any_url(urljoin(before.text, target))
 
