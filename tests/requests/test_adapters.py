@@ -137,6 +137,32 @@ def test_a_number_of_retries_is_urllib3s_and_a_refused_connection_is_tried_so_of
     assert HTTPAdapter().max_retries.total == 0
 
 
+def test_a_read_timeout_that_used_up_the_retries_is_a_connection_error_as_in_requests_and_a_timeout(session: Any) -> None:
+    session.mount("http://", HTTPAdapter(max_retries=Retry(1)))
+    with Server(silent) as server, pytest.raises(requests.exceptions.ConnectionError, match=r"timeouts\.read") as caught:
+        session.get(server.url(), timeout=0.05)
+    assert isinstance(caught.value, requests.ReadTimeout)
+    assert isinstance(caught.value.args[0], urllib3.exceptions.MaxRetryError)
+    assert isinstance(caught.value.args[0].reason, urllib3.exceptions.ReadTimeoutError)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_a_loss_that_used_up_the_retries_has_the_max_retry_error_and_its_reason(session: Any) -> None:
+    session.mount("http://", HTTPAdapter(max_retries=Retry(1)))
+    with Server(gone_away) as server, pytest.raises(requests.exceptions.ConnectionError) as caught:
+        session.get(server.url())
+    assert isinstance(caught.value.args[0], urllib3.exceptions.MaxRetryError)
+    assert isinstance(caught.value.args[0].reason, urllib3.exceptions.ProtocolError)
+
+
+def test_raw_has_the_retries_with_what_they_have_been_through(session: Any) -> None:
+    session.mount("http://", HTTPAdapter(max_retries=Retry(2, status_forcelist=[503])))
+    with Server(replies(response(503), ok(b"well"))) as server:
+        answer = session.get(server.url())
+        assert (answer.content, [each.status for each in answer.raw.retries.history]) == (b"well", [503])
+
+
 @pytest.mark.parametrize("raise_on_status", [True, False])
 def test_statuses_are_retried_until_the_end_and_then_as_the_retry_says(session: Any, raise_on_status: bool) -> None:
     session.mount("http://", HTTPAdapter(max_retries=Retry(2, status_forcelist=[503], raise_on_status=raise_on_status)))

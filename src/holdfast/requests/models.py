@@ -372,6 +372,7 @@ class Response(core_response.Response, metaclass=_HoldfastsToo):
     __slots__ = ()
     _also = core_response.Response
     _raw_type = Raw
+    _retries: Any = None  # of its adapter, for ``raw``, which is made when it is asked for
 
     __attrs__ = [  # noqa: RUF012 - as in requests, where programs add to it
         "_content",
@@ -427,6 +428,7 @@ class Response(core_response.Response, metaclass=_HoldfastsToo):
             raw = super()._body()
             if self.request is not None:
                 raw.request_url, raw.request_method = self.request.path_url, self.request.method
+            raw.retries = self._retries
         return cast(Raw, raw)
 
 
