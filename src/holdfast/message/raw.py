@@ -350,8 +350,10 @@ class RawBody:
 
     def readline(self, limit: int | None = -1) -> bytes:
         """A line with its end; at most ``limit`` bytes of it if that is not negative; b"" at the end."""
-        self._choose(self.decode_content)
-        left = None if limit is None or limit < 0 else limit
+        return self._line(None if limit is None or limit < 0 else limit, self.decode_content)
+
+    def _line(self, left: int | None, decode: bool) -> bytes:
+        self._choose(decode)
         pieces: list[bytes] = []
         while left is None or left > 0:
             pieces.append(piece := self._some(left, last=b"\n"))
