@@ -62,6 +62,16 @@ def test_the_longest_prefix_counts_whatever_was_mounted_first(session: Any) -> N
     assert list(session.adapters)[:2] == ["http://x.example/deep", "http://x.example"]
 
 
+@pytest.mark.parametrize("url", ["ftp://user:pass@host/x", "user:pass@host", "mock://a@b:pass@host"])
+def test_no_password_is_shown_where_no_adapter_is_found(session: Any, url: str) -> None:
+    with Server(replies(redirect(url))) as server:
+        for where in {url, server.url() if "//" in url else url}:
+            with pytest.raises(requests.exceptions.InvalidSchema, match=r"No connection adapters.*\[secret\]@host") as caught:
+                session.get(where)
+            assert "pass" not in str(caught.value)
+
+
+
 def test_a_url_of_another_scheme_goes_to_what_is_mounted_for_it(session: Any) -> None:
     class Local(BaseAdapter):
         def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:

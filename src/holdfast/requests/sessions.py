@@ -31,7 +31,7 @@ from ..exceptions import InvalidSchema, InvalidURL, RequestException, TooManyRed
 from ..message import request as core_request
 from ..message.cookies import cookiejar_from_dict, merge_cookies
 from ..message.raw import GivenBody
-from ..message.url import as_location
+from ..message.url import as_location, shown
 from ..pool.limits import Limits
 from ..redirects import SECRET_HEADERS, follow, leaves_origin, resolve
 from ..retries import Retries
@@ -551,7 +551,7 @@ class Session(SessionRedirectMixin, Client):
         for prefix, adapter in self.adapters.items():
             if lowered.startswith(prefix.lower()):
                 return adapter
-        raise InvalidSchema(f"No connection adapters were found for {url!r}")
+        raise InvalidSchema(f"No connection adapters were found for {shown(url)!r}")
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Send what begins with ``prefix`` by ``adapter`` from now on."""
