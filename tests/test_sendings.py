@@ -333,6 +333,23 @@ def test_an_observers_fields_go_out_with_this_sending_alone_in_the_place_of_the_
     assert answer.request.headers["X-Number"] == "mine"
 
 
+def test_of_equal_observers_each_is_taken_away_by_its_own_function_and_once() -> None:
+    class Numbers(list[int]):
+        def __call__(self, sending: Sending) -> None:
+            self.append(sending.number)
+
+    ended, twice = Numbers(), Numbers()
+    with Server(replies(ok(), ok())) as server, Client(timeout=QUICK) as client:
+        client.on_sending(twice)
+        end_ended, end_twice = client.on_sending(ended), client.on_sending(twice)
+        end_ended()
+        client.get(server.url())
+        end_twice()
+        end_twice()
+        client.get(server.url())
+    assert (ended, twice) == ([], [0, 0, 0])
+
+
 @pytest.mark.parametrize("fields", [{"X-A": "a\r\nb: c"}, {"X-\u20ac": "a"}, {"X-A": "\u20ac"}])
 def test_fields_that_cannot_be_sent_are_left_out_and_logged(fields: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     with Server(echo) as server, Client(timeout=QUICK) as client:

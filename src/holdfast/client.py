@@ -40,7 +40,7 @@ from .pool.limits import Limits
 from .redirects import SECRET_HEADERS
 from .retries import Retries
 from .routes import BY_SYSTEM, Addressing, AllowAddress, Cert, Resolver, Routes, Verify, socket_options_for
-from .sendings import Observer
+from .sendings import Observer, observe
 from .settings import all_hooks, checked_base, merge_hooks, merge_params, with_defaults, with_idempotency_key
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
 from .transport import Transport
@@ -492,9 +492,7 @@ class Client(Verbs):
         """Call ``observer`` with a ``Sending`` each time that a request goes out, the repeated ones too; the function returned ends
         that. What the observer returns is called when it is known how the sending went. What they raise is logged.
         """
-        observers = self._transport.observers
-        observers.append(observer)
-        return lambda: observers.remove(observer)
+        return observe(self._transport.observers, observer)
 
     def advise(self) -> tuple[OriginAdvice, ...]:
         """Per origin: the connections that the measured load needs, what that rests on, and what to change."""

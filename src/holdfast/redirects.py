@@ -118,8 +118,8 @@ def _target(url: Url, response: Response) -> Url | None:
     return resolve(url, location)
 
 
-def resolve(url: Url, location: str) -> Url:
-    """The URL that a Location means, found at ``url``."""
+def resolve(url: Url, location: str | bytes) -> Url:
+    """The URL that a Location means, found at ``url``; ``location`` as in ``Url.join``."""
     target = url.join(location)
     # RFC 9110 section 10.2.2: a Location without a fragment inherits that of the URL it redirects.
     return target.with_fragment(url.fragment) if url.fragment and not target.fragment else target

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -201,6 +202,20 @@ class Trail:
             _harmless(teller)
 
 
+def observe(observers: list[Any], observer: Callable[..., Any]) -> Callable[[], None]:
+    """Put ``observer`` among ``observers``; the function returned takes it away, and does nothing when it is called again."""
+    told = partial(observer)  # equal to nothing else: of two observers that are, each is taken away by its own function alone
+
+    def end() -> None:
+        try:
+            observers.remove(told)
+        except ValueError:
+            pass  # it is gone already
+
+    observers.append(told)
+    return end
+
+
 under_way: ContextVar[Trail | None] = ContextVar("holdfast.sendings", default=None)
 """Of the call that this thread is sending for. A transport of the user's may be between the call and its connections."""
 
@@ -232,7 +247,7 @@ def on_every_transport(watcher: Callable[[Any], object]) -> Callable[[], None]:
 
     It may be told of one twice, if that is made in another thread just now.
     """
-    _watchers.append(watcher)
+    end = observe(_watchers, watcher)
     for transport in filter(None, (reference() for reference in _transports.valuerefs())):
         _harmless(watcher, transport)
-    return lambda: _watchers.remove(watcher)
+    return end

@@ -309,6 +309,24 @@ def test_what_follows_the_end_inside_a_chain_is_not_even_decoded(bombs: dict[str
     assert made.decode_all(gzipped(gzipped(b"data") + bytes(BOMB_SIZE))) == b"data"
 
 
+@pytest.mark.parametrize("names", ["deflate, gzip", "zstd, deflate, gzip"])
+def test_what_follows_the_end_inside_a_chain_is_not_kept_either(names: str) -> None:
+    made = decoder(names)
+    endless = zlib.compressobj(0, zlib.DEFLATED, 31)
+    inner = zlib.compress(b"data" if names.startswith("deflate") else zstd.compress(b"data"))
+    made.feed(endless.compress(inner) + endless.flush(zlib.Z_SYNC_FLUSH))
+    assert made.read(PIECE) == b"data"
+
+    tracemalloc.start()
+    for _ in range(64):
+        made.feed(endless.compress(bytes(PIECE)) + endless.flush(zlib.Z_SYNC_FLUSH))
+        assert made.read(PIECE) == b""
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    made.finish()
+    assert peak < 8 * PIECE
+
+
 def test_a_zstd_window_beyond_8_mib_is_refused() -> None:
     parameter = zstd.CompressionParameter
     compressor = zstd.ZstdCompressor(options={parameter.window_log: 24, parameter.content_size_flag: 0})

@@ -99,6 +99,14 @@ def test_the_states_of_a_body(acts: list[Callable[[RawBody], object]], state: Bo
         assert raw.read() == b""
 
 
+def test_closing_where_the_end_is_known_and_all_was_given_misses_nothing() -> None:
+    for taken, state in ((0, CLOSED), (2, CLOSED), (3, PASSED)):
+        raw = raw_of(Drained(b"abc", []))
+        raw.read(taken)
+        raw.close()
+        assert raw.state is state
+
+
 def test_a_body_without_a_source_has_ended() -> None:
     raw = raw_of(None)
     assert (raw.state, raw.read(), raw.state) == (ENDED, b"", PASSED)

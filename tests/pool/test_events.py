@@ -94,6 +94,23 @@ def test_a_request_sent_again_and_a_wait_are_events_too() -> None:
 
 
 @pytest.mark.usefixtures("no_leaks")
+def test_of_equal_callbacks_each_is_ended_by_its_own_function_and_once() -> None:
+    class Kinds(list[str]):
+        def __call__(self, event: PoolEvent) -> None:
+            self.append(event.kind)
+
+    ended, twice = Kinds(), Kinds()
+    with Server([holding]) as server, Client(timeout=QUICK) as client:
+        client.on_event(twice)
+        end_ended, end_twice = client.on_event(ended), client.on_event(twice)
+        end_ended()
+        client.get(server.url("/1"))
+        end_twice()
+        end_twice()
+        client.get(server.url("/2"))
+    assert (ended, twice[:3]) == ([], ["opened", "opened", "reused"])
+
+
 def test_a_callback_that_raises_is_logged_and_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: PoolEvent) -> None:
         raise RuntimeError("not my day")

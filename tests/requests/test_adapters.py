@@ -62,6 +62,16 @@ def test_the_longest_prefix_counts_whatever_was_mounted_first(session: Any) -> N
     assert list(session.adapters)[:2] == ["http://x.example/deep", "http://x.example"]
 
 
+@pytest.mark.parametrize("url", ["ftp://user:pass@host/x", "user:pass@host", "mock://a@b:pass@host"])
+def test_no_password_is_shown_where_no_adapter_is_found(session: Any, url: str) -> None:
+    with Server(replies(redirect(url))) as server:
+        for where in {url, server.url() if "//" in url else url}:
+            with pytest.raises(requests.exceptions.InvalidSchema, match=r"No connection adapters.*\[secret\]@host") as caught:
+                session.get(where)
+            assert "pass" not in str(caught.value)
+
+
+
 def test_a_url_of_another_scheme_goes_to_what_is_mounted_for_it(session: Any) -> None:
     class Local(BaseAdapter):
         def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -135,6 +145,32 @@ def test_a_number_of_retries_is_urllib3s_and_a_refused_connection_is_tried_so_of
     assert (adapter.max_retries.total, increment.call_count) == (2, 3)
     assert isinstance(caught.value.__cause__, urllib3.exceptions.MaxRetryError)
     assert HTTPAdapter().max_retries.total == 0
+
+
+def test_a_read_timeout_that_used_up_the_retries_is_a_connection_error_as_in_requests_and_a_timeout(session: Any) -> None:
+    session.mount("http://", HTTPAdapter(max_retries=Retry(1)))
+    with Server(silent) as server, pytest.raises(requests.exceptions.ConnectionError, match=r"timeouts\.read") as caught:
+        session.get(server.url(), timeout=0.05)
+    assert isinstance(caught.value, requests.ReadTimeout)
+    assert isinstance(caught.value.args[0], urllib3.exceptions.MaxRetryError)
+    assert isinstance(caught.value.args[0].reason, urllib3.exceptions.ReadTimeoutError)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_a_loss_that_used_up_the_retries_has_the_max_retry_error_and_its_reason(session: Any) -> None:
+    session.mount("http://", HTTPAdapter(max_retries=Retry(1)))
+    with Server(gone_away) as server, pytest.raises(requests.exceptions.ConnectionError) as caught:
+        session.get(server.url())
+    assert isinstance(caught.value.args[0], urllib3.exceptions.MaxRetryError)
+    assert isinstance(caught.value.args[0].reason, urllib3.exceptions.ProtocolError)
+
+
+def test_raw_has_the_retries_with_what_they_have_been_through(session: Any) -> None:
+    session.mount("http://", HTTPAdapter(max_retries=Retry(2, status_forcelist=[503])))
+    with Server(replies(response(503), ok(b"well"))) as server:
+        answer = session.get(server.url())
+        assert (answer.content, [each.status for each in answer.raw.retries.history]) == (b"well", [503])
 
 
 @pytest.mark.parametrize("raise_on_status", [True, False])

@@ -210,3 +210,30 @@ def test_cookies_go_from_responses_to_jars_and_from_jars_to_requests() -> None:
     extract_cookies_to_jar(jar, Other, urllib3.HTTPResponse(b"", original_response=Original))  # type: ignore[arg-type]
     assert dict(jar) == {"a": "1"}
     assert get_cookie_header(jar, Other) == get_cookie_header(jar, plain._r) == "a=1"
+
+
+@pytest.mark.parametrize("library", [theirs, requests], ids=["requests", "holdfast"])
+def test_lines_of_raw_have_their_content_coding_undone_unless_they_are_asked_for_one_by_one(library: Any) -> None:
+    coded = gzip.compress(b"one\r\ntwo\nthree", mtime=0)
+    with Server(replies(*[ok(coded, "Content-Encoding: gzip")] * 3)) as server, library.Session() as session:
+        assert list(session.get(server.url(), stream=True).raw) == [b"one\r\n", b"two\n", b"three"]
+        assert session.get(server.url(), stream=True).raw.readlines() == [b"one\r\n", b"two\n", b"three"]
+        assert coded.startswith(session.get(server.url(), stream=True).raw.readline())
+
+
+EMPTY = [
+    ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ("GET", ok(b"")),
+    ("GET", ok(b"", "Content-Encoding: gzip")),
+    ("GET", chunked()),
+    ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize(("method", "answer"), EMPTY)
+@pytest.mark.parametrize("library", [theirs, requests], ids=["requests", "holdfast"])
+def test_nothing_is_missed_of_an_empty_body_that_was_closed_unread(library: Any, method: str, answer: bytes) -> None:
+    with Server(replies(answer)) as server, library.Session() as session:
+        with session.request(method, server.url(), stream=True) as response:
+            pass
+        assert (response.content, response.text, response.raw.read()) == (b"", "", b"")

@@ -226,6 +226,24 @@ def test_get_redirect_target_decides_where_to_and_whether(session: Any) -> None:
         assert (answer.status_code, answer.url, len(answer.history)) == (302, server.url("/b"), 1)
 
 
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [("/caf\xc3\xa9", "/caf%C3%A9"), ("/caf\xe9", "/caf%E9"), ("/\xe2\x82\xac", "/%E2%82%AC")],
+)
+def test_a_location_in_utf_8_leads_where_the_server_says(session: Any, location: str, path: str) -> None:
+    with Server(replies(redirect(location), ok())) as server:
+        assert session.get(server.url()).url == server.url(path)
+
+
+def test_the_text_that_get_redirect_target_gives_is_taken_for_what_it_is() -> None:
+    class Own(requests.Session):
+        def get_redirect_target(self, resp: Any) -> Any:
+            return "/\xc3\xa9" if resp.is_redirect else None
+
+    with Server(replies(redirect("/elsewhere"), ok())) as server, Own() as own:
+        assert own.get(server.url()).url == server.url("/%C3%83%C2%A9")
+
+
 def test_resolve_redirects_may_be_called_by_hand_and_gives_requests_when_told(session: Any) -> None:
     with Server(replies(redirect("/b"), redirect("/c"), ok(b"x"))) as server:
         first = session.get(server.url("/a"), allow_redirects=False)

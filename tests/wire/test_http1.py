@@ -453,7 +453,16 @@ def test_what_all_clients_read_alike_is_read_and_the_connection_ends(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("field", ["Content-Length:", "Content-Length: +5", "Transfer-Encoding: chunked, chunked"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Content-Length:",
+        "Content-Length: +5",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip\r\nContent-Length: +5",
+    ],
+)
 def test_where_there_is_no_body_its_framing_does_not_matter(method: str, field: str) -> None:
     raw = head(304 if method == "GET" else 200, field, "ETag: x")
     answer, body, fate = answered(raw, method=method)

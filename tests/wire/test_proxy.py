@@ -239,6 +239,7 @@ OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
         b"HTTP/1.1 299 Fine\r\nProxy-Agent: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" + OPEN,

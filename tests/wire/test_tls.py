@@ -137,6 +137,21 @@ class TestContexts:
 
         assert tls.context_for(str(path)) is not old
 
+    def test_a_bundle_of_the_same_time_is_read_again_if_another_or_grown(self, authority: Tls, tmp_path: Path) -> None:
+        path, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+        pem = authority.ca.cert_pem.bytes()
+        for file, content in ((path, pem), (other, trustme.CA().cert_pem.bytes() + pem)):
+            file.write_bytes(content)
+            os.utime(file, ns=(1, 1))
+        half = tls.context_for(str(path))
+        path.write_bytes(other.read_bytes())
+        os.utime(path, ns=(1, 1))
+        grown = tls.context_for(str(path))
+        other.replace(path)
+
+        assert (len(half.get_ca_certs()), len(grown.get_ca_certs())) == (1, 2)
+        assert tls.context_for(str(path)) is not grown
+
     def test_a_path_that_does_not_exist_is_named(self) -> None:
         with pytest.raises(FileNotFoundError, match=r"CA bundle.*/no/such\.pem"):
             tls.context_for("/no/such.pem")

@@ -11,7 +11,8 @@ Laws:
 5. After an error the decoder is dead. Its state is unknown, and some libraries crash on it (CVE-2026-6100).
 
 What follows the last gzip member, zlib stream or zstd frame is ignored unless it begins another one. Brotli does not
-allow anything to follow.
+allow anything to follow. In a chain, what an outer coding has behind the end of the inner one is not looked for: whether damage
+there is noticed depends on how much was decoded at once.
 """
 
 from __future__ import annotations
@@ -75,6 +76,13 @@ class _Stage(ABC):
         if data and not self.ended:
             self.fed = True
             self._queue.append(data)
+
+    def end(self) -> None:
+        """Nothing that follows matters: keep none of it, now and later."""
+        self.ended = True
+        self._engine = None
+        self._rest = b""
+        self._queue.clear()
 
     def read(self, limit: int) -> bytes:
         """Some decoded bytes, about ``limit`` of them; b"" when more input is needed, or none."""
@@ -150,9 +158,7 @@ class _Stage(ABC):
             return False
         if self._begins_member(self._rest[: self.magic_size]):
             return True
-        self.ended = True
-        self._rest = b""
-        self._queue.clear()
+        self.end()
         return False
 
     def _close_member(self, unused: bytes) -> None:
@@ -413,6 +419,9 @@ class Decoder:
                 return b""
             self._count_barren(len(coded))
             stage.feed(coded)
+        if stage.ended:
+            for outer in self._stages[:index]:
+                outer.end()  # an endless body would pile up there, unread
         if out and index == len(self._stages) - 1:
             self._barren = 0
         return out

@@ -45,7 +45,7 @@ class BodyState(Enum):
     ======  =========================================  ==========  ==========  ====================  ====================
     OPEN    its beginning                              False       False       the next bytes        reads what is left
     ENDED   the read that met the end                  True        False       b"", and is PASSED    what was kept or b""
-    PASSED  a read after that, or close() after it     True        True        b""                   what was kept or b""
+    PASSED  a read after that, or close() at the end   True        True        b""                   what was kept or b""
     CLOSED  close() before the end, or a failed read   False       True        StreamConsumedError   StreamConsumedError,
                                                                                                      or the failure again
     ======  =========================================  ==========  ==========  ====================  ====================
@@ -145,6 +145,11 @@ class Drained(LocalBody):
         self.ended = True
         self._data = data
         self.trailers = trailers
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is something that ``read`` would give."""
+        return self._data != b""
 
     def read(self, size: int = PIECE) -> bytes:
         """All of it, then b""."""
@@ -349,8 +354,10 @@ class RawBody:
 
     def readline(self, limit: int | None = -1) -> bytes:
         """A line with its end; at most ``limit`` bytes of it if that is not negative; b"" at the end."""
-        self._choose(self.decode_content)
-        left = None if limit is None or limit < 0 else limit
+        return self._line(None if limit is None or limit < 0 else limit, self.decode_content)
+
+    def _line(self, left: int | None, decode: bool) -> bytes:
+        self._choose(decode)
         pieces: list[bytes] = []
         while left is None or left > 0:
             pieces.append(piece := self._some(left, last=b"\n"))
@@ -407,10 +414,15 @@ class RawBody:
 
     def close(self) -> None:
         """Read no more."""
+        source = self._source
+        given = self._at >= len(self._buffer) and (self._decoder is None or not self._decoder.fed)
+        given = given and not (isinstance(source, Drained) and source.unread)
         self.state = _PASSED if self.ended else _CLOSED
         self._buffer = b""
-        if self._source is not None:
-            self._source.close()
+        if source is not None:
+            source.close()
+            if given and source.ended:
+                self.state = _PASSED  # the end was here, only that no read had met it: nothing of the body is missed
 
     release_conn = close
 

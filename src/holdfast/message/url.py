@@ -158,7 +158,7 @@ class Url:
         Raises:
             InvalidSchema, InvalidURL: as for ``parse``.
         """
-        reference = _as_location(location).strip(" \t\r\n")
+        reference = as_location(location).strip(" \t\r\n")
         scheme = _SCHEME.match(reference)
         if scheme is not None:
             if scheme[1].lower() != self.scheme:
@@ -172,7 +172,7 @@ class Url:
             # "http:///path" has no host, and requests takes it as the path alone: it stays with this host.
             reference = reference[2:]
             if reference.startswith("//"):
-                _refuse(_as_location(location), "No host supplied: four slashes, which parsers read differently")
+                _refuse(as_location(location), "No host supplied: four slashes, which parsers read differently")
         _refuse_stripped(reference)
         return self._resolve(reference)
 
@@ -350,18 +350,18 @@ def _split_scheme(text: str) -> tuple[str, str]:
     found = _SCHEME.match(text)
     # "httpbin.org:80/get" is a host and a port to requests, although RFC 3986 sees a scheme.
     if found is None or (found[1].startswith("http") and "." in found[1]):
-        shown = repr(_shown(text))
+        quoted = repr(shown(text))
         if not text or (text[0] == "/" and text[:2] != "//"):
             hint = ", and no host. Give the whole URL, or the client a base_url"
         else:
-            hint = f". Perhaps you meant https://{shown[1:-1]}?"
-        raise MissingSchema(f"Invalid URL {shown}: No scheme supplied{hint}")
+            hint = f". Perhaps you meant https://{quoted[1:-1]}?"
+        raise MissingSchema(f"Invalid URL {quoted}: No scheme supplied{hint}")
     scheme = found[1].lower()
     if scheme not in DEFAULT_PORTS:
-        shown = repr(_shown(text))
+        quoted = repr(shown(text))
         # "localhost:8000/": curl takes it, and to RFC 3986 its scheme is "localhost".
-        meant = f". Perhaps you meant http://{shown[1:-1]}?" if text[found.end() : found.end() + 1].isdigit() else ""
-        raise InvalidSchema(f"Invalid URL {shown}: only http:// and https:// URLs can be fetched{meant}")
+        meant = f". Perhaps you meant http://{quoted[1:-1]}?" if text[found.end() : found.end() + 1].isdigit() else ""
+        raise InvalidSchema(f"Invalid URL {quoted}: only http:// and https:// URLs can be fetched{meant}")
     return scheme, text[found.end() :]
 
 
@@ -543,7 +543,8 @@ def _decoded(part: str) -> str:
     return unquote(part)
 
 
-def _as_location(location: str | bytes) -> str:
+def as_location(location: str | bytes) -> str:
+    """A Location field's value as text: see ``Url.join``."""
     # h11 and http.client hand fields out as ISO-8859-1; servers write UTF-8 into them.
     try:
         return _from_wire(location if isinstance(location, bytes) else location.encode("latin-1"))
@@ -592,10 +593,10 @@ def _refuse_stripped(text: str) -> None:
 
 
 def _refuse(text: str, why: str) -> NoReturn:
-    raise InvalidURL(f"Invalid URL {_shown(text)!r}: {why}")
+    raise InvalidURL(f"Invalid URL {shown(text)!r}: {why}")
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """``text`` for a message: at most 100 characters, and nothing of what may be a user name or password.
 
     It could not be parsed, so everything up to the last @ is taken for one.

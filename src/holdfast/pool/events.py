@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from .._log import Log
 from .._values import Value
@@ -116,10 +117,11 @@ class Announcer:
         """Call ``callback`` with every event from now on; the function returned ends that."""
         if not callable(callback):
             raise TypeError(f"on_event({callback!r}): expected a callable that takes a PoolEvent")
+        told = partial(callback)  # equal to nothing else: of two callbacks that are, each is ended by its own function alone
         with self._lock:
-            self._callbacks = (*self._callbacks, callback)
+            self._callbacks = (*self._callbacks, told)
         self.refresh()
-        return lambda: self._remove(callback)
+        return lambda: self._remove(told)
 
     def _remove(self, callback: Callable[[PoolEvent], object]) -> None:
         with self._lock:

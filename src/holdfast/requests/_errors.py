@@ -18,6 +18,7 @@ from ..exceptions import (
     InvalidHeader,
     PoolTimeout,
     ProxyError,
+    ReadTimeout,
     RemoteProtocolError,
     RequestException,
     SSLError,
@@ -42,6 +43,10 @@ class ConflictingLengths(RemoteProtocolError, InvalidHeader):
     """The response has Content-Length fields that differ, which requests calls an InvalidHeader."""
 
 
+class ReadTimeoutAtLast(ReadTimeout, HoldfastConnectionError):
+    """A read timeout after which ``max_retries`` had no attempt left: a ConnectionError in requests, as is all that ends so."""
+
+
 def make_known(error: RequestException, request: PreparedRequest) -> None:
     """Give an error of the network the class and the first argument that scripts know; others stay as they are."""
     text = str(error)
@@ -49,6 +54,8 @@ def make_known(error: RequestException, request: PreparedRequest) -> None:
         error.__class__ = BrokenHead
     elif type(error) is RemoteProtocolError and _CONFLICT in text:
         error.__class__ = ConflictingLengths
+    elif type(error) is ReadTimeout and _ended_retries(error):
+        error.__class__ = ReadTimeoutAtLast
     of_network = isinstance(error, (HoldfastConnectionError, Timeout)) and not isinstance(error, PoolTimeout)
     if of_network and len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = (_argument(error, text, Where(request), request.path_url),)
@@ -65,10 +72,12 @@ def _argument(error: RequestException, text: str, where: Where, target: str) -> 
 
 
 def _reason(error: RequestException, text: str, where: Where, terms: Any) -> Exception | None:
-    """Why there was no connection, as urllib3 says it, below the MaxRetryError."""
+    """What urllib3 has below its MaxRetryError: why there was no connection, or why the last attempt of ``max_retries`` failed."""
     made: Exception | None = None
     cause = error.__cause__
-    if isinstance(error, ConnectTimeout):
+    if _ended_retries(error):
+        made = cause.reason  # type: ignore[union-attr]  # it has one
+    elif isinstance(error, ConnectTimeout):
         made = terms.ConnectTimeoutError(where, text)
     elif isinstance(error, ProxyError):
         made = terms.ProxyError(text, terms.NewConnectionError(where, text))
@@ -79,6 +88,10 @@ def _reason(error: RequestException, text: str, where: Where, terms: Any) -> Exc
     elif getattr(error, "never_connected", False):
         made = terms.NewConnectionError(where, text)
     return made
+
+
+def _ended_retries(error: RequestException) -> bool:
+    return isinstance(error.__cause__, urllib3.exceptions.MaxRetryError)
 
 
 def _of_loss(cause: BaseException | None) -> Exception:

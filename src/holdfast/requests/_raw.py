@@ -6,7 +6,8 @@ Made when a program asks for ``raw``; a response whose content is read needs non
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 from ..message.fields import RawHeaders
@@ -135,6 +136,10 @@ class Raw(RawBody):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         value = self.__dict__[name] = make(self)
         return value
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The rest line by line with content codings undone, as in urllib3, whose ``readline()`` leaves them as they are too."""
+        return iter(partial(self._line, None, True), b"")
 
     @property
     def _decoder(self) -> Any:

@@ -13,6 +13,7 @@ from ..arguments import UNSET
 from ..auth.netrc import Netrc
 from ..exceptions import InvalidSchema, InvalidURL, RequestException, TooManyRedirects
 from ..message.raw import GivenBody
+from ..message.url import as_location
 from ..redirects import SECRET_HEADERS, follow, leaves_origin, resolve
 from ._context import current
 from .auth import _basic_auth_str
@@ -43,10 +44,7 @@ class SessionRedirectMixin:
         if len(found) > 1:
             raise InvalidURL(f"the redirect has {len(found)} different Location fields; which one counts is not known")
         location = found.pop() if found else headers["location"]
-        try:
-            return str(location.encode("latin-1").decode("utf-8"))
-        except UnicodeError:
-            return str(location)
+        return as_location(location)
 
     def should_strip_auth(self, old_url: str, new_url: str) -> bool:
         """Whether what is secret to the one URL must not be sent to the other."""
@@ -172,9 +170,9 @@ class SessionRedirectMixin:
 
 
 def _joined(before: Any, target: str) -> Any:
-    """The URL that a Location means, of whatever scheme."""
+    """The URL that a Location means, of whatever scheme. Its characters are what they are, and no bytes of the wire."""
     try:
-        return resolve(before, target)
+        return resolve(before, target.encode("utf-8", "surrogatepass"))
     except InvalidSchema:
         return any_url(urljoin(before.text, target))
 

@@ -66,6 +66,7 @@ def send_with(retries: Any, request: PreparedRequest, once: Callable[[], Respons
             retries.sleep()
         else:
             has_retry_after = bool(response.headers.get("Retry-After"))
+            _note(response, retries)
             if not retries.is_retry(method, response.status_code, has_retry_after):
                 return response
             raw = response.raw
@@ -80,6 +81,11 @@ def send_with(retries: Any, request: PreparedRequest, once: Callable[[], Respons
                 return response
             response.close()
             retries.sleep(raw)
+
+
+def _note(response: Any, retries: Any) -> None:
+    """``response.raw.retries``, as in urllib3: scripts read its ``history``."""
+    response._retries = retries
 
 
 def _after_failure(retries: Any, request: PreparedRequest, error: RequestException, where: Where) -> Any:

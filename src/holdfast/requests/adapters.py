@@ -42,6 +42,7 @@ from ..message import request as core
 from ..message.body import Body
 from ..message.cookies import CookieJar
 from ..message.headers import Headers
+from ..message.url import shown
 from ..redirects import SECRET_HEADERS
 from ..retries import NO_RETRIES
 from ..timeouts import Timeouts
@@ -353,7 +354,7 @@ class HTTPAdapter(BaseAdapter):
                 raise InvalidRequest("this adapter dials by urllib3, which knows no resolver= and no allow_address= of the session")
             return self._send_by_pool(request, timeout, verify, cert, proxies)
         if isinstance(ready.parsed, OtherUrl):
-            raise InvalidSchema(f"No connection adapters were found for {request.url!r}", request=request)
+            raise InvalidSchema(f"No connection adapters were found for {shown(request.url)!r}", request=request)
         if ready.parsed.scheme == "https":
             verify, cert = self._tls(manager, ready, verify, cert)
         try:

@@ -32,7 +32,7 @@ from ..message.headers import Headers
 from ..message.pieces import PIECE
 from ..message.raw import GivenBody
 from ..message.response import REDIRECT_STATUSES
-from ..message.url import Url
+from ..message.url import Url, as_location
 from ._raw import Raw
 from .auth import HTTPBasicAuth
 from .cookies import get_cookie_header
@@ -83,9 +83,9 @@ class OtherUrl:
         parts = urlsplit(self.text)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
-    def join(self, location: str) -> Any:
-        """The URL that a reference found at this one means."""
-        return any_url(urljoin(self.text, location))
+    def join(self, location: str | bytes) -> Any:
+        """The URL that a reference found at this one means; ``location`` as in ``Url.join``."""
+        return any_url(urljoin(self.text, as_location(location)))
 
     def with_params(self, params: Any) -> OtherUrl:
         """This URL with ``params`` in its query."""
@@ -372,6 +372,7 @@ class Response(core_response.Response, metaclass=_HoldfastsToo):
     __slots__ = ()
     _also = core_response.Response
     _raw_type = Raw
+    _retries: Any = None  # of its adapter, for ``raw``, which is made when it is asked for
 
     __attrs__ = [  # noqa: RUF012 - as in requests, where programs add to it
         "_content",
@@ -427,6 +428,7 @@ class Response(core_response.Response, metaclass=_HoldfastsToo):
             raw = super()._body()
             if self.request is not None:
                 raw.request_url, raw.request_method = self.request.path_url, self.request.method
+            raw.retries = self._retries
         return cast(Raw, raw)
 
 

@@ -30,6 +30,7 @@ from ..environment import may_proxy_http, may_proxy_https
 from ..exceptions import InvalidSchema, RequestException, TooManyRedirects
 from ..message import request as core_request
 from ..message.cookies import cookiejar_from_dict, merge_cookies
+from ..message.url import shown
 from ..pool.limits import Limits
 from ..retries import Retries
 from ..timeouts import NO_TIMEOUTS
@@ -401,7 +402,7 @@ class Session(SessionRedirectMixin, Client):
         for prefix, adapter in self.adapters.items():
             if lowered.startswith(prefix.lower()):
                 return adapter
-        raise InvalidSchema(f"No connection adapters were found for {url!r}")
+        raise InvalidSchema(f"No connection adapters were found for {shown(url)!r}")
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Send what begins with ``prefix`` by ``adapter`` from now on."""

@@ -9,9 +9,10 @@ What h11 refuses and other clients read is read here too where they all read the
 | chunked more than once, with ``identity`` or empty elements in the list | its chunks: applied once (section 7.1 forbids more) |
 | only ``identity`` or empty elements, which name no coding | as without a Transfer-Encoding |
 | a Content-Length that is no number, or several, beside chunked or with a status without a body | as these say (section 6.3) |
+| another coding, with a status without a body, or in answer to HEAD, or a CONNECT that succeeds | none (section 6.3) |
 
-Everything else stays refused: another coding than chunked; a Content-Length that counts and is empty, signed or ambiguous, since
-section 6.3 has the response discarded, and other clients do not agree on where it would end.
+Everything else stays refused: a body in another coding than chunked; a Content-Length that counts and is empty, signed or
+ambiguous, since section 6.3 has the response discarded, and other clients do not agree on where it would end.
 """
 
 from __future__ import annotations
@@ -69,13 +70,16 @@ def mend(received: bytes, method: bytes) -> Mended | None:
     transfer = [value for name, value in found if name == b"transfer-encoding"]
     lengths = [value for name, value in found if name == b"content-length"]
     codings = {coding.strip(b" \t") for value in transfer for coding in value.split(b",")} - {b"identity", b""}
+    is_bare = has_no_body(method, int(status[1]))
     if codings - {b"chunked"}:
-        return None
+        if not is_bare:
+            return None
+        codings = set()
     hidden = set()
     if transfer and transfer != [b"chunked"]:
         hidden.add(b"transfer-encoding")
     if lengths and not _is_one_number(lengths):
-        if not codings and not has_no_body(method, int(status[1])):
+        if not codings and not is_bare:
             return None
         hidden.add(b"content-length")
     return _hide(head, rest, hidden, chunked=bool(codings)) if hidden else None

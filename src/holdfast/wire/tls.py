@@ -100,7 +100,7 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
 
 
 def _context_key(verify: bool | Path | tuple[str, ...], cert: Cert) -> object:
-    """A path counts with its modification time, so that a renewed bundle is read and an old one is not kept alive.
+    """A path counts with what differs when its file has changed, so that a renewed bundle is read and an old one is not kept alive.
 
     So does the class: a test that replaces it for a while (mocket) has contexts of its own, and leaves none behind.
     """
@@ -115,11 +115,13 @@ def _paths(verify: Path | tuple[str, ...]) -> tuple[str, ...]:
     return verify if isinstance(verify, tuple) else (os.fspath(verify),)
 
 
-def _stamp(path: str | os.PathLike[str], what: str) -> tuple[str | os.PathLike[str], int]:
+def _stamp(path: str | os.PathLike[str], what: str) -> tuple[object, ...]:
     try:
-        return path, os.stat(path).st_mtime_ns
+        status = os.stat(path)
     except OSError as error:
         raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0)}", path) from error
+    # Packages and images give all their files one time, and file systems give one to all that is written within a tick.
+    return path, status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
