@@ -15,6 +15,7 @@ import pytest
 
 import holdfast
 from holdfast import AddressRefused, Client, DialAddress, Retries, Timeouts, environment, public_addresses_only
+from holdfast.wire import addressing
 from holdfast.wire.addressing import BY_SYSTEM, resolve
 from tests.conftest import Tls
 from tests.server import Conn, Server, connect_proxy, echo, ok, redirect
@@ -140,6 +141,37 @@ def test_a_resolver_is_asked_in_another_thread_in_the_callers_context_and_left_b
     go.set()
 
     assert seen == [("the caller's", False), ("the caller's", False), ("the caller's", True)]
+
+
+def test_look_ups_that_hang_are_bounded_and_the_next_waits_for_one_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addressing, "MAX_LOOK_UPS", 2)
+    hang, begun = threading.Event(), threading.Semaphore(0)
+
+    def hanging(host: str, port: int) -> list[str]:
+        begun.release()
+        hang.wait(10)
+        return ["127.0.0.1"]
+
+    def call(resolver: Any, seconds: float) -> int:
+        with Client(timeout=holdfast.Timeouts(connect=seconds), resolver=resolver) as client:
+            return client.get(serving.url(host="slow.test")).status_code
+
+    with Server(echo) as serving:
+        hung = [threading.Thread(target=call, args=(hanging, 10)) for _ in range(2)]
+        for thread in hung:
+            thread.start()
+            assert begun.acquire(timeout=5)
+        with pytest.raises(holdfast.ConnectTimeout, match=r"'slow\.test' was not looked up for 0\.05 s: 2 look-ups from before"):
+            call(lambda host, port: ["127.0.0.1"], 0.05)
+
+        waiting = threading.Thread(target=call, args=(hanging, 10))
+        waiting.start()
+        assert not begun.acquire(timeout=0.05), "a third is not begun"
+        hang.set()
+        assert begun.acquire(timeout=5)
+        for thread in (*hung, waiting):
+            thread.join(10)
+        assert len(serving.requests) == 3
 
 
 def test_a_dial_in_a_thread_of_its_own_has_the_callers_context_too(server: Server) -> None:

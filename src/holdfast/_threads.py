@@ -65,7 +65,13 @@ class SpareThreads:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._busy: set[int] = set()  # idents of threads, each entered and taken out by itself: no Ctrl-C strikes there
         self._spare: list[tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]] = []
+
+    @property
+    def busy(self) -> int:
+        """How many are at work, but for those that are about to begin."""
+        return len(self._busy)
 
     def run(self, work: Callable[[], object]) -> bool:
         """Do ``work``, which does not raise, in another thread; whether one could be had."""
@@ -89,8 +95,11 @@ class SpareThreads:
 
         jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         me = (jobs, threading.current_thread())
+        ident = threading.get_ident()
         while work is not None:
+            self._busy.add(ident)
             work()
+            self._busy.discard(ident)
             work = None  # or it would be kept alive until the next comes
             self._spare.append(me)
             try:
@@ -123,3 +132,4 @@ class SpareThreads:
     def forget(self) -> None:
         """In a forked child: none of them exists."""
         self._spare.clear()
+        self._busy.clear()

@@ -36,6 +36,10 @@ Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
 Resolver = Callable[[str, int], Iterable[Any] | None]
 AllowAddress = Callable[[DialAddress], bool]
 
+MAX_LOOK_UPS = 256
+"""Look-ups that may be at work in threads of their own. One that hangs keeps its thread until the resolver itself gives up."""
+TURN_SECONDS = 0.01  # between two looks of a caller whether it may begin another
+
 _resolvers = SpareThreads("holdfast-dns")
 _fork.before(_resolvers.end)
 _fork.after_in_child(_resolvers.forget)
@@ -157,7 +161,7 @@ def resolve(
     is_address = is_ip_address(host)
     asked = _by_system if resolver is None or is_address else partial(_by_callable, resolver)
     look_up = partial(_outcome, asked, host, port)
-    found = look_up() if until is None or is_address else _aside(look_up, host, max(0.0, until - clock()))
+    found = look_up() if until is None or is_address else _aside(look_up, host, until, clock)
     if not isinstance(found, BaseException):
         if found or resolver is None:
             return found
@@ -177,20 +181,35 @@ def _outcome(asked: Callable[[str, int], list[Address]], host: str, port: int) -
         return error
 
 
-def _aside(look_up: Callable[[], list[Address] | BaseException], host: str, seconds: float) -> list[Address] | BaseException:
+def _aside(
+    look_up: Callable[[], list[Address] | BaseException], host: str, until: float, clock: Callable[[], float]
+) -> list[Address] | BaseException:
     import queue  # a look-up with a bound is a new connection's; many programs make none by name
 
+    seconds = max(0.0, until - clock())
+    _wait_for_turn(host, seconds, until, clock)
     # Not a class bound at import: gevent replaces it when a program patches itself.
     answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
     context = contextvars.copy_context()
     if not _resolvers.run(lambda: answer.put(context.run(look_up))):
         return look_up()
     try:
-        return answer.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+        return answer.get(timeout=min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
     except queue.Empty:
         raise ConnectTimeout(
             f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
         ) from None
+
+
+def _wait_for_turn(host: str, seconds: float, until: float, clock: Callable[[], float]) -> None:
+    """Until fewer than ``MAX_LOOK_UPS`` are at work; a few callers that find so at the same moment may all begin."""
+    while _resolvers.busy >= MAX_LOOK_UPS:
+        if clock() >= until:
+            raise ConnectTimeout(
+                f"the name {host!r} was not looked up for {seconds:.2f} s: {MAX_LOOK_UPS} look-ups from before have no answer. "
+                "Check DNS, or the client's resolver."
+            )
+        time.sleep(TURN_SECONDS)
 
 
 def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
