@@ -151,8 +151,8 @@ class Bytes(LocalBody):
         return self.pieces.pop(0) if self.pieces else b""  # type: ignore[return-value]
 
     def close(self) -> None:
+        self.ended = not self.pieces
         self.pieces.clear()
-        self.ended = True
 
 
 class DigestServer:
