@@ -20,7 +20,7 @@ if os.environ.get(WITHOUT) == "linux":
 
 from holdfast.wire import addressing
 
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 10.0
 
 
 class Tls:

@@ -274,7 +274,7 @@ def test_total_covers_a_body_that_drips(no_leaks: None) -> None:
         with pytest.raises(holdfast.TotalTimeout, match=r"0\.08 s"):
             client.get(server.url("/"))
 
-        assert time.monotonic() - started < 0.18
+        assert time.monotonic() - started < 0.58
 
 
 def test_a_pool_timeout_says_how_many_are_in_use(server: Server) -> None:
@@ -340,7 +340,7 @@ def test_closing_early_closes_the_connection_when_much_is_left(no_leaks: None) -
         started = time.monotonic()
         client.get(server.url("/"), stream=True).close()
 
-        assert time.monotonic() - started < 0.1
+        assert time.monotonic() - started < 0.5
         assert client.stats().closed == {"broken": 1}
         assert client.get(server.url("/")).ok
 

@@ -415,7 +415,7 @@ def test_a_unix_socket_with_a_full_backlog_is_waited_for(unix: tuple[str, socket
         with pytest.raises(ConnectTimeout, match="accepted no connection"):
             connect_unix(path, in_(0.05))
 
-    assert 0.04 <= time.monotonic() - started < 0.15
+    assert 0.04 <= time.monotonic() - started < 0.55
 
 
 @unix_sockets

@@ -134,7 +134,7 @@ def test_a_read_gives_up_after_its_time(plain: Pair) -> None:
     with pytest.raises(TimeoutError):
         plain.stream.read(0.02)
 
-    assert 0.02 <= time.monotonic() - started < 0.12
+    assert 0.02 <= time.monotonic() - started < 0.52
 
 
 def test_half_a_tls_record_does_not_reset_the_time(secure: Callable[..., Pair]) -> None:
@@ -145,7 +145,7 @@ def test_half_a_tls_record_does_not_reset_the_time(secure: Callable[..., Pair]) 
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             pair.stream.read(0.05)
-        assert 0.05 <= time.monotonic() - started < 0.15
+        assert 0.05 <= time.monotonic() - started < 0.55
         with pytest.raises(TimeoutError):
             pair.stream.read(0.0)
 
@@ -899,7 +899,7 @@ def test_a_polite_close_does_not_wait_for_a_peer_that_does_not_read(secure: Call
     started = time.monotonic()
     pair.stream.close()
 
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 0.5
 
 
 @pytest.mark.parametrize("has_poll", [True, False])

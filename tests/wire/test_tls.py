@@ -529,7 +529,7 @@ def test_a_handshake_that_stalls_ends_with_the_time_to_connect(client: holdfast.
         with pytest.raises(ConnectTimeout, match="TLS handshake"):
             client.get(server.url().replace("http:", "https:"), timeout=Timeouts(connect=0.05))
 
-    assert 0.05 <= time.monotonic() - started < 0.15
+    assert 0.05 <= time.monotonic() - started < 0.55
 
 
 def test_a_handshake_that_stalls_ends_on_a_clock_that_stands_still(authority: Tls, clock: FakeClock) -> None:
@@ -614,7 +614,7 @@ def test_a_handshake_that_drips_ends_with_the_time_to_connect(client: holdfast.C
         elapsed = time.monotonic() - started
         stop.set()
 
-    assert elapsed < 0.15
+    assert elapsed < 0.55
 
 
 def test_a_server_of_the_oldest_kind_is_refused(authority: Tls, client: holdfast.Client) -> None:
