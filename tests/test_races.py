@@ -249,15 +249,15 @@ class Reader:
         self._pieces = pieces
         read_body = Http1Connection.read_body
 
-        def stop(connection: Http1Connection, size: int = PIECE) -> bytes:
+        def stop(connection: Http1Connection, size: int = PIECE, *, joined: bool = False) -> bytes:
             if threading.current_thread() is not self._thread:
-                return read_body(connection, size)
+                return read_body(connection, size, joined=joined)
             if after:
-                data = read_body(connection, size)
+                data = read_body(connection, size, joined=joined)
             self._inside.set()
             if after:
                 assert self.go_on.wait(10)
-            return data if after else read_body(connection, size)
+            return data if after else read_body(connection, size, joined=joined)
 
         monkeypatch.setattr(Http1Connection, "read_body", stop)
         self._thread = threading.Thread(target=self._run)

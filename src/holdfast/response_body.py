@@ -136,12 +136,19 @@ class BodyStream:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError, SSLError or ClientClosed;
                 StreamConsumedError after ``close``.
         """
+        return self._read(size, joined=False)
+
+    def read_joined(self, size: int = PIECE) -> bytes:
+        """Like ``read``, and of all the chunks that have come."""
+        return self._read(size, joined=True)
+
+    def _read(self, size: int, *, joined: bool) -> bytes:
         lease = self._lease.pop("lease", None)
         if lease is None:
             return self._nothing_left()
         connection = lease.resource
         try:
-            data = connection.read_body(size)
+            data = connection.read_body(size, joined=joined)
         except BaseException as error:
             self._give_up(lease, error)
             raise

@@ -7,9 +7,9 @@ urllib3 ask of it. It gives bytes as they came, or with content codings undone, 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..exceptions import StreamConsumedError
 from .decoding import Decoder, make_decoder
@@ -88,7 +88,14 @@ class BodySource(Protocol):
         ...
 
     def read(self, size: int = PIECE) -> bytes:
-        """The next bytes of the body, of any number, best of all ``size``; b"" at its end. Raises holdfast's exceptions."""
+        """The next bytes of the body, of any number, best of all ``size``; b"" at its end. Raises holdfast's exceptions.
+
+        Never of two chunks: programs take a chunk for a message.
+        """
+        ...
+
+    def read_joined(self, size: int = PIECE) -> bytes:
+        """Like ``read``, and of all the chunks that have come."""
         ...
 
     def read_into(self, view: memoryview) -> int | None:
@@ -116,8 +123,16 @@ class LocalBody:
     trailers: RawHeaders = NO_FIELDS
     holds_connection = False
 
+    if TYPE_CHECKING:
+
+        def read(self, size: int = PIECE) -> bytes: ...
+
     def __init__(self) -> None:
         self.ended = False
+
+    def read_joined(self, size: int = PIECE) -> bytes:
+        """The next piece."""
+        return self.read(size)
 
     @property
     def unframed(self) -> int:
@@ -360,7 +375,7 @@ class RawBody:
         self._choose(decode)
         pieces: list[bytes] = []
         while left is None or left > 0:
-            pieces.append(piece := self._some(left, last=b"\n"))
+            pieces.append(piece := self._some(left, last=b"\n", joined=True))
             if not piece or piece.endswith(b"\n"):
                 break
             left = None if left is None else left - len(piece)
@@ -432,23 +447,24 @@ class RawBody:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def take(self, limit: int | None, fill: bool, decode: bool) -> bytes:
+    def take(self, limit: int | None, fill: bool, decode: bool, *, joined: bool = False) -> bytes:
         """The next bytes, b"" at the end.
 
         Args:
             limit: how many at most; None for as many as there are.
             fill: wait until there are ``limit`` of them, or the end.
             decode: undo content codings.
+            joined: give bytes of several chunks at once, if they have come.
         """
         self._choose(decode)
-        if not fill or limit is None:
-            return self._some(limit)
-        piece = self._some(limit)
-        if len(piece) == limit or not piece:
+        if not fill:
+            return self._some(limit, joined=joined)
+        piece = self._some(limit, joined=True)
+        if limit is None or len(piece) == limit or not piece:
             return piece
         pieces = [piece]
         while piece and (limit := limit - len(piece)) > 0:
-            pieces.append(piece := self._some(limit))
+            pieces.append(piece := self._some(limit, joined=True))
         return b"".join(pieces)
 
     def _directly(self, view: memoryview) -> int:
@@ -463,10 +479,10 @@ class RawBody:
 
     def _rest(self) -> bytes:
         """All that is left."""
-        first = self._some(None)
+        first = self._some(None, joined=True)
         source = self._source
         if self._decoder is not None or not first or source is None:
-            return b"".join((first, *iter(lambda: self._some(None), b"")))
+            return b"".join((first, *iter(lambda: self._some(None, joined=True), b"")))
         data = gather(first, source)
         self.taken += len(data) - len(first)
         self.state = _PASSED if self.closed else _ENDED
@@ -481,12 +497,15 @@ class RawBody:
         self._decoding = decode
         self._decoder = make_decoder(coding, self._max_decoded) if decode and coding else None
 
-    def _some(self, limit: int | None, last: bytes = b"") -> bytes:
-        """What is there, at most ``limit`` bytes, and not beyond the first ``last``; else what comes next; b"" at the end."""
+    def _some(self, limit: int | None, last: bytes = b"", *, joined: bool = False) -> bytes:
+        """What is there, at most ``limit`` bytes, and not beyond the first ``last``; else what comes next; b"" at the end.
+
+        ``joined``: of more than one chunk, if more has come.
+        """
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            start, buffer = 0, self._next(limit)
+            start, buffer = 0, self._next(limit, joined)
             self._buffer = buffer
         if last and type(buffer) is memoryview:
             self._buffer = buffer = bytes(buffer)
@@ -500,20 +519,20 @@ class RawBody:
             return bytes(buffer[start:end])
         return buffer if end - start == size else buffer[start:end]
 
-    def _next(self, limit: int | None) -> bytes | memoryview:
+    def _next(self, limit: int | None, joined: bool) -> bytes | memoryview:
         """The next piece, decoded if that is wanted; b"" at the end. ``limit``: what the reader will take of it."""
         source = self._source
         if self.state is not _OPEN or source is None:
             return self._nothing_left()
         decoder = self._decoder
         if decoder is not None:
-            piece = self._next_decoded(source, decoder)
+            piece = self._next_decoded(source.read_joined if joined else source.read, decoder)
         elif limit is None or limit >= AHEAD:
-            piece = source.read(limit or AHEAD)
+            piece = (source.read_joined if joined else source.read)(limit or AHEAD)
         elif (self._ahead is not None or source.unframed > PIECE) and (size := source.read_into(ahead := self._room())):
             return ahead[:size]
         else:
-            piece = source.read()
+            piece = (source.read_joined if joined else source.read)()
         if not piece:
             # Only now: coded data that was cut short has no end. Another thread may have closed it during this read.
             self.state = _PASSED if self.closed else _ENDED
@@ -531,11 +550,11 @@ class RawBody:
         self.state = _PASSED
         return b""
 
-    def _next_decoded(self, source: BodySource, decoder: Decoder) -> bytes:
+    def _next_decoded(self, read: Callable[[], bytes], decoder: Decoder) -> bytes:
         while True:
             if decoder.fed and (piece := decoder.read(PIECE)):
                 return piece
-            data = source.read()
+            data = read()
             if not data:
                 decoder.finish()
                 return b""
@@ -548,7 +567,7 @@ def gather(first: bytes, source: BodySource) -> bytes:
     The room for it is made as it comes, 1 MiB and then as much again as has come, 16 MiB at most: a length that lies costs nothing.
     ``BytesIO`` gives its room away as bytes, without a copy.
     """
-    second = b"" if source.ended else source.read()
+    second = b"" if source.ended else source.read_joined()
     if source.ended or not second:
         return first + second if second else first
     file = io.BytesIO()
@@ -560,7 +579,7 @@ def gather(first: bytes, source: BodySource) -> bytes:
             ahead = memoryview(bytearray(min(room, AHEAD)))
         filled = _fill(file, have, room, source, ahead) if room else 0
         if not filled:
-            filled = file.write(piece := source.read(AHEAD))
+            filled = file.write(piece := source.read_joined(AHEAD))
             if not piece:
                 break
         have += filled

@@ -430,11 +430,15 @@ class Response:
             TypeError, ValueError: ``chunk_size`` is not a positive int or None.
             RequestException: as ``content``, while iterating.
         """
+        return self._pieces(chunk_size, decode_unicode, joined=False)
+
+    def _pieces(self, chunk_size: int | None, decode_unicode: bool, *, joined: bool) -> Iterator[Any]:
+        """As ``iter_content``; ``joined``: what has come of several chunks may be one piece."""
         check_chunk_size(chunk_size)
         if self._content is not False:
             pieces = slices(self._content or b"", chunk_size)
         else:
-            pieces = self._stream(self._open(), chunk_size)
+            pieces = self._stream(self._open(), chunk_size, joined)
         return decoded(pieces, text_codec(self.encoding) or "utf-8") if decode_unicode else pieces
 
     def _open(self) -> RawBody:
@@ -444,11 +448,11 @@ class Response:
         self._check_open(raw)
         return raw
 
-    def _stream(self, raw: RawBody, chunk_size: int | None) -> Iterator[bytes]:
+    def _stream(self, raw: RawBody, chunk_size: int | None, joined: bool) -> Iterator[bytes]:
         fill = chunk_size is not None and has_field(self.raw_headers, b"content-length")
         while True:
             try:
-                piece = raw.take(chunk_size, fill, decode=True)
+                piece = raw.take(chunk_size, fill, decode=True, joined=joined)
             except BaseException as error:
                 self._note(error)
                 raise
@@ -472,7 +476,7 @@ class Response:
                 ``str.splitlines()`` does: of event streams and JSON lines take bytes.
             delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
         """
-        pieces = self.iter_content(chunk_size, decode_unicode)
+        pieces = self._pieces(chunk_size, decode_unicode, joined=True)
         return lines(pieces) if delimiter is None else split_at(pieces, delimiter)
 
     def iter_events(self, max_event_bytes: int | None = MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:
@@ -602,7 +606,7 @@ _PICKLED = (
 
 
 def _read_all(source: BodySource) -> bytes:
-    first = source.read()
+    first = source.read_joined()
     return first if source.ended or not first else gather(first, source)
 
 
