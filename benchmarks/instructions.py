@@ -1,6 +1,6 @@
 """User-space instructions of a kept-alive GET, by valgrind's callgrind: steady to 1 % on a machine that is not.
 
-    python -m benchmarks instructions [--tls] [--ids] [--only holdfast] [--max-ratio 0.88]
+    python -m benchmarks instructions [--tls] [--ids] [--chunked] [--only holdfast] [--max-ratio 0.88]
     python -m benchmarks instructions --roads [--only urllib3] [--max-ratio 1.0]
 
 Every client gets 1 KiB from a real nginx on loopback, with its own defaults, in an interpreter of its own. Nothing is counted
@@ -80,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
+    parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
     parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
     parser.add_argument("--requests", type=int, default=200, help="requests that are counted (200)")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 above this x the floor's, or x the library's")
@@ -99,7 +100,7 @@ def main() -> int:
         if path is None:
             print(f"this needs {name}, and there is none on the PATH (apt-get install {name})", file=sys.stderr)
             return 3
-    with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids) as site:
+    with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids, chunked=options.chunked) as site:
         lines, worst = (measure_roads if options.roads else measure_clients)(options, site)
     print(f"1 KiB from nginx on loopback, kept alive{_how(options)}; user space only.\n")
     print(table(lines), flush=True)
@@ -110,7 +111,8 @@ def main() -> int:
 
 
 def _how(options: argparse.Namespace) -> str:
-    return (", TLS" if options.tls else "") + (", no head twice" if options.ids else "")
+    said = ((options.tls, ", TLS"), (options.ids, ", no head twice"), (options.chunked, ", chunked"))
+    return "".join(words for holds, words in said if holds)
 
 
 def measure_clients(options: argparse.Namespace, site: Site) -> tuple[list[list[str]], float | None]:
