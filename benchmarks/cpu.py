@@ -1,6 +1,6 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
-    python -m benchmarks cpu [--post] [--tls] [--ids] [--chunked] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
+    python -m benchmarks cpu [--post] [--tls] [--ids] [--chunked] [--new [--name] [--no-tickets]] [--only CLIENT] [--max-ratio 1.15]
     python -m benchmarks cpu --first [--only holdfast]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
