@@ -45,10 +45,10 @@ class BodyByProxy(BodyStream):
             name_the_way(error, self._request, self._route)
             raise
 
-    def read_joined(self, size: int = PIECE) -> bytes:
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
         """As in ``BodyStream``."""
         try:
-            return super().read_joined(size)
+            return super().read_pieces(size)
         except RequestException as error:
             name_the_way(error, self._request, self._route)
             raise

@@ -56,7 +56,7 @@ def cut(random: random.Random, raw: bytes) -> list[bytes]:
 
 
 def pieces_of(connection: Http1Connection, size: int, way: str) -> Iterator[bytes]:
-    """The body. "into": what of it can be read straight into a buffer of the reader's is read so; "joined": chunks are."""
+    """The body. "into": what of it can be read straight into a buffer of the reader's is read so."""
     room = memoryview(bytearray(size))
     while connection.phase is not OVER:
         if way == "whole" and (data := connection.take_whole()) is not None:
@@ -64,7 +64,7 @@ def pieces_of(connection: Http1Connection, size: int, way: str) -> Iterator[byte
         elif way == "into" and connection.unframed:
             yield bytes(room[: connection.read_body_into(room)])
         else:
-            yield connection.read_body(size, joined=way == "joined")
+            yield from connection.read_pieces(size) if way == "pieces" else [connection.read_body(size)]
 
 
 WAYS = ("pieces", "into", "joined", "whole")
@@ -106,17 +106,16 @@ def test_chunks_past_h11_are_what_they_are_to_h11(seed: int, whole: bool, monkey
     assert not whole or found[0][1] is None
 
 
-def test_a_piece_is_of_one_chunk_unless_they_are_joined() -> None:
+def test_pieces_are_of_one_chunk_each_and_a_read_is_of_all_that_have_come() -> None:
     raw = b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n4\r\nfo"
     connection = Http1Connection(Stream(HEAD + raw, b"ur\r\n4\r\nfive\r\n3\r\nsix\r\n0\r\n\r\n"))
     ask(connection)
 
-    assert [connection.read_body() for _ in range(2)] == [b"one", b"two"]
-    assert connection.read_body(joined=True) == b"threefo"
-    assert connection.read_body() == b"ur"
+    assert connection.read_pieces() == [b"one", b"two", b"three", b"fo"]
     assert connection.phase is not OVER
-    assert connection.read_body(joined=True) == b"fivesix"
+    assert connection.read_body() == b"urfivesix"
     assert connection.phase is OVER, "known with the last piece"
+    assert (connection.read_pieces(), connection.read_body()) == ([], b"")
 
 
 def test_a_last_chunk_that_looks_like_one_inside_of_a_chunk_is_data() -> None:
@@ -159,7 +158,7 @@ def test_what_is_fed_behind_a_part_of_a_line_completes_it() -> None:
     for at in range(len(raw := b"1\r\na\r\n0A\r\n" + b"b" * 10 + b"\r\n0\r\n\r\n")):
         assert not plain.ended
         plain.feed(raw[at : at + 1])
-        found += plain.piece()
+        found += b"".join(plain.pieces())
         assert plain.left or plain.ended or plain.plain_so_far
     assert (found, plain.ended, plain.rest) == (b"abbbbbbbbbb", True, b"")
 

@@ -7,8 +7,9 @@ urllib3 ask of it. It gives bytes as they came, or with content codings undone, 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..exceptions import StreamConsumedError
@@ -88,14 +89,11 @@ class BodySource(Protocol):
         ...
 
     def read(self, size: int = PIECE) -> bytes:
-        """The next bytes of the body, of any number, best of all ``size``; b"" at its end. Raises holdfast's exceptions.
-
-        Never of two chunks: programs take a chunk for a message.
-        """
+        """The next bytes of the body, of any number, best of all ``size``; b"" at its end. Raises holdfast's exceptions."""
         ...
 
-    def read_joined(self, size: int = PIECE) -> bytes:
-        """Like ``read``, and of all the chunks that have come."""
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        """Like ``read``, in pieces of one chunk each, for programs that take a chunk for a message; none at the end."""
         ...
 
     def read_into(self, view: memoryview) -> int | None:
@@ -130,9 +128,10 @@ class LocalBody:
     def __init__(self) -> None:
         self.ended = False
 
-    def read_joined(self, size: int = PIECE) -> bytes:
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
         """The next piece."""
-        return self.read(size)
+        piece = self.read(size)
+        return [piece] if piece else []
 
     @property
     def unframed(self) -> int:
@@ -250,6 +249,7 @@ class RawBody:
         "_reason",
         "_source",
         "_version",
+        "_waiting",
         "auto_close",
         "decode_content",
         "state",
@@ -278,6 +278,7 @@ class RawBody:
         self._ahead: memoryview | None = None
         self._at = 0
         self._data: bytes | None = None
+        self._waiting: Iterator[bytes] = iter(())  # pieces that were read and not looked at
         self.status = status
         self.decode_content = False
         self.auto_close = True
@@ -430,10 +431,11 @@ class RawBody:
     def close(self) -> None:
         """Read no more."""
         source = self._source
-        given = self._at >= len(self._buffer) and (self._decoder is None or not self._decoder.fed)
+        given = self._at >= len(self._buffer) and not length_hint(self._waiting)
+        given = given and (self._decoder is None or not self._decoder.fed)
         given = given and not (isinstance(source, Drained) and source.unread)
         self.state = _PASSED if self.ended else _CLOSED
-        self._buffer = b""
+        self._buffer, self._waiting = b"", iter(())
         if source is not None:
             source.close()
             if given and source.ended:
@@ -473,6 +475,8 @@ class RawBody:
         source = self._source
         if self._decoder is not None or self._at < len(self._buffer) or self.state is not _OPEN or source is None:
             return 0
+        if length_hint(self._waiting):
+            return 0
         size = source.read_into(view) or 0
         self.taken += size
         return size
@@ -483,7 +487,7 @@ class RawBody:
         source = self._source
         if self._decoder is not None or not first or source is None:
             return b"".join((first, *iter(lambda: self._some(None, joined=True), b"")))
-        data = gather(first, source)
+        data = gather(b"".join((first, *self._waiting)), source)
         self.taken += len(data) - len(first)
         self.state = _PASSED if self.closed else _ENDED
         return data
@@ -526,17 +530,30 @@ class RawBody:
             return self._nothing_left()
         decoder = self._decoder
         if decoder is not None:
-            piece = self._next_decoded(source.read_joined if joined else source.read, decoder)
+            piece = self._next_decoded(source, decoder, joined)
         elif limit is None or limit >= AHEAD:
-            piece = (source.read_joined if joined else source.read)(limit or AHEAD)
-        elif (self._ahead is not None or source.unframed > PIECE) and (size := source.read_into(ahead := self._room())):
+            piece = self._pull(source, limit or AHEAD, joined)
+        elif self._may_read_ahead(source) and (size := source.read_into(ahead := self._room())):
             return ahead[:size]
         else:
-            piece = (source.read_joined if joined else source.read)()
+            piece = self._pull(source, PIECE, joined)
         if not piece:
             # Only now: coded data that was cut short has no end. Another thread may have closed it during this read.
             self.state = _PASSED if self.closed else _ENDED
         return piece
+
+    def _pull(self, source: BodySource, size: int, joined: bool) -> bytes:
+        """The next piece as it came; ``joined``: of all chunks that have come."""
+        if joined:
+            return b"".join(self._waiting) or source.read(size)
+        piece = next(self._waiting, b"")
+        if not piece:
+            self._waiting = waiting = iter(source.read_pieces(size))
+            piece = next(waiting, b"")
+        return piece
+
+    def _may_read_ahead(self, source: BodySource) -> bool:
+        return (self._ahead is not None or source.unframed > PIECE) and not length_hint(self._waiting)
 
     def _room(self) -> memoryview:
         """Where to read ahead: made once."""
@@ -550,11 +567,11 @@ class RawBody:
         self.state = _PASSED
         return b""
 
-    def _next_decoded(self, read: Callable[[], bytes], decoder: Decoder) -> bytes:
+    def _next_decoded(self, source: BodySource, decoder: Decoder, joined: bool) -> bytes:
         while True:
             if decoder.fed and (piece := decoder.read(PIECE)):
                 return piece
-            data = read()
+            data = self._pull(source, PIECE, joined)
             if not data:
                 decoder.finish()
                 return b""
@@ -567,7 +584,7 @@ def gather(first: bytes, source: BodySource) -> bytes:
     The room for it is made as it comes, 1 MiB and then as much again as has come, 16 MiB at most: a length that lies costs nothing.
     ``BytesIO`` gives its room away as bytes, without a copy.
     """
-    second = b"" if source.ended else source.read_joined()
+    second = b"" if source.ended else source.read()
     if source.ended or not second:
         return first + second if second else first
     file = io.BytesIO()
@@ -579,7 +596,7 @@ def gather(first: bytes, source: BodySource) -> bytes:
             ahead = memoryview(bytearray(min(room, AHEAD)))
         filled = _fill(file, have, room, source, ahead) if room else 0
         if not filled:
-            filled = file.write(piece := source.read_joined(AHEAD))
+            filled = file.write(piece := source.read(AHEAD))
             if not piece:
                 break
         have += filled

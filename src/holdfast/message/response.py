@@ -471,12 +471,15 @@ class Response:
         """The body line by line, without line ends; a line is given out as soon as its end has arrived.
 
         Args:
-            chunk_size: as in ``iter_content``.
+            chunk_size: bytes to read at once, if fewer than the default, 512. Else all that has come is read.
             decode_unicode: give str instead of bytes. Text ends its lines at U+0085, U+2028, U+2029, VT and FF too, as
                 ``str.splitlines()`` does: of event streams and JSON lines take bytes.
             delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
         """
-        pieces = self._pieces(chunk_size, decode_unicode, joined=True)
+        check_chunk_size(chunk_size)
+        # Whoever asks for small pieces wants to read no further than to a line's end; to others all that has come is given.
+        size = chunk_size if chunk_size is not None and chunk_size < _LINES_CHUNK else None
+        pieces = self._pieces(size, decode_unicode, joined=True)
         return lines(pieces) if delimiter is None else split_at(pieces, delimiter)
 
     def iter_events(self, max_event_bytes: int | None = MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:
@@ -606,7 +609,7 @@ _PICKLED = (
 
 
 def _read_all(source: BodySource) -> bytes:
-    first = source.read_joined()
+    first = source.read()
     return first if source.ended or not first else gather(first, source)
 
 

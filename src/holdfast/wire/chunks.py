@@ -48,41 +48,24 @@ class PlainChunks:
         """Whether what is not read yet is plain framing that has come in part; True if there is nothing."""
         return _begins_plainly(self.rest) is not None
 
-    def piece(self) -> bytes:
-        """What has come of one chunk; ``b""`` if nothing has, or if it is not plain."""
-        received, at, left = self._received, self._at, self.left
-        if not left:
-            line = _size_line_at(received, at)
-            if line is None or not (left := int(line[1], 16)):
-                self._note_end(at)
-                return b""
-            at = line.end()
-        data = received[at : at + left]
-        self._at = at = at + len(data)
-        self.left = left = left - len(data)
-        if not left:
-            self._note_end(at)
-        return data
-
-    def pieces(self) -> bytes:
-        """What has come of all chunks, as one."""
+    def pieces(self) -> list[bytes]:
+        """What has come and was not read, a piece for each chunk; none if nothing has, or if it is not plain."""
         received, at, left = self._received, self._at, self.left
         found: list[bytes] = []
         size = len(received)
         while True:
             end = at + left
-            found.append(received[at:end])
+            if at < end and at < size:
+                found.append(received[at:end])
             if end > size:
                 self._at, self.left = size, end - size
-                break
+                return found
             line = _size_line_at(received, end)
             if line is None or not (left := int(line[1], 16)):
-                self.left = 0
-                self._at = end
+                self._at, self.left = end, 0
                 self._note_end(end)
-                break
+                return found
             at = line.end()
-        return b"".join(found)
 
     def _note_end(self, at: int) -> None:
         if self._received.startswith(_LAST, at):
@@ -93,8 +76,8 @@ class PlainChunks:
         """The whole body if all of it has come; else None, and nothing was read. It is to be asked before anything is read."""
         if not self._received.endswith(_LAST[2:]):
             return None  # mostly it has not
-        data = self.pieces()
+        pieces = self.pieces()
         if self.ended:
-            return data
+            return b"".join(pieces)
         self._at = self.left = 0
         return None

@@ -71,12 +71,11 @@ class Payload:
         expected = self._head.expected
         return None if expected is None else expected - self._payload
 
-    def read_body(self, size: int = READ_PIECE_BYTES, *, joined: bool = False) -> bytes:
+    def read_body(self, size: int = READ_PIECE_BYTES) -> bytes:
         """The next piece of payload, ``b""`` at its end. The exchange may be OVER with the last piece already.
 
         Args:
             size: bytes to ask the stream for. What has come already is given out as it is, however much.
-            joined: several chunks may be one piece, if they have come; else a piece is of one chunk.
 
         Raises:
             RequestException: BodyReadTimeout, TotalTimeout, IncompleteBody, RemoteProtocolError or SSLError.
@@ -87,7 +86,15 @@ class Payload:
         if expected is not None:
             return self._read_counted(expected, size)
         plain = self._plain
-        return (plain is not None and self._read_chunks(plain, size, joined)) or self._read_framed()
+        return (plain is not None and b"".join(self._read_chunks(plain, size))) or self._read_framed()
+
+    def read_pieces(self, size: int = READ_PIECE_BYTES) -> list[bytes]:
+        """Like ``read_body``, but no piece is of two chunks; none at the end."""
+        plain = self._plain
+        if plain is not None and self.phase is not OVER and (pieces := self._read_chunks(plain, size)):
+            return pieces
+        piece = self.read_body(size)
+        return [piece] if piece else []
 
     def take_whole(self) -> bytes | None:
         """The whole payload, with which the exchange is OVER, if it came with the head; else None."""
@@ -214,17 +221,17 @@ class Payload:
                 self._conn.receive_data(data)
         return b""
 
-    def _read_chunks(self, plain: PlainChunks, size: int, joined: bool) -> bytes:
-        """What is next of plain chunks; ``b""`` if the body is over, or if it is h11's turn."""
+    def _read_chunks(self, plain: PlainChunks, size: int) -> list[bytes]:
+        """What is next of plain chunks, a piece for each; nothing if the body is over, or if it is h11's turn."""
         while True:
-            data = plain.pieces() if joined else plain.piece()
-            self._payload += len(data)
+            pieces = plain.pieces()
+            self._payload += sum(map(len, pieces))
             if plain.ended:
                 self._end_chunks(plain)
-            if data or plain.ended:
-                return data
+            if pieces or plain.ended:
+                return pieces
             if plain.left >= COUNTED_BYTES:
-                return self._read_past(min(size, plain.left))
+                return [self._read_past(min(size, plain.left))]
             more = self._receive_body() if plain.left or plain.plain_so_far else b""
             if more:
                 plain.feed(more)
@@ -232,7 +239,7 @@ class Payload:
                 raise self._cut_off()
             else:
                 self._leave_to_h11(plain.rest)
-                return b""
+                return []
 
     def _leave_to_h11(self, rest: bytes) -> None:
         """``rest`` comes between two chunks, and is not plain."""
@@ -252,7 +259,7 @@ class Payload:
         kept = self._timeouts
         self._timeouts = Timeouts(read=seconds) if seconds > 0 else _AT_ONCE
         try:
-            return self.read_body(joined=True)
+            return self.read_body()
         finally:
             self._timeouts = kept
 

@@ -166,22 +166,22 @@ class Wire:
         return buffer[:amt]
 
     def _more(self) -> bytes:
-        """The next piece, framed if the body is chunked; b"" at the end of file."""
+        """What comes next, in its chunks if the body is chunked; b"" at the end of file."""
         source = self._source
         if self._ended or source is None:
             return b""
         try:
-            piece = source.read(AHEAD)
+            pieces = source.read_pieces(AHEAD)
         except ours.RequestException as error:
             self._finish()
             translated = errors.of_body(error)
             if translated is None:
                 return b""
             raise translated from error
-        if not piece:
+        if not pieces:
             self._finish()
             return b"0\r\n\r\n" if self._chunked else b""
-        return b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece
+        return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces] if self._chunked else pieces)
 
     def _finish(self) -> None:
         self._ended = True
