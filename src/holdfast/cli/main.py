@@ -145,5 +145,5 @@ def _forget_stdout() -> None:
 
 
 def console() -> None:
-    """The entry point ``holdfast``."""
+    """The whole process: of ``python -m holdfast``, and of the script ``holdfast`` once it is imported."""
     sys.exit(main())
