@@ -19,9 +19,9 @@ def add_tls(parser: argparse.ArgumentParser) -> None:
 
 def text_of(error: BaseException | None) -> str:
     """What an error says, with these options in the place of the library's arguments."""
-    from ..wire.verification import in_terms_of_the_command
+    from ..wire.verification import COMMAND, in_terms
 
-    return "" if error is None else in_terms_of_the_command(str(error), error)
+    return "" if error is None else in_terms(COMMAND, str(error), error)
 
 
 def verify_of(arguments: argparse.Namespace) -> tuple[Verify, Cert]:
