@@ -408,6 +408,19 @@ def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Pat
         ("http://a/%C3%BC.txt", "ü.txt"),
         ("http://a/" + "x" * 300, "x" * 200),
         ("http://a/" + "%E2%98%83" * 150, "☃" * 66),  # file systems count bytes
+        ("http://a/" + "x" * 199 + ".x", "x" * 199),  # no dot is left at its end
+        ("http://a/x%20.%20", "x"),
+        ("http://a/%22a%22%3C%3E%7Cb%3F%2A", "_a____b__"),  # of these and the rest Windows makes devices, or nothing
+        ("http://a/con", "_con"),
+        ("http://a/AUX.txt", "_AUX.txt"),
+        ("http://a/nul%20.tar.gz", "_nul .tar.gz"),
+        ("http://a/Com1.log", "_Com1.log"),
+        ("http://a/lpt%C2%B2", "_lpt²"),
+        ("http://a/CONOUT$", "_CONOUT$"),
+        ("http://a/NUL.", "_NUL"),
+        ("http://a/com10", "com10"),
+        ("http://a/console.log", "console.log"),
+        ("http://a/auxiliary", "auxiliary"),
         ("http://a/a%C2%9B31m%E2%80%AEgpj.exe", "a_31m_gpj.exe"),  # what a terminal obeys, and what turns a name round
     ],
 )
@@ -420,6 +433,14 @@ def test_files_of_one_name_have_numbers(tmp_path: Path) -> None:
 
     assert [file.path.name for file in files_of(urls, tmp_path, [])] == ["x.zip", "x-2.zip", "x-3.zip", "x.zip-2.part"]
     assert [file.path.name for file in files_of(urls[::-1], tmp_path, [])] == ["x.zip.part", "x-2.zip", "x-3.zip", "x-4.zip"]
+
+
+def test_names_that_differ_in_case_or_in_how_an_umlaut_is_written_are_one_to_some_file_systems(tmp_path: Path) -> None:
+    urls = ["http://a/README", "http://a/readme", "http://a/%C3%BC", "http://a/u%CC%88", "http://a/ReadMe.PART"]
+
+    names = [file.path.name for file in files_of(urls, tmp_path, [])]
+
+    assert names == ["README", "readme-2", "ü", "u\u0308-2", "ReadMe-3.PART"], "-2.PART would be the part of readme-2"
 
 
 def test_checksums_are_for_all_or_for_none(tmp_path: Path) -> None:

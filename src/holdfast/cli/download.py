@@ -44,7 +44,9 @@ TICK = 0.2  # seconds between two looks at the progress
 STRONG_AFTER = 60  # seconds by which Last-Modified must precede Date to be a strong validator (RFC 9110, section 8.8.2.2)
 TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
 NAME_BYTES = 200  # file systems take 255, of which ".part.json" and a number need some
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:\u2028-\u202e\u2066-\u2069]")  # also what terminals obey, and what turns text round
+# What some file system refuses, what terminals obey, and what turns text round.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u2028-\u202e\u2066-\u2069]")
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)  # to Windows, in any directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,9 +148,10 @@ def files_of(urls: list[str], directory: Path, sums: list[str]) -> list[File]:
 
 
 def name_of(url: Url) -> str:
-    """A file name that stays in its directory: what the server sends has no say in it."""
+    """A file name that stays in its directory, on every system the same: what the server sends has no say in it."""
     name = _UNFIT.sub("_", unquote(url.path.rpartition("/")[2])).strip(". ")
-    return name.encode()[:NAME_BYTES].decode(errors="ignore") or "index.html"
+    name = name.encode()[:NAME_BYTES].decode(errors="ignore").rstrip(". ") or "index.html"
+    return f"_{name}" if _DEVICE.match(name) else name
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -162,7 +165,11 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _names_of(name: str) -> set[str]:
-    return {name, f"{name}.part", f"{name}.part.json"}
+    """The names that a file takes, as file systems compare them that know one case, or one way to write an umlaut."""
+    from unicodedata import normalize
+
+    same = normalize("NFC", normalize("NFC", name).casefold())
+    return {same, f"{same}.part", f"{same}.part.json"}
 
 
 class Fetch:
