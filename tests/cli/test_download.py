@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +384,42 @@ def test_a_file_that_fails_by_a_bug_takes_no_other_along(tmp_path: Path, monkeyp
     assert [file.state for file in files] == ["failed", "done"]
     assert download.code_of(files[0]) == codes.LOCAL
     assert "ZeroDivisionError: a bug" in line_of(files[0])[1]
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes: the kernel refuses the rest, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_keeps_what_is_there_for_a_run_with_more_room(tmp_path: Path) -> None:
+    half = len(CONTENT) // 2
+    with Server([replies(ok(CONTENT, ETAG)), replies(rest(half))]) as server:
+        with room_for(half):
+            file = fetch(server, tmp_path, sha256=SUM)
+        failed = line_of(file)[1]
+        again = fetch(server, tmp_path, sha256=SUM)
+
+        assert [request.get("Range") for request in server.requests] == ["", f"bytes={half}-"], "and it is not tried again at once"
+    assert (file.state, download.code_of(file)) == ("failed", codes.LOCAL)
+    assert failed.startswith(f"{file.path}  File too large")
+    assert (again.state, again.resumed, left(tmp_path)) == ("done", half, ["file.bin"])
+
+
+def test_a_disk_without_room_for_the_note_leaves_nothing_that_could_be_gone_on_with(tmp_path: Path) -> None:
+    with Server(replies(ok(CONTENT, ETAG))) as server:
+        with room_for(10):
+            file = fetch(server, tmp_path)
+        again = fetch(server, tmp_path, sha256=SUM)
+
+        assert [request.get("Range") for request in server.requests] == ["", ""]
+    assert (file.state, again.state, left(tmp_path)) == ("failed", "done", ["file.bin"])
 
 
 def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from ..message.response import Response
 from ..message.url import Url
 from ..wire.verification import refusal_behind
 from . import codes
-from .options import add_request_fields, add_tls, client_settings, text_of
+from .options import add_request_fields, add_tls, client_settings, said_by_system, text_of
 from .terminal import Terminal, harmless, terminal
 
 HELP = "fetch files in parallel, and resume what was cut short"
@@ -506,14 +506,16 @@ def line_of(file: File) -> tuple[Any, ...]:
         return ("done      ", "good"), f"{name}  {size_of(file.done)}{resumed}"
     if file.state == "there":
         return ("there     ", "good"), f"{name}"
+    so_far = f"  {size_of(file.done)} so far" if file.done else ""
     if file.state == "failed":
-        return ("failed    ", "bad"), f"{name}  {harmless(_said_of(file.error))}"
-    return ("not done  ", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
+        return ("failed    ", "bad"), f"{name}  {harmless(_said_of(file.error))}{so_far}"
+    return ("not done  ", "warn"), f"{name}{so_far}"
 
 
 def _said_of(error: BaseException | None) -> str:
-    known = isinstance(error, (RequestException, Refused, OSError))
-    return text_of(error) if known else f"{type(error).__name__}: {error}"
+    if isinstance(error, (RequestException, Refused)):
+        return text_of(error)
+    return said_by_system(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def code_of(file: File) -> int:

@@ -24,6 +24,12 @@ def text_of(error: BaseException | None) -> str:
     return "" if error is None else in_terms(COMMAND, str(error), error)
 
 
+def said_by_system(error: OSError) -> str:
+    """What the operating system says of a file, without its number."""
+    said = error.strerror or str(error)
+    return f"{said}: {error.filename}" if error.filename else said
+
+
 def verify_of(arguments: argparse.Namespace) -> tuple[Verify, Cert]:
     """``verify`` and ``cert`` of a Client."""
     verify: Verify = False if arguments.insecure else arguments.cacert or True
