@@ -25,6 +25,9 @@ from .readiness import wait_writable
 MAX_USER_TIMEOUT_MS = 2**31 - 1
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
 
+# This machine does not speak the address's family: it says less than what a server of the other family has answered.
+_NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
 SocketOption = tuple[int, int, Any]
@@ -262,7 +265,8 @@ class _Race:
         if forbidden and not self.tried:
             return none_allowed(forbidden)
         failures = [error for error in self.errors if not isinstance(error, AddressRefused)]
-        return all_refused(self.where, failures[-1] if failures else OSError("the name has no address"), self.tried)
+        answers = [error for error in failures if error.errno not in _NO_WAY] or failures
+        return all_refused(self.where, answers[-1] if answers else OSError("the name has no address"), self.tried)
 
     def close_losers(self) -> None:
         """Close every attempt that did not win."""
