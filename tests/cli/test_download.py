@@ -159,10 +159,11 @@ def test_bytes_that_came_begin_the_count_of_attempts_again(tmp_path: Path) -> No
 def test_attempts_in_vain_have_an_end_and_pauses_grow(tmp_path: Path) -> None:
     pauses: list[float] = []
     busy = response(503, b"", "Retry-After: 3")
-    with Server(replies(response(500), busy, response(502), response(503, b"", "Retry-After: soon"))) as server:
-        file = fetch(server, tmp_path, attempts=4, pause=pauses.append)
+    until = response(503, b"", "Date: Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After: Wed, 21 Oct 2015 07:28:07 GMT")
+    with Server(replies(response(500), busy, response(502), until, response(503, b"", "Retry-After: soon"))) as server:
+        file = fetch(server, tmp_path, attempts=5, pause=pauses.append)
 
-    assert (file.state, pauses) == ("failed", [0.5, 3, 2])
+    assert (file.state, pauses) == ("failed", [0.5, 3, 2, 7])
     assert isinstance(file.error, holdfast.HTTPError)
     assert download.code_of(file) == codes.BROKEN
 

@@ -32,6 +32,7 @@ from ..client import Client
 from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
 from ..message.url import Url
+from ..retries import parse_retry_after
 from ..wire.verification import refusal_behind
 from . import codes
 from .options import add_request_fields, add_tls, client_settings, said_by_system, text_of
@@ -306,9 +307,8 @@ class Fetch:
 
 def retry_after(error: RequestException) -> float:
     """Seconds that the server asks to wait; 0 if it does not."""
-    response = error.response
-    text = "" if response is None else response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else 0.0
+    fields = {} if error.response is None else error.response.headers
+    return parse_retry_after(fields.get("Retry-After"), time.time(), fields.get("Date")) or 0.0
 
 
 def read_note(file: File) -> Note | None:
