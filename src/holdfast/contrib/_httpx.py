@@ -196,8 +196,7 @@ class HoldfastTransportBase:
         context: ssl.SSLContext = self.library.create_ssl_context(trust_env=self._trust_env)
         context.set_alpn_protocols(["http/1.1"])
         if self._cert is not None:
-            pair = (self._cert,) if isinstance(self._cert, (str, os.PathLike)) else self._cert
-            context.load_cert_chain(*pair)
+            tls.load_certificate(context, self._cert)
         return context
 
     def trust_as_library(self, verify: Any, cert: Any, trust_env: bool) -> None:

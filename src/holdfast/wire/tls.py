@@ -159,7 +159,7 @@ def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSL
     elif type(context) is ssl.SSLContext:
         load_authorities(context, verify)
     if cert is not None:
-        _load_certificate(context, cert)
+        load_certificate(context, cert)
         context.post_handshake_auth = True  # TLS 1.3: a server may ask for it when it has seen which path is wanted
     log_keys(context)
     return context
@@ -241,7 +241,8 @@ def _load_from(context: ssl.SSLContext, path: str) -> None:
         raise SSLError(f"the CA bundle {path!r} holds no certificate in PEM form: {error.reason or error}") from error
 
 
-def _load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | tuple[Path, Path, str]) -> None:
+def load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | tuple[Path, Path, str]) -> None:
+    """Have ``context`` show this client certificate. Raises what ``context_for`` does."""
     paths: Any = (cert,) if isinstance(cert, (str, os.PathLike)) else cert
     certificate, key, password = (*paths, None, None)[:3]
     from .fifo import steady
