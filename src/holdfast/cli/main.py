@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(text_of(error))
         return code_of(error)
     except OSError as error:
-        _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        from .options import said_by_system
+
+        _say(said_by_system(error))
         return codes.LOCAL
     except ValueError as error:
         _say(str(error))
@@ -145,5 +147,5 @@ def _forget_stdout() -> None:
 
 
 def console() -> None:
-    """The entry point ``holdfast``."""
+    """The whole process: of ``python -m holdfast``, and of the script ``holdfast`` once it is imported."""
     sys.exit(main())
