@@ -544,7 +544,7 @@ def test_ctrl_c_leaves_what_the_next_run_goes_on_with(tmp_path: Path) -> None:
         conn.wait_closed()
 
     # A shell that starts the tests in the background ignores SIGINT for them, and so for their children.
-    program = "import signal; signal.signal(2, signal.default_int_handler); from holdfast_command import console; console()"
+    program = "import signal; signal.signal(2, signal.default_int_handler); from holdfast.cli.main import console; console()"
     with Server([stuck, replies(rest(half))]) as server:
         command = [sys.executable, "-c", program, "download", server.url("/file.bin"), "-o", str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -108,37 +107,6 @@ def test_a_line_that_nobody_can_read_does_not_hide_the_code(monkeypatch: pytest.
     monkeypatch.setattr(sys, "stderr", closed)
 
     assert main(["ftp://example.com/"]) == codes.USAGE
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
-@pytest.mark.parametrize("module", ["holdfast", "holdfast.client", "holdfast.cli.main", "holdfast.cli.get"])
-def test_a_ctrl_c_while_modules_are_imported_leaves_no_traceback(module: str) -> None:
-    program = f"""
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background ignores it for them
-
-class CtrlC:
-    def find_spec(self, name, path=None, target=None):
-        if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
-
-sys.meta_path.insert(0, CtrlC())
-from holdfast_command import console
-console()
-"""
-    command = [sys.executable, "-c", program, "http://127.0.0.1:1/"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    heard = module == "holdfast.cli.get"
-    assert (done.returncode, done.stderr) == ((codes.INTERRUPTED, "holdfast: interrupted\n") if heard else (-signal.SIGINT, ""))
-
-
-def test_an_ignored_ctrl_c_stays_ignored() -> None:
-    program = "import signal; signal.signal(2, signal.SIG_IGN); from holdfast_command import console; import sys, atexit\n"
-    program += "atexit.register(lambda: print(signal.getsignal(2)))\nconsole()"
-    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, timeout=60, check=False)
-
-    assert done.stdout.splitlines()[1:] == [str(signal.SIG_IGN)]
 
 
 def test_a_reader_who_has_gone_is_no_error_to_complain_of() -> None:

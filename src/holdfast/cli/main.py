@@ -147,5 +147,5 @@ def _forget_stdout() -> None:
 
 
 def console() -> None:
-    """The whole process: of ``python -m holdfast``, and of the script ``holdfast`` once it is imported."""
+    """The entry point ``holdfast``."""
     sys.exit(main())
