@@ -131,7 +131,7 @@ def test_threads_that_begin_together_open_no_more_connections_than_there_are_thr
 def test_a_body_whose_rest_was_drained_by_close_has_no_end_for_its_reader(no_leaks: None) -> None:
     def in_two(conn: Conn) -> None:
         conn.expect_request()
-        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
         conn.wait_closed()
 
     with Server(in_two) as server, Client() as client:

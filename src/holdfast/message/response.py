@@ -477,7 +477,7 @@ class Response:
             delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
         """
         check_chunk_size(chunk_size)
-        # Whoever asks for small pieces wants to read no further than to a line's end; to others all that has come is given.
+        # A program that asks for small pieces wants to read no further than to a line's end; others get all that has come.
         size = chunk_size if chunk_size is not None and chunk_size < _LINES_CHUNK else None
         pieces = self._pieces(size, decode_unicode, joined=True)
         return lines(pieces) if delimiter is None else split_at(pieces, delimiter)
