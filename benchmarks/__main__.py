@@ -17,6 +17,7 @@ MEASUREMENTS = {
     "fairness": "64 threads on 8 connections against 8 threads: throughput, the longest wait, exact counts",
     "threads": "requests per second of 1, 8 and 64 threads on one client, and the slowest (needs nginx)",
     "bodies": "CPU and peak memory of 256 MiB received and sent, plain and TLS, beside other clients",
+    "pieces": "CPU per chunk and per line of bodies in small pieces, beside other clients, and of these over holdfast",
     "memory": "resident memory of a 1 GiB upload and a 1 GiB streamed download (Linux)",
     "idle": "memory of an idle connection, plain and TLS, beside other clients (Linux)",
     "chaos": "a soak against servers that fail in every way, then every failing call and an interrupt at every line",

@@ -509,7 +509,9 @@ class RawBody:
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            start, buffer = 0, self._next(limit, joined)
+            # A chunk that has come goes the short way.
+            piece = b"" if joined or self._decoder is not None else next(self._waiting, b"")
+            start, buffer = 0, piece or self._next(limit, joined)
             self._buffer = buffer
         if last and type(buffer) is memoryview:
             self._buffer = buffer = bytes(buffer)
