@@ -4,7 +4,7 @@ Laws:
 
 1. What a head says is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete* heads, trailers and
    chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over. h11 is not asked what it
-   has said before: requests that are sent again (``telling``), a head that comes again (``judged``). A body of known length, or in
+   has said before: requests that are sent again (``telling``), a head like the last one (``judged``). A body of known length, or in
    plain chunks, is counted past h11, and not copied five times; its connection goes on with a new h11.
 2. Nothing is read as a response that arrived before its request was written (``stream.acknowledged``).
 3. ``recycle`` is the one gate back to the pool.
@@ -36,7 +36,7 @@ from ..timeouts import Deadline, Timeouts
 from .chunks import PlainChunks
 from .failures import is_tls_error, lost, no_head, not_http, quote, text, too_large
 from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
-from .judged import NONE, judged
+from .judged import NONE, alike, judged
 from .limits import (
     MAX_HEAD_BYTES,
     MAX_INFORMATIONAL_RESPONSES,
@@ -371,11 +371,14 @@ class Http1Connection(Payload):
                 raise self._spoke_first(data)
             self._answered = bool(data)
         if self._untold and not self._fed:
-            method, received, said = self._judged
-            if method == self._request.method and data.startswith(received):
-                self._head = said
-                self._behind = data[len(received) :]
-                if said.chunked:
+            known = self._judged
+            if known.method == self._request.method and not data.startswith(known.received):
+                known = alike(known, data)
+            if known.method == self._request.method:
+                self._judged = known
+                self._head = known.said
+                self._behind = data[len(known.received) :]
+                if known.said.chunked:
                     self._begin_chunks()
                 self._note_head()
                 return
