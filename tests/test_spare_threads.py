@@ -6,12 +6,12 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from holdfast import _threads
 from holdfast._threads import SpareThreads
+from tests.support import GreenLock
 
 LONG = 10.0  # seconds after which a test gives up on a thread
 
@@ -67,37 +67,37 @@ def test_work_that_comes_as_the_time_is_up_is_done(threads: SpareThreads, monkey
     late: queue.SimpleQueue[int] = queue.SimpleQueue()
     times_up = [True]
 
-    class Late(queue.Queue):  # type: ignore[type-arg]
-        def get(self, block: bool = True, timeout: float | None = None) -> Any:
-            if timeout is not None and times_up:
+    class Late(GreenLock):
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            if timeout != -1 and times_up:
                 times_up.pop()
                 assert threads.run(lambda: late.put(1)), "a caller takes it"
-                raise queue.Empty
-            return super().get(timeout=timeout or LONG)
+                return False
+            return super().acquire(blocking, timeout)
 
-    monkeypatch.setattr(queue, "SimpleQueue", Late)
+    monkeypatch.setattr(threading, "Lock", Late)
     assert threads.run(lambda: None)
     assert late.get(timeout=LONG) == 1
     monkeypatch.undo()
 
 
-def test_a_thread_whose_queue_is_another_librarys_now_is_not_used(threads: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_whose_lock_is_another_librarys_now_is_not_used(threads: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ident_of_worker(threads)
-    [(_, thread)] = threads._spare
-    assert thread.ident == first
-    monkeypatch.setattr(queue, "SimpleQueue", queue.Queue)
+    [spare] = threads._spare
+    assert spare.thread.ident == first
+    monkeypatch.setattr(threading, "Lock", GreenLock)
     done = threading.Event()
     assert threads.run(done.set)
     assert done.wait(LONG)
-    thread.join(LONG)
-    assert not thread.is_alive()
+    spare.thread.join(LONG)
+    assert not spare.thread.is_alive()
 
 
 def test_before_a_fork_the_spare_threads_end(threads: SpareThreads) -> None:
     ident_of_worker(threads)
-    [(_, thread)] = threads._spare
+    [spare] = threads._spare
     threads.end()
-    assert not thread.is_alive()
+    assert not spare.thread.is_alive()
     assert threads._spare == []
 
 

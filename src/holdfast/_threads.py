@@ -12,10 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import queue
 
 SPARE_SECONDS = 1.0  # for which a thread waits for more work
 MAX_FORK_WAIT_SECONDS = 1.0
@@ -56,17 +52,45 @@ def _exists(thread: threading.Thread) -> bool:
     return ident is not None and ident != threading.get_native_id() and os.path.exists(f"/proc/self/task/{ident}")
 
 
+class _Spare:
+    """A thread that waits for work: it is woken by the release of a lock, which costs half of what a queue does.
+
+    Attributes:
+        made_by: what made the lock; gevent may have replaced it since, and then the thread is of no use any more.
+        work: what to do, for the one release that follows; None to end.
+    """
+
+    __slots__ = ("made_by", "thread", "wake", "work")
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.made_by = threading.Lock
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.work: Callable[[], object] | None = None
+
+    def give(self, work: Callable[[], object] | None) -> None:
+        """Called once, by who has taken it out of the list."""
+        self.work = work
+        self.wake.release()
+
+    def take(self) -> Callable[[], object] | None:
+        """What it was given, which it does not keep."""
+        work, self.work = self.work, None
+        return work
+
+
 class SpareThreads:
     """Daemon threads for short work. One that is done waits ``SPARE_SECONDS`` for the next, at a tenth of a new thread's cost.
 
-    A thread is spare while its queue is in the list, and leaves it once: taken out by a caller, who then puts work into the queue,
-    or by itself when its time is up. ``end`` is for before a fork: CPython 3.12 and later warn of one with threads.
+    A thread is spare while it is in the list, and leaves it once: taken out by a caller, who then gives it work, or by itself when
+    its time is up. ``end`` is for before a fork: CPython 3.12 and later warn of one with threads.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._busy: set[int] = set()  # idents of threads, each entered and taken out by itself: no Ctrl-C strikes there
-        self._spare: list[tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]] = []
+        self._spare: list[_Spare] = []
 
     @property
     def busy(self) -> int:
@@ -77,24 +101,19 @@ class SpareThreads:
         """Do ``work``, which does not raise, in another thread; whether one could be had."""
         if sys.is_finalizing():
             return False
-        import queue  # for those that have short work
-
         while self._spare:
             try:
-                jobs, _ = self._spare.pop()
+                spare = self._spare.pop()
             except IndexError:  # pragma: no cover - another thread was faster
                 break
-            if type(jobs) is queue.SimpleQueue:  # gevent may have replaced it since: then this one is of no use any more
-                jobs.put(work)
+            if spare.made_by is threading.Lock:
+                spare.give(work)
                 return True
-            jobs.put(None)
+            spare.give(None)
         return start_daemon(self._name, lambda: self._serve(work))
 
     def _serve(self, work: Callable[[], object] | None) -> None:
-        import queue
-
-        jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        me = (jobs, threading.current_thread())
+        me = _Spare()
         ident = threading.get_ident()
         while work is not None:
             self._busy.add(ident)
@@ -102,30 +121,25 @@ class SpareThreads:
             self._busy.discard(ident)
             work = None  # or it would be kept alive until the next comes
             self._spare.append(me)
-            try:
-                work = jobs.get(timeout=SPARE_SECONDS)
-            except queue.Empty:
-                work = self._leave_or_get(me)
+            work = me.take() if me.wake.acquire(timeout=SPARE_SECONDS) else self._leave_or_take(me)
 
-    def _leave_or_get(
-        self, me: tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]
-    ) -> Callable[[], object] | None:
+    def _leave_or_take(self, me: _Spare) -> Callable[[], object] | None:
         try:
             self._spare.remove(me)
         except ValueError:
-            return me[0].get()  # 1. its time was up; 2. a caller took it out of the list; 3. the work is on its way
-        return None
+            me.wake.acquire()  # 1. its time was up; 2. a caller took it out of the list; 3. the work is on its way
+        return me.take()
 
     def end(self) -> None:
         """End the threads that are spare now."""
         ending = []
         while self._spare:
             try:
-                jobs, thread = self._spare.pop()
+                spare = self._spare.pop()
             except IndexError:  # pragma: no cover - another thread was faster
                 break
-            jobs.put(None)
-            ending.append(thread)
+            spare.give(None)
+            ending.append(spare.thread)
         for thread in ending:
             wait_for_end(thread, MAX_FORK_WAIT_SECONDS)
 

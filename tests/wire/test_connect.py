@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import errno
 import os
-import queue
 import resource
 import select
 import socket
@@ -26,6 +25,7 @@ from holdfast.wire.addressing import Address, resolve
 from holdfast.wire.connect import STAGGER_SECONDS, connect_tcp, connect_unix, interleave
 from holdfast.wire.stream import SocketStream
 from tests.conftest import FakeClock
+from tests.support import GreenLock
 
 WAIT = 5.0
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -169,22 +169,12 @@ def test_names_are_resolved_while_the_interpreter_ends(monkeypatch: pytest.Monke
     assert resolve("localhost", 80, in_(WAIT))
 
 
-class GreenQueue:
-    """What a library of greenlets puts in the place of SimpleQueue."""
-
-    made = 0
-
-    def __init__(self) -> None:
-        type(self).made += 1
-        self._queue: queue.Queue[Any] = queue.Queue()
-        self.put, self.get = self._queue.put, self._queue.get
-
-
-def test_a_queue_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gevent: by the C queue a name would be waited for until the timeout, since its greenlet could not run."""
-    monkeypatch.setattr(queue, "SimpleQueue", GreenQueue)
+def test_a_lock_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent: by the system's lock a name would be waited for until the timeout, since its greenlet could not run."""
+    monkeypatch.setattr(threading, "Lock", GreenLock)
+    monkeypatch.setattr(GreenLock, "waits", 0)
     assert resolve("localhost", 80, in_(WAIT))
-    assert GreenQueue.made
+    assert GreenLock.waits
 
 
 def test_poll_may_be_taken_away_after_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
