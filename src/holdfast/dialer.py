@@ -79,7 +79,8 @@ def _open(dial: _Dial, habits_of: Callable[[Route], Habits]) -> Http1Connection:
         opening.tls = clock() - begun
     try:
         connection = Http1Connection(_stream(sock, clock), habits_of(route))
-        _describe(connection.stream, route, opening)
+        if route.context is not None and isinstance(connection.stream, SocketStream):
+            opening.note_tls(connection.stream.sock)
     except BaseException:
         sock.close()
         raise
@@ -110,13 +111,6 @@ def _tcp(dial: _Dial, host: str, port: int, *, is_proxy: bool = False) -> socket
         addressing=dial.addressing,
         is_proxy=is_proxy,
     )
-
-
-def _describe(stream: ByteStream, route: Route, opening: Opening) -> None:
-    """What can be seen of an open connection from outside."""
-    if route.context is not None and isinstance(stream, SocketStream):
-        opening.note_tls(stream.sock)
-    opening.peer = next((address for address, error in reversed(opening.tried) if not error), "")
 
 
 # -- by way of a proxy ---------------------------------------------------------------------------------------------------

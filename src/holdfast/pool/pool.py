@@ -291,7 +291,7 @@ class Pool(Generic[K, R]):
                     return None  # 1. its thread was started; 2. its waiter was given another connection; 3. the thread ran
                 dial.state = DialState.BEGUN
             opened.append(self._connect(dial.origin.key, dial.until))
-            jitter = self._jitter()
+            jitter = 0.0 if self.limits.max_lifetime is None else self._jitter()
             with state.lock:
                 state.admit(dial, opened[0], jitter, self._watch is not None)
         except BaseException as error:  # noqa: BLE001 - it belongs to the waiter, in whose thread it is raised

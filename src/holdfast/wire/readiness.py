@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import select
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -85,8 +86,19 @@ def wait_readable(fd: int, seconds: float | None) -> bool:
 
 
 def wait_writable(fds: list[int], seconds: float | None) -> list[int]:
-    """Those that can be written to within ``seconds``: of sockets that connect, those that did, or failed to."""
+    """Those that can be written to within ``seconds``."""
     return [fd for fd, _ in _wait(fds, _POLLOUT, seconds)]
+
+
+def wait_connected(fds: list[int], seconds: float | None) -> list[tuple[int, bool]]:
+    """Of sockets that connect, those that have done so within ``seconds``, or failed to, each with whether it surely did.
+
+    Linux's poll tells them apart: what failed has an error. ``select`` does not, nor are the others' polls known to.
+    """
+    poll = _poll() if sys.platform == "linux" else None
+    if poll is None:
+        return [(fd, False) for fd in wait_writable(fds, seconds)]
+    return [(fd, events == _POLLOUT) for fd, events in _ask(poll, fds, _POLLOUT, seconds)]
 
 
 def readable_fds(fds: list[int]) -> list[int]:
@@ -103,8 +115,10 @@ def _poll() -> Any:
 def _wait(fds: list[int], events: int, seconds: float | None) -> list[tuple[int, int]]:
     """(descriptor, events) of those on which one of these events, an error or a hang-up comes within ``seconds``."""
     poll = _poll()
-    if poll is None:
-        return _select(fds, events, seconds)
+    return _select(fds, events, seconds) if poll is None else _ask(poll, fds, events, seconds)
+
+
+def _ask(poll: Any, fds: list[int], events: int, seconds: float | None) -> list[tuple[int, int]]:
     for fd in fds:
         poll.register(fd, events)
     found: list[tuple[int, int]] = poll.poll(None if seconds is None or seconds > MAX_POLL_SECONDS else seconds * 1000)
