@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .wire.proxy import Proxy
 
 
+_FORKED, _BROKEN = Discard.FORKED, Discard.BROKEN  # looked up once
+
+
 class _Dial(NamedTuple):
     """One connection that is being opened: where to, until when (None: for ever), and what is written down of it."""
 
@@ -229,10 +232,10 @@ def remember_session(connection: Http1Connection, route: Route, *, written: bool
 
 
 def close_connection(connection: Http1Connection, reason: Discard) -> None:
-    if reason is Discard.FORKED:
+    if reason is _FORKED:
         connection.stream.forget()
     else:
-        connection.stream.close(polite=reason is not Discard.BROKEN)
+        connection.stream.close(polite=reason is not _BROKEN)
 
 
 def poll_idle(connections: list[Http1Connection]) -> list[Http1Connection]:
