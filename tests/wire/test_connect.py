@@ -169,6 +169,9 @@ def test_names_are_resolved_while_the_interpreter_ends(monkeypatch: pytest.Monke
     assert resolve("localhost", 80, in_(WAIT))
 
 
+select_poll: Any = getattr(select, "poll", None)
+
+
 def test_a_lock_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """gevent: by the system's lock a name would be waited for until the timeout, since its greenlet could not run."""
     monkeypatch.setattr(threading, "Lock", GreenLock)
@@ -225,6 +228,42 @@ def test_connects_without_a_name(host: str) -> None:
     with listening(host) as port:
         assert connected(host, port, in_(WAIT)) == host
         assert connected(host, port, None) == host
+
+
+class Poll:
+    """A library of greenlets' poll: that an event came it says, and not that it was an error."""
+
+    def __init__(self) -> None:
+        self._poll = select_poll()
+        self.register = self._poll.register
+
+    def poll(self, milliseconds: float | None = None) -> list[tuple[int, int]]:
+        return [(fd, events & (select.POLLIN | select.POLLOUT) or select.POLLOUT) for fd, events in self._poll.poll(milliseconds)]
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="there is no poll to replace")
+def test_a_refusal_is_one_by_a_poll_that_tells_of_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "poll", Poll)
+    with listening() as port, connect_tcp("127.0.0.1", port, in_(WAIT)):
+        pass
+    with pytest.raises(holdfast.ConnectionError, match="refused"):
+        connect_tcp("127.0.0.1", port, in_(WAIT))
+
+
+def test_a_class_of_sockets_that_knows_streams_alone_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PySocks: by ``socket.socket = socks.socksocket`` scripts go through a proxy."""
+
+    class Streams(socket.socket):
+        def __init__(self, family: int, kind: int, protocol: int) -> None:
+            if kind not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                raise ValueError("stream or datagram")
+            super().__init__(family, kind, protocol)
+
+    with listening() as port:
+        monkeypatch.setattr(socket, "socket", Streams)
+        with connect_tcp("127.0.0.1", port, in_(WAIT)) as sock:
+            assert type(sock) is Streams
+            assert sock.gettimeout() == 0.0
 
 
 def test_the_first_address_that_answers_wins(names: Callable[..., None]) -> None:

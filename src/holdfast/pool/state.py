@@ -311,8 +311,9 @@ class PoolState(Holdings[K, R]):
 
     def serve(self, origin: Origin[K, R]) -> None:
         """A slot may have come free, perhaps one of ``origin``: grant slots to queued waiters, origins in turn."""
-        self._note_starved(origin)
-        while (starved := self._first_starved()) is not None and self._make_room(starved, False):
+        if origin.queued:
+            self._note_starved(origin)
+        while self.starved and (starved := self._first_starved()) is not None and self._make_room(starved, False):
             waiter, _ = starved.queued.popitem(last=False)
             self._grant(waiter)
             waiter.wake()

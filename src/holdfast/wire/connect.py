@@ -28,8 +28,8 @@ STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 830
 
 FIRST_UNPRIVILEGED_PORT = 1024
 
-_Socket = socket.socket  # also while a test replaces it
-_NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)  # asked for with the socket: one system call less
+_STANDARD = socket.socket if socket.socket.__module__ == "socket" else None  # not that of PySocks, which knows no SOCK_NONBLOCK
+_NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)  # asked for with the socket, it takes no system call; 0: not to be had
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
@@ -114,7 +114,7 @@ def _require(addressing: Addressing, host: str, is_proxy: bool, sockaddr: tuple[
 
 
 def _is_own_class(made: Any) -> bool:
-    return made is _Socket or (isinstance(made, type) and issubclass(made, _socket.socket))
+    return made is _STANDARD or (isinstance(made, type) and issubclass(made, _socket.socket))
 
 
 def _connect_replaced(addresses: list[Address], until: float | None, clock: Callable[[], float], allow: Allow | None) -> Any:
@@ -222,9 +222,11 @@ class _Race:
             if self.allow is not None:
                 self.allow(sockaddr)
             self.tried += 1
-            sock = socket.socket(family, kind | _NON_BLOCKING, protocol)
-            if not _NON_BLOCKING:
-                sock.setblocking(False)  # Platform-specific: neither macOS nor Windows makes one so
+            if socket.socket is _STANDARD and _NON_BLOCKING:
+                sock = socket.socket(family, kind | _NON_BLOCKING, protocol)
+            else:
+                sock = socket.socket(family, kind, protocol)
+                sock.setblocking(False)
             for option in self.options:
                 sock.setsockopt(*option)
             if self.source_address is not None:

@@ -12,6 +12,7 @@ import errno
 import select
 import sys
 from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Any
 
 MAX_POLL_SECONDS = 2e6  # poll(2)'s int of milliseconds overflows after 24 days: a longer wait is one without an end
@@ -23,6 +24,7 @@ _POLLPRI: int = getattr(select, "POLLPRI", 2)
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 _NO_DESCRIPTOR = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.ENOTSOCK))
 _BROKEN: int = getattr(select, "POLLERR", 8) | getattr(select, "POLLHUP", 16) | getattr(select, "POLLNVAL", 32)
+_SYSTEM_POLL: Any = getattr(select, "poll", None) if sys.platform == "linux" else None
 GONE: int = _BROKEN | _POLLRDHUP
 """The events that say that the other end has ended its side, or the whole connection."""
 
@@ -93,12 +95,10 @@ def wait_writable(fds: list[int], seconds: float | None) -> list[int]:
 def wait_connected(fds: list[int], seconds: float | None) -> list[tuple[int, bool]]:
     """Of sockets that connect, those that have done so within ``seconds``, or failed to, each with whether it surely did.
 
-    Linux's poll tells them apart: what failed has an error. ``select`` does not, nor are the others' polls known to.
+    Linux's own poll tells them apart: what failed has an error. ``select`` does not, nor does gevent's poll.
     """
-    poll = _poll() if sys.platform == "linux" else None
-    if poll is None:
-        return [(fd, False) for fd in wait_writable(fds, seconds)]
-    return [(fd, events == _POLLOUT) for fd, events in _ask(poll, fds, _POLLOUT, seconds)]
+    tells = isinstance(_SYSTEM_POLL, BuiltinFunctionType) and getattr(select, "poll", None) is _SYSTEM_POLL
+    return [(fd, tells and events == _POLLOUT) for fd, events in _wait(fds, _POLLOUT, seconds)]
 
 
 def readable_fds(fds: list[int]) -> list[int]:
@@ -115,10 +115,8 @@ def _poll() -> Any:
 def _wait(fds: list[int], events: int, seconds: float | None) -> list[tuple[int, int]]:
     """(descriptor, events) of those on which one of these events, an error or a hang-up comes within ``seconds``."""
     poll = _poll()
-    return _select(fds, events, seconds) if poll is None else _ask(poll, fds, events, seconds)
-
-
-def _ask(poll: Any, fds: list[int], events: int, seconds: float | None) -> list[tuple[int, int]]:
+    if poll is None:
+        return _select(fds, events, seconds)
     for fd in fds:
         poll.register(fd, events)
     found: list[tuple[int, int]] = poll.poll(None if seconds is None or seconds > MAX_POLL_SECONDS else seconds * 1000)
