@@ -241,7 +241,7 @@ class Poll:
         return [(fd, events & (select.POLLIN | select.POLLOUT) or select.POLLOUT) for fd, events in self._poll.poll(milliseconds)]
 
 
-@pytest.mark.skipif(not hasattr(select, "poll"), reason="there is no poll to replace")
+@pytest.mark.needs("poll")
 def test_a_refusal_is_one_by_a_poll_that_tells_of_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "poll", Poll)
     with listening() as port, connect_tcp("127.0.0.1", port, in_(WAIT)):

@@ -187,17 +187,15 @@ def _outcome(asked: Callable[[str, int], list[Address]], host: str, port: int) -
 def _aside(
     look_up: Callable[[], list[Address] | BaseException], host: str, until: float, clock: Callable[[], float]
 ) -> list[Address] | BaseException:
-    seconds = left = max(0.0, until - clock())
-    if _resolvers.busy >= MAX_LOOK_UPS:
-        _wait_for_turn(host, seconds, until, clock)
-        left = max(0.0, until - clock())
+    seconds = max(0.0, until - clock())
+    _wait_for_turn(host, seconds, until, clock)
     answer = threading.Lock()  # not a class bound at import: gevent replaces it when a program patches itself
     answer.acquire()
     found: list[list[Address] | BaseException] = []
     context = contextvars.copy_context()
     if not _resolvers.run(lambda: found.append(context.run(look_up)), answer.release):
         return look_up()
-    answer.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+    answer.acquire(timeout=min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
     if not found:
         raise ConnectTimeout(f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS.")
     return found[0]
@@ -215,7 +213,7 @@ def _wait_for_turn(host: str, seconds: float, until: float, clock: Callable[[], 
 
 
 def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
-    if socket.getaddrinfo is _STANDARD:  # it adds nothing but enums, for numbers that nobody here asks for their names
+    if socket.getaddrinfo is _STANDARD:  # all that it adds is enums, whose names a reader would want; sockets take the numbers
         return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)
     return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)  # type: ignore[return-value]  # typeshed's says str or int for the family
 

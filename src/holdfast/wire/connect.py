@@ -189,7 +189,7 @@ class _Race:
         self.waiting = addresses[::-1]
         self.tried = 0
         self.source_address = source_address
-        self.options = DEFAULT_SOCKET_OPTIONS if options is None else options
+        self.options = DEFAULT_SOCKET_OPTIONS if options is None else tuple(options)
         self.until = until
         self.clock = clock
         self.allow = allow
