@@ -116,10 +116,11 @@ class SpareThreads:
                 spare.give(job)
                 return True
             spare.give(None)
-        first = [job]  # which the thread takes out: what it was started with lives as long as it does
-        return start_daemon(self._name, lambda: self._serve(first.pop()))
+        first = [job]
+        return start_daemon(self._name, lambda: self._serve(first))
 
-    def _serve(self, job: Job | None) -> None:
+    def _serve(self, first: list[Job]) -> None:
+        job: Job | None = first.pop()  # what the thread was started with lives as long as it does
         me = _Spare()
         ident = threading.get_ident()
         while job is not None:
