@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import socket
@@ -135,3 +136,28 @@ def holding(conn: Conn) -> None:
             conn.send(ok(request.target.encode()))
             if request.target == "/close":
                 return
+
+
+class GreenLock:
+    """What a library of greenlets puts in the place of threading.Lock; ``waits`` counts those with a bound."""
+
+    waits = 0
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        type(self).waits += timeout != -1
+        return self._lock.acquire(blocking, timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

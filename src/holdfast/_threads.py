@@ -12,10 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import queue
 
 SPARE_SECONDS = 1.0  # for which a thread waits for more work
 MAX_FORK_WAIT_SECONDS = 1.0
@@ -56,76 +52,104 @@ def _exists(thread: threading.Thread) -> bool:
     return ident is not None and ident != threading.get_native_id() and os.path.exists(f"/proc/self/task/{ident}")
 
 
+Job = tuple[Callable[[], object], Callable[[], object]]
+"""What to do, and what to call when that is done and the thread is free for more; neither raises."""
+
+
+class _Spare:
+    """A thread that waits for a job: it is woken by the release of a lock, which costs half of what a queue does.
+
+    Attributes:
+        made_by: what made the lock; gevent may have replaced it since, and then the thread is of no use any more.
+        job: for the one release that follows; None to end.
+    """
+
+    __slots__ = ("job", "made_by", "thread", "wake")
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.made_by = threading.Lock
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.job: Job | None = None
+
+    def give(self, job: Job | None) -> None:
+        """Called once, by who has taken it out of the list."""
+        self.job = job
+        self.wake.release()
+
+    def take(self) -> Job | None:
+        """What it was given, which it does not keep."""
+        job, self.job = self.job, None
+        return job
+
+
 class SpareThreads:
     """Daemon threads for short work. One that is done waits ``SPARE_SECONDS`` for the next, at a tenth of a new thread's cost.
 
-    A thread is spare while its queue is in the list, and leaves it once: taken out by a caller, who then puts work into the queue,
-    or by itself when its time is up. ``end`` is for before a fork: CPython 3.12 and later warn of one with threads.
+    A thread is spare while it is in the list, and leaves it once: taken out by a caller, who then gives it a job, or by itself when
+    its time is up. It is spare before it tells that its job is done: who hears of that finds it for the next, and the interpreter's
+    lock soon free. ``end`` is for before a fork: CPython 3.12 and later warn of one with threads.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._busy: set[int] = set()  # idents of threads, each entered and taken out by itself: no Ctrl-C strikes there
-        self._spare: list[tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]] = []
+        self._spare: list[_Spare] = []
 
     @property
     def busy(self) -> int:
         """How many are at work, but for those that are about to begin."""
         return len(self._busy)
 
-    def run(self, work: Callable[[], object]) -> bool:
-        """Do ``work``, which does not raise, in another thread; whether one could be had."""
+    def run(self, work: Callable[[], object], tell: Callable[[], object]) -> bool:
+        """Do ``work`` in another thread, which then calls ``tell``; whether one could be had. Neither raises."""
         if sys.is_finalizing():
             return False
-        import queue  # for those that have short work
-
+        job: Job = (work, tell)
         while self._spare:
             try:
-                jobs, _ = self._spare.pop()
+                spare = self._spare.pop()
             except IndexError:  # pragma: no cover - another thread was faster
                 break
-            if type(jobs) is queue.SimpleQueue:  # gevent may have replaced it since: then this one is of no use any more
-                jobs.put(work)
+            if spare.made_by is threading.Lock:
+                spare.give(job)
                 return True
-            jobs.put(None)
-        return start_daemon(self._name, lambda: self._serve(work))
+            spare.give(None)
+        first = [job]
+        return start_daemon(self._name, lambda: self._serve(first))
 
-    def _serve(self, work: Callable[[], object] | None) -> None:
-        import queue
-
-        jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        me = (jobs, threading.current_thread())
+    def _serve(self, first: list[Job]) -> None:
+        job: Job | None = first.pop()  # what the thread was started with lives as long as it does
+        me = _Spare()
         ident = threading.get_ident()
-        while work is not None:
+        while job is not None:
+            work, tell = job
             self._busy.add(ident)
             work()
             self._busy.discard(ident)
-            work = None  # or it would be kept alive until the next comes
             self._spare.append(me)
-            try:
-                work = jobs.get(timeout=SPARE_SECONDS)
-            except queue.Empty:
-                work = self._leave_or_get(me)
+            tell()
+            del job, work, tell  # or they would be kept alive until the next comes
+            job = me.take() if me.wake.acquire(timeout=SPARE_SECONDS) else self._leave_or_take(me)
 
-    def _leave_or_get(
-        self, me: tuple[queue.SimpleQueue[Callable[[], object] | None], threading.Thread]
-    ) -> Callable[[], object] | None:
+    def _leave_or_take(self, me: _Spare) -> Job | None:
         try:
             self._spare.remove(me)
         except ValueError:
-            return me[0].get()  # 1. its time was up; 2. a caller took it out of the list; 3. the work is on its way
-        return None
+            me.wake.acquire()  # 1. its time was up; 2. a caller took it out of the list; 3. the job is on its way
+        return me.take()
 
     def end(self) -> None:
         """End the threads that are spare now."""
         ending = []
         while self._spare:
             try:
-                jobs, thread = self._spare.pop()
+                spare = self._spare.pop()
             except IndexError:  # pragma: no cover - another thread was faster
                 break
-            jobs.put(None)
-            ending.append(thread)
+            spare.give(None)
+            ending.append(spare.thread)
         for thread in ending:
             wait_for_end(thread, MAX_FORK_WAIT_SECONDS)
 

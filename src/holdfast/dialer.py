@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .wire.proxy import Proxy
 
 
+_FORKED, _BROKEN = Discard.FORKED, Discard.BROKEN  # looked up once
+
+
 class _Dial(NamedTuple):
     """One connection that is being opened: where to, until when (None: for ever), and what is written down of it."""
 
@@ -79,7 +82,8 @@ def _open(dial: _Dial, habits_of: Callable[[Route], Habits]) -> Http1Connection:
         opening.tls = clock() - begun
     try:
         connection = Http1Connection(_stream(sock, clock), habits_of(route))
-        _describe(connection.stream, route, opening)
+        if route.context is not None and isinstance(connection.stream, SocketStream):
+            opening.note_tls(connection.stream.sock)
     except BaseException:
         sock.close()
         raise
@@ -110,13 +114,6 @@ def _tcp(dial: _Dial, host: str, port: int, *, is_proxy: bool = False) -> socket
         addressing=dial.addressing,
         is_proxy=is_proxy,
     )
-
-
-def _describe(stream: ByteStream, route: Route, opening: Opening) -> None:
-    """What can be seen of an open connection from outside."""
-    if route.context is not None and isinstance(stream, SocketStream):
-        opening.note_tls(stream.sock)
-    opening.peer = next((address for address, error in reversed(opening.tried) if not error), "")
 
 
 # -- by way of a proxy ---------------------------------------------------------------------------------------------------
@@ -235,10 +232,10 @@ def remember_session(connection: Http1Connection, route: Route, *, written: bool
 
 
 def close_connection(connection: Http1Connection, reason: Discard) -> None:
-    if reason is Discard.FORKED:
+    if reason is _FORKED:
         connection.stream.forget()
     else:
-        connection.stream.close(polite=reason is not Discard.BROKEN)
+        connection.stream.close(polite=reason is not _BROKEN)
 
 
 def poll_idle(connections: list[Http1Connection]) -> list[Http1Connection]:

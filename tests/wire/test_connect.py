@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import errno
 import os
-import queue
 import resource
 import select
 import socket
@@ -26,6 +25,7 @@ from holdfast.wire.addressing import Address, resolve
 from holdfast.wire.connect import STAGGER_SECONDS, connect_tcp, connect_unix, interleave
 from holdfast.wire.stream import SocketStream
 from tests.conftest import FakeClock
+from tests.support import GreenLock
 
 WAIT = 5.0
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -169,22 +169,15 @@ def test_names_are_resolved_while_the_interpreter_ends(monkeypatch: pytest.Monke
     assert resolve("localhost", 80, in_(WAIT))
 
 
-class GreenQueue:
-    """What a library of greenlets puts in the place of SimpleQueue."""
-
-    made = 0
-
-    def __init__(self) -> None:
-        type(self).made += 1
-        self._queue: queue.Queue[Any] = queue.Queue()
-        self.put, self.get = self._queue.put, self._queue.get
+select_poll: Any = getattr(select, "poll", None)
 
 
-def test_a_queue_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gevent: by the C queue a name would be waited for until the timeout, since its greenlet could not run."""
-    monkeypatch.setattr(queue, "SimpleQueue", GreenQueue)
+def test_a_lock_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent: by the system's lock a name would be waited for until the timeout, since its greenlet could not run."""
+    monkeypatch.setattr(threading, "Lock", GreenLock)
+    monkeypatch.setattr(GreenLock, "waits", 0)
     assert resolve("localhost", 80, in_(WAIT))
-    assert GreenQueue.made
+    assert GreenLock.waits
 
 
 def test_poll_may_be_taken_away_after_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +228,42 @@ def test_connects_without_a_name(host: str) -> None:
     with listening(host) as port:
         assert connected(host, port, in_(WAIT)) == host
         assert connected(host, port, None) == host
+
+
+class Poll:
+    """A library of greenlets' poll: that an event came it says, and not that it was an error."""
+
+    def __init__(self) -> None:
+        self._poll = select_poll()
+        self.register = self._poll.register
+
+    def poll(self, milliseconds: float | None = None) -> list[tuple[int, int]]:
+        return [(fd, events & (select.POLLIN | select.POLLOUT) or select.POLLOUT) for fd, events in self._poll.poll(milliseconds)]
+
+
+@pytest.mark.needs("poll")
+def test_a_refusal_is_one_by_a_poll_that_tells_of_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "poll", Poll)
+    with listening() as port, connect_tcp("127.0.0.1", port, in_(WAIT)):
+        pass
+    with pytest.raises(holdfast.ConnectionError, match="refused"):
+        connect_tcp("127.0.0.1", port, in_(WAIT))
+
+
+def test_a_class_of_sockets_that_knows_streams_alone_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PySocks: by ``socket.socket = socks.socksocket`` scripts go through a proxy."""
+
+    class Streams(socket.socket):
+        def __init__(self, family: int, kind: int, protocol: int) -> None:
+            if kind not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                raise ValueError("stream or datagram")
+            super().__init__(family, kind, protocol)
+
+    with listening() as port:
+        monkeypatch.setattr(socket, "socket", Streams)
+        with connect_tcp("127.0.0.1", port, in_(WAIT)) as sock:
+            assert type(sock) is Streams
+            assert sock.gettimeout() == 0.0
 
 
 def test_the_first_address_that_answers_wins(names: Callable[..., None]) -> None:

@@ -104,8 +104,11 @@ class Need(Enum):
 
 
 # Looked up once here: an attribute of an Enum's class costs more than a global name, and acquire and release look at these.
-LEASED, IDLE, CLOSED = ConnectionState.LEASED, ConnectionState.IDLE, ConnectionState.CLOSED
-ANY, TRUSTED, FRESH = Need.ANY, Need.TRUSTED, Need.FRESH
+LEASED, IDLE, CLOSED = ConnectionState
+QUEUED, GRANTED, SERVED, LEFT = WaiterState
+PLANNED, BEGUN, ADMITTED, FAILED, CANCELLED = DialState
+ANY, TRUSTED, FRESH = Need
+IDLE_TIMEOUT = Discard.IDLE_TIMEOUT
 
 MAX_LOOKED_AT = 8  # idle connections, the freshest first, for one that is trusted
 
@@ -140,7 +143,7 @@ class PooledConnection(Generic[K, R]):
     ) -> None:
         self.origin = origin
         self.resource = resource
-        self.state = LEASED
+        self.state: ConnectionState = LEASED
         self.opened_at = now
         self.retire_at = retire_at
         self.max_uses = max_uses
@@ -149,7 +152,7 @@ class PooledConnection(Generic[K, R]):
         self.hinted_uses: int | None = None
         self.idle_since = NEVER
         self.idle_until: float | None = None
-        self.idle_reason = Discard.IDLE_TIMEOUT  # why it goes at idle_until
+        self.idle_reason = IDLE_TIMEOUT  # why it goes at idle_until
         self.replace_until: float | None = None  # by another that is ready for use, as long as it is not used itself
         self.witness = NEVER  # the idle_since of the last time it was idle and bore witness for Learned
         self.lent_at = now
@@ -198,7 +201,7 @@ class Waiter(Generic[K, R]):
         self.purpose = purpose
         self.ticket = ticket
         self.asked_at = asked_at
-        self.state = WaiterState.QUEUED
+        self.state: WaiterState = QUEUED
         self.dial: Dial[K, R] | None = None  # the slot it was granted
         self.error: BaseException | None = None
 
@@ -209,7 +212,7 @@ class Waiter(Generic[K, R]):
     @property
     def waiting(self) -> bool:
         """Whether it still wants something."""
-        return self.state is WaiterState.QUEUED or self.state is WaiterState.GRANTED
+        return self.state is QUEUED or self.state is GRANTED
 
     @property
     def served(self) -> bool:
@@ -258,12 +261,12 @@ class Dial(Generic[K, R]):
         self.replace_until = replace_until  # see PooledConnection
         self.in_caller = in_caller  # its waiter's own thread opens it
         self.until: float | None = None
-        self.state = DialState.PLANNED
+        self.state: DialState = PLANNED
 
     @property
     def has_slot(self) -> bool:
         """Whether a connection is being opened in its slot, or may be."""
-        return self.state is DialState.PLANNED or self.state is DialState.BEGUN
+        return self.state is PLANNED or self.state is BEGUN
 
     @property
     def unclaimed(self) -> bool:

@@ -41,7 +41,7 @@ from .._threads import start
 from ..reasons import Discard
 from . import deferred, messages
 from .deferred import Announce
-from .entries import ANY, CLOSED, FRESH, TRUSTED, Dial, DialGroup, DialState, K, Lease, PooledConnection, R, Waiter
+from .entries import ANY, BEGUN, CANCELLED, CLOSED, FRESH, TRUSTED, Dial, DialGroup, K, Lease, PooledConnection, R, Waiter
 from .events import Announcer, PoolEvent, log, unidentified
 from .lasting import look_longer
 from .limits import Limits, at_random
@@ -287,18 +287,19 @@ class Pool(Generic[K, R]):
         opened: list[R] = []
         try:
             with state.lock:
-                if dial.state is DialState.CANCELLED:
+                if dial.state is CANCELLED:
                     return None  # 1. its thread was started; 2. its waiter was given another connection; 3. the thread ran
-                dial.state = DialState.BEGUN
+                dial.state = BEGUN
             opened.append(self._connect(dial.origin.key, dial.until))
-            jitter = self._jitter()
+            jitter = 0.0 if state.limits.max_lifetime is None else self._jitter()
             with state.lock:
                 state.admit(dial, opened[0], jitter, self._watch is not None)
         except BaseException as error:  # noqa: BLE001 - it belongs to the waiter, in whose thread it is raised
             failure = error
             with state.lock:
                 state.fail(dial, opened, error)
-        self._run_deferred()
+        if state.deferred:
+            self._run_deferred()
         return failure
 
     def warm(self, key: K, count: int, *, connect: float | None = None) -> int:

@@ -31,15 +31,23 @@ from typing import Any
 from ..reasons import Discard
 from .deferred import AnnounceLeak, AnnounceWait, Close, Watch
 from .entries import (
+    ADMITTED,
     ANY,
+    CANCELLED,
     CLOSED,
+    FAILED,
+    GRANTED,
     IDLE,
+    IDLE_TIMEOUT,
     LEASED,
+    LEFT,
     NEVER,
+    PLANNED,
+    QUEUED,
+    SERVED,
     TRUSTED,
     Dial,
     DialGroup,
-    DialState,
     K,
     Lease,
     Need,
@@ -47,7 +55,6 @@ from .entries import (
     PooledConnection,
     R,
     Waiter,
-    WaiterState,
 )
 from .events import SATURATED_SHARE, SLOW_WAIT_SECONDS
 from .holdings import Holdings
@@ -57,7 +64,7 @@ MAX_UNUSED_ORIGINS = 1000  # origins with nothing open whose figures are kept ap
 # Reasons for which a connection that was never used went: the other end does not want to keep it.
 BY_THE_OTHER_END = frozenset({Discard.STALE, Discard.UNSOLICITED, Discard.BROKEN})
 
-IDLE_TIMEOUT, SERVER_HINT = Discard.IDLE_TIMEOUT, Discard.SERVER_HINT  # looked up once: each give-back sets one of them
+SERVER_HINT, STALE = Discard.SERVER_HINT, Discard.STALE  # looked up once, for each give-back and each end
 
 
 class PoolState(Holdings[K, R]):
@@ -162,7 +169,7 @@ class PoolState(Holdings[K, R]):
     def _grant(self, waiter: Waiter[K, R]) -> None:
         """Give the waiter a slot, of which ``_make_room`` has said that it is there."""
         waiter.dial = Dial(waiter.origin, waiter, in_caller=self.dials_in_callers and not waiter.origin.busy)
-        waiter.state = WaiterState.GRANTED
+        waiter.state = GRANTED
         self._occupy(waiter.dial)
 
     def _occupy(self, dial: Dial[K, R]) -> None:
@@ -213,13 +220,13 @@ class PoolState(Holdings[K, R]):
     def call_off(self, dials: list[Dial[K, R]]) -> None:
         """Those that have not begun will not, and their slots go to others."""
         for dial in dials:
-            if dial.state is DialState.PLANNED:
+            if dial.state is PLANNED:
                 self._cancel(dial)
                 self.serve(dial.origin)
 
     def _cancel(self, dial: Dial[K, R] | None) -> None:
-        if dial is not None and dial.state is DialState.PLANNED:
-            dial.state = DialState.CANCELLED
+        if dial is not None and dial.state is PLANNED:
+            dial.state = CANCELLED
             self._vacate(dial)
 
     # -- the end of a dial ---------------------------------------------------------------------------------------------
@@ -235,7 +242,7 @@ class PoolState(Holdings[K, R]):
         lifetime = self.limits.max_lifetime
         retire_at = None if lifetime is None else now + lifetime * (1 - 0.1 * jitter)
         connection = PooledConnection(dial.origin, resource, now, retire_at, self.limits.max_requests)
-        dial.state = DialState.ADMITTED
+        dial.state = ADMITTED
         try:  # not repairing(): an exception on the way into it would find a resource that neither it nor fail() closes
             if not self._vacate(dial):
                 self.deferred.append(Close(resource, Discard.FORKED))
@@ -271,9 +278,9 @@ class PoolState(Holdings[K, R]):
     def fail(self, dial: Dial[K, R], opened: list[R], error: BaseException) -> None:
         """A dial has come to nothing. ``opened``: a resource that it had opened before it failed; it is closed."""
         origin, waiter = dial.origin, dial.waiter
-        if dial.state is not DialState.ADMITTED:
+        if dial.state is not ADMITTED:
             self.deferred.extend(Close(resource, Discard.BROKEN) for resource in opened)
-            dial.state = DialState.FAILED
+            dial.state = FAILED
         if self._vacate(dial):
             origin.tally.failed += 1
             self.note_event("failed", origin.key, reason=type(error).__name__)
@@ -304,8 +311,9 @@ class PoolState(Holdings[K, R]):
 
     def serve(self, origin: Origin[K, R]) -> None:
         """A slot may have come free, perhaps one of ``origin``: grant slots to queued waiters, origins in turn."""
-        self._note_starved(origin)
-        while (starved := self._first_starved()) is not None and self._make_room(starved, False):
+        if origin.queued:
+            self._note_starved(origin)
+        while self.starved and (starved := self._first_starved()) is not None and self._make_room(starved, False):
             waiter, _ = starved.queued.popitem(last=False)
             self._grant(waiter)
             waiter.wake()
@@ -330,7 +338,7 @@ class PoolState(Holdings[K, R]):
         origin = waiter.origin
         origin.waiting.pop(waiter, None)
         self._dequeue(waiter)
-        waiter.state = WaiterState.LEFT
+        waiter.state = LEFT
         self._cancel(waiter.dial)
         self.serve(origin)
 
@@ -406,7 +414,7 @@ class PoolState(Holdings[K, R]):
 
     def _release_waiter(self, waiter: Waiter[K, R]) -> None:
         """It has its connection or its error: nothing more is for it."""
-        waiter.state = WaiterState.SERVED
+        waiter.state = SERVED
         waiter.wake()
         self._dequeue(waiter)
         waiter.origin.waiting.pop(waiter, None)
@@ -499,7 +507,7 @@ class PoolState(Holdings[K, R]):
             now = self.clock()
             connection.origin.tally.count_lease(now - connection.lent_at, now, connection.uses)
             self.drop_leased(connection, reason)
-            if reason is Discard.STALE and idle is not None:
+            if reason is STALE and idle is not None:
                 self.saw_end(connection.origin, idle, connection.uses - 1)
             self.serve(connection.origin)
 
@@ -540,7 +548,7 @@ class PoolState(Holdings[K, R]):
         if self.news.active:
             age, purpose = self.clock() - connection.opened_at, connection.purpose
             self.note_event("closed", origin.key, reason=reason.value, seconds=age, purpose=purpose)
-        if reason is Discard.STALE and idle is not None:
+        if reason is STALE and idle is not None:
             self.saw_end(origin, idle, connection.uses)
 
     # -- after an exception --------------------------------------------------------------------------------------------
@@ -605,7 +613,7 @@ class PoolState(Holdings[K, R]):
         for origin in origins:
             origin.leased = sum(connection.origin is origin for connection in self.leased)
             for waiter in origin.waiting:
-                waiter.state = WaiterState.QUEUED if waiter.dial is None else WaiterState.GRANTED
+                waiter.state = QUEUED if waiter.dial is None else GRANTED
             origin.queued = OrderedDict.fromkeys(waiter for waiter in origin.waiting if waiter.dial is None)
             self.open += origin.open
         for origin in origins:

@@ -16,6 +16,7 @@ from ..reasons import Discard
 RATE_BUCKET_SECONDS = 6.0
 RATE_BUCKETS = 10
 LEASES_PER_BATCH = 64  # entered into histogram and rate together
+STALE = Discard.STALE  # looked up once
 MIN_SECONDS = 1e-9  # what a duration counts as that the clock is too coarse to see
 
 
@@ -188,7 +189,7 @@ class Tally:
         self.closed[reason] += 1
         if uses <= 1:
             self.single_use += 1
-        if reason is Discard.STALE and idle is not None:
+        if reason is STALE and idle is not None:
             self.early_ends.add(idle)
 
     def count_lease(self, seconds: float, now: float, uses: int) -> None:

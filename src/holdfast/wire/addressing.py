@@ -9,6 +9,7 @@ Laws:
 
 from __future__ import annotations
 
+import _socket
 import contextvars
 import socket
 import threading
@@ -26,8 +27,6 @@ from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..message.url import is_ip_address
 
 if TYPE_CHECKING:
-    import queue
-
     from ..message.address import DialAddress
 else:
     DialAddress = Any  # 5 ms of import; get_type_hints() of what is annotated with it works at run time, too
@@ -39,6 +38,9 @@ AllowAddress = Callable[[DialAddress], bool]
 MAX_LOOK_UPS = 256
 """Look-ups that may be at work in threads of their own. One that hangs keeps its thread until the resolver itself gives up."""
 TURN_SECONDS = 0.01  # between two looks of a caller whether it may begin another
+
+# Asked by identity at each look-up, since tests and caches replace it. A wrapper takes over all of it but its globals.
+_STANDARD = socket.getaddrinfo if getattr(socket.getaddrinfo, "__globals__", None) is vars(socket) else None
 
 _resolvers = SpareThreads("holdfast-dns")
 _fork.before(_resolvers.end)
@@ -158,10 +160,11 @@ def resolve(
         ConnectionError: there is no such name, or no answer; the cause is the resolver's own error.
         InvalidRequest: what ``resolver`` returned are no addresses.
     """
-    is_address = is_ip_address(host)
-    asked = _by_system if resolver is None or is_address else partial(_by_callable, resolver)
-    look_up = partial(_outcome, asked, host, port)
-    found = look_up() if until is None or is_address else _aside(look_up, host, until, clock)
+    if is_ip_address(host):
+        found = _outcome(_by_system, host, port)
+    else:
+        look_up = partial(_outcome, _by_system if resolver is None else partial(_by_callable, resolver), host, port)
+        found = look_up() if until is None else _aside(look_up, host, until, clock)
     if not isinstance(found, BaseException):
         if found or resolver is None:
             return found
@@ -184,21 +187,18 @@ def _outcome(asked: Callable[[str, int], list[Address]], host: str, port: int) -
 def _aside(
     look_up: Callable[[], list[Address] | BaseException], host: str, until: float, clock: Callable[[], float]
 ) -> list[Address] | BaseException:
-    import queue  # a look-up with a bound is a new connection's; many programs make none by name
-
     seconds = max(0.0, until - clock())
     _wait_for_turn(host, seconds, until, clock)
-    # Not a class bound at import: gevent replaces it when a program patches itself.
-    answer: queue.SimpleQueue[list[Address] | BaseException] = queue.SimpleQueue()
+    answer = threading.Lock()  # not a class bound at import: gevent replaces it when a program patches itself
+    answer.acquire()
+    found: list[list[Address] | BaseException] = []
     context = contextvars.copy_context()
-    if not _resolvers.run(lambda: answer.put(context.run(look_up))):
+    if not _resolvers.run(lambda: found.append(context.run(look_up)), answer.release):
         return look_up()
-    try:
-        return answer.get(timeout=min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
-    except queue.Empty:
-        raise ConnectTimeout(
-            f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS."
-        ) from None
+    answer.acquire(timeout=min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
+    if not found:
+        raise ConnectTimeout(f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS.")
+    return found[0]
 
 
 def _wait_for_turn(host: str, seconds: float, until: float, clock: Callable[[], float]) -> None:
@@ -213,6 +213,8 @@ def _wait_for_turn(host: str, seconds: float, until: float, clock: Callable[[], 
 
 
 def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
+    if socket.getaddrinfo is _STANDARD:  # all that it adds is enums, whose names a reader would want; sockets take the numbers
+        return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)
     return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)  # type: ignore[return-value]  # typeshed's says str or int for the family
 
 

@@ -14,13 +14,14 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..exceptions import AddressRefused, ConnectTimeout
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from .addressing import BY_SYSTEM, Address, Addressing, addresses_tried, never_connected, reason_of, resolve
 from .opening import Opening
-from .readiness import wait_writable
+from .readiness import wait_connected
 
 MAX_USER_TIMEOUT_MS = 2**31 - 1
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
@@ -28,9 +29,16 @@ STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 830
 # This machine does not speak the address's family: it says less than what a server of the other family has answered.
 _NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
+FIRST_UNPRIVILEGED_PORT = 1024
+
+_STANDARD = socket.socket if socket.socket.__module__ == "socket" else None  # not that of PySocks, which knows no SOCK_NONBLOCK
+_NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)  # asked for with the socket, it takes no system call; 0: not to be had
+_UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
 SocketOption = tuple[int, int, Any]
+Allow = Callable[[tuple[Any, ...]], None]
+"""Asked before a socket address is dialled; raises what forbids it."""
 
 DEFAULT_SOCKET_OPTIONS: tuple[SocketOption, ...] = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -87,14 +95,12 @@ def connect_tcp(
     asked = clock()
     addresses = resolve(host, port, until, clock, addressing.resolver)
 
-    def allow(sockaddr: tuple[Any, ...]) -> None:
-        addressing.require(str(sockaddr[0]), sockaddr[1], host, is_proxy=is_proxy)
-
+    allow = None if addressing.allow_address is None else partial(_require, addressing, host, is_proxy)
     race = _Race(host, port, interleave(addresses), source_address, options, until, clock, allow)
     opening.dns += race.started - asked
     try:
         sock = None if _is_own_class(socket.socket) else _connect_replaced(addresses, until, clock, allow)
-        sock = race.run() if sock is None else sock
+        sock = race.run(opening) if sock is None else sock
         return sock  # noqa: RET504 - a Ctrl-C while the losers are closed finds it in this frame, see dialer
     except (HoldfastConnectionError, AddressRefused):
         raise
@@ -106,18 +112,21 @@ def connect_tcp(
         race.close_losers()
 
 
+def _require(addressing: Addressing, host: str, is_proxy: bool, sockaddr: tuple[Any, ...]) -> None:
+    addressing.require(str(sockaddr[0]), sockaddr[1], host, is_proxy=is_proxy)
+
+
 def _is_own_class(made: Any) -> bool:
-    return isinstance(made, type) and issubclass(made, _socket.socket)
+    return made is _STANDARD or (isinstance(made, type) and issubclass(made, _socket.socket))
 
 
-def _connect_replaced(
-    addresses: list[Address], until: float | None, clock: Callable[[], float], allow: Callable[[tuple[Any, ...]], None]
-) -> Any:
+def _connect_replaced(addresses: list[Address], until: float | None, clock: Callable[[], float], allow: Allow | None) -> Any:
     from . import replaced  # by a test, or by gevent
 
     if not addresses:
         return None
-    allow(addresses[0][4])
+    if allow is not None:
+        allow(addresses[0][4])
     return replaced.connect(addresses[0], until, clock)
 
 
@@ -150,6 +159,24 @@ def interleave(addresses: list[Address]) -> list[Address]:
 class _Race:
     """Connection attempts to several addresses, each starting when the one before failed or STAGGER_SECONDS after it began."""
 
+    __slots__ = (
+        "allow",
+        "clock",
+        "errors",
+        "guarding",
+        "host",
+        "now",
+        "options",
+        "outcomes",
+        "port",
+        "running",
+        "source_address",
+        "started",
+        "tried",
+        "until",
+        "waiting",
+    )
+
     def __init__(
         self,
         host: str,
@@ -159,11 +186,11 @@ class _Race:
         options: Iterable[SocketOption] | None,
         until: float | None,
         clock: Callable[[], float],
-        allow: Callable[[tuple[Any, ...]], None],
+        allow: Allow | None,
     ) -> None:
-        self.where = f"{host}:{port}"
+        self.host = host
         self.port = port
-        self.waiting = list(reversed(addresses))
+        self.waiting = addresses[::-1]
         self.tried = 0
         self.source_address = source_address
         self.options = DEFAULT_SOCKET_OPTIONS if options is None else tuple(options)
@@ -172,23 +199,23 @@ class _Race:
         self.allow = allow
         self.started = self.now = clock()
         self.guarding = 0.0  # seconds that the guard took; it is the program's, and cannot be interrupted
-        self.running: dict[int, socket.socket] = {}
+        self.running: dict[int, tuple[socket.socket, str]] = {}  # by descriptor, each with its address
         self.errors: list[OSError] = []
         self.outcomes: dict[str, str] = {}  # by address; of those that lost the race: "did not answer first"
-        self.addresses: dict[int, str] = {}
 
-    def run(self) -> socket.socket:
+    def run(self, opening: Opening) -> socket.socket:
+        """The socket of the first address that answers, which is noted as the peer."""
         next_start = self.started
         while self.waiting or self.running:
-            self.now = max(self.now, self.clock())
             if self.until is not None and self.now >= self.until:
                 raise self._timed_out()
             if self.waiting and (not self.running or self.now >= next_start):
                 self._start(self.waiting.pop())
                 next_start = self.now + STAGGER_SECONDS
-            winner = self._wait(next_start if self.waiting else None)
+            winner = self._wait(next_start if self.waiting else None, opening) if self.running else None
             if winner is not None:
                 return winner
+            self.now = max(self.now, self.clock())
         raise self._refused()
 
     def _start(self, address: Address) -> None:
@@ -197,20 +224,24 @@ class _Race:
         self.outcomes[name] = "did not answer first"
         sock = None
         try:
-            self.allow(sockaddr)
-            if self._guard_was_late():
-                self.outcomes[name] = "not dialled: allow_address= took all the time"
-                self.waiting.append(address)
-                return
+            if self.allow is not None:
+                self.allow(sockaddr)
+                if self._guard_was_late():
+                    self.outcomes[name] = "not dialled: allow_address= took all the time"
+                    self.waiting.append(address)
+                    return
             self.tried += 1
-            sock = socket.socket(family, kind, protocol)
-            sock.setblocking(False)
+            if socket.socket is _STANDARD and _NON_BLOCKING:
+                sock = socket.socket(family, kind | _NON_BLOCKING, protocol)
+            else:
+                sock = socket.socket(family, kind, protocol)
+                sock.setblocking(False)
             for option in self.options:
                 sock.setsockopt(*option)
             if self.source_address is not None:
                 sock.bind(self.source_address)
             code = sock.connect_ex(sockaddr)
-            if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            if code not in _UNDER_WAY:
                 raise OSError(code, os.strerror(code))
         except OSError as error:
             self.errors.append(error)
@@ -222,8 +253,7 @@ class _Race:
                 sock.close()
             raise
         else:
-            self.running[sock.fileno()] = sock
-            self.addresses[sock.fileno()] = name
+            self.running[sock.fileno()] = sock, name
 
     def _guard_was_late(self) -> bool:
         now = max(self.now, self.clock())
@@ -231,30 +261,33 @@ class _Race:
         self.now = now
         return self.until is not None and now >= self.until
 
-    def _wait(self, next_start: float | None) -> socket.socket | None:
-        if not self.running:
-            return None
-        moments = [m for m in (next_start, self.until) if m is not None]
-        moment = min(moments) if moments else None
-        ready = wait_writable(list(self.running), None if moment is None else max(0.0, moment - self.now))
+    def _wait(self, next_start: float | None, opening: Opening) -> socket.socket | None:
+        until = self.until
+        moment = next_start if until is None else until if next_start is None else min(next_start, until)
+        ready = wait_connected(list(self.running), None if moment is None else max(0.0, moment - self.now))
         if not ready and moment is not None:
             self.now = moment  # it has come, even on a clock that stands still
-        for fd in ready:
-            sock = self.running[fd]
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0 and _met_itself(sock, self.port):
+        for fd, connected in ready:
+            sock, name = self.running[fd]
+            code = 0 if connected else sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0 and self._may_meet_itself() and _met_itself(sock, self.port):
                 code = errno.ECONNREFUSED
             del self.running[fd]  # until here close_losers has it, whatever was raised
-            self.outcomes[self.addresses[fd]] = os.strerror(code) if code else ""
+            self.outcomes[name] = os.strerror(code) if code else ""
             if code == 0:
+                opening.peer = name
                 return sock
             sock.close()
             self.errors.append(OSError(code, os.strerror(code)))
         return None
 
+    def _may_meet_itself(self) -> bool:
+        """Whether our end may have the server's port: the kernel chooses none that is privileged, but a program may."""
+        return self.port >= FIRST_UNPRIVILEGED_PORT or self.source_address is not None
+
     def _timed_out(self) -> ConnectTimeout:
         seconds = self.now - self.started
-        error = no_answer(self.where, seconds, self.tried, self.tried + len(self.waiting))
+        error = no_answer(f"{self.host}:{self.port}", seconds, self.tried, self.tried + len(self.waiting))
         if self.guarding > seconds / 2:
             error.args = (f"{error} allow_address= took {self.guarding:.2f} s of that.",)
         error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
@@ -266,11 +299,12 @@ class _Race:
             return none_allowed(forbidden)
         failures = [error for error in self.errors if not isinstance(error, AddressRefused)]
         answers = [error for error in failures if error.errno not in _NO_WAY] or failures
-        return all_refused(self.where, answers[-1] if answers else OSError("the name has no address"), self.tried)
+        cause = answers[-1] if answers else OSError("the name has no address")
+        return all_refused(f"{self.host}:{self.port}", cause, self.tried)
 
     def close_losers(self) -> None:
         """Close every attempt that did not win."""
-        for sock in self.running.values():
+        for sock, _ in self.running.values():
             sock.close()
         self.running.clear()
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import select
+import sys
 from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Any
 
 MAX_POLL_SECONDS = 2e6  # poll(2)'s int of milliseconds overflows after 24 days: a longer wait is one without an end
@@ -22,6 +24,7 @@ _POLLPRI: int = getattr(select, "POLLPRI", 2)
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 _NO_DESCRIPTOR = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.ENOTSOCK))
 _BROKEN: int = getattr(select, "POLLERR", 8) | getattr(select, "POLLHUP", 16) | getattr(select, "POLLNVAL", 32)
+_SYSTEM_POLL: Any = getattr(select, "poll", None) if sys.platform == "linux" else None
 GONE: int = _BROKEN | _POLLRDHUP
 """The events that say that the other end has ended its side, or the whole connection."""
 
@@ -85,8 +88,17 @@ def wait_readable(fd: int, seconds: float | None) -> bool:
 
 
 def wait_writable(fds: list[int], seconds: float | None) -> list[int]:
-    """Those that can be written to within ``seconds``: of sockets that connect, those that did, or failed to."""
+    """Those that can be written to within ``seconds``."""
     return [fd for fd, _ in _wait(fds, _POLLOUT, seconds)]
+
+
+def wait_connected(fds: list[int], seconds: float | None) -> list[tuple[int, bool]]:
+    """Of sockets that connect, those that have done so within ``seconds``, or failed to, each with whether it surely did.
+
+    Linux's own poll tells them apart: what failed has an error. ``select`` does not, nor does gevent's poll.
+    """
+    tells = isinstance(_SYSTEM_POLL, BuiltinFunctionType) and getattr(select, "poll", None) is _SYSTEM_POLL
+    return [(fd, tells and events == _POLLOUT) for fd, events in _wait(fds, _POLLOUT, seconds)]
 
 
 def readable_fds(fds: list[int]) -> list[int]:
