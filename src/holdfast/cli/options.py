@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..wire.tls import Cert, Verify
+from ..connecting import Authorities, Cert
 
 
 def add_tls(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +24,9 @@ def text_of(error: BaseException | None) -> str:
     return "" if error is None else in_terms_of_the_command(str(error), error)
 
 
-def verify_of(arguments: argparse.Namespace) -> tuple[Verify, Cert]:
+def verify_of(arguments: argparse.Namespace) -> tuple[Authorities, Cert]:
     """``verify`` and ``cert`` of a Client."""
-    verify: Verify = False if arguments.insecure else arguments.cacert or True
+    verify: Authorities = False if arguments.insecure else arguments.cacert or True
     cert: Cert = (arguments.cert, arguments.key) if arguments.key else arguments.cert
     return verify, cert
 

@@ -23,7 +23,7 @@ Where it differs from requests (tests/message/test_url_like_requests.py holds ea
 from __future__ import annotations
 
 import re
-import socket
+from _socket import AF_INET6, inet_aton, inet_pton  # socket is loaded by what connects
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -301,7 +301,7 @@ def _is_ipv4(address: str) -> bool:
     if not _HEX_AND_DOTS.fullmatch(address):
         return False
     try:
-        socket.inet_aton(address)
+        inet_aton(address)
     except OSError:
         return False
     return True
@@ -311,7 +311,7 @@ def _is_ipv6(address: str) -> bool:
     if not _HEX_AND_COLONS.fullmatch(address):
         return False
     try:
-        socket.inet_pton(socket.AF_INET6, address)
+        inet_pton(AF_INET6, address)
     except OSError:
         return False
     return True

@@ -21,6 +21,7 @@ from .. import _fork
 from .._numbers import number_of
 from .._threads import SpareThreads
 from .._values import NamedTuple
+from ..connecting import AllowAddress, Resolver
 from ..exceptions import AddressRefused, ConnectTimeout, InvalidRequest
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..message.url import is_ip_address
@@ -28,13 +29,7 @@ from ..message.url import is_ip_address
 if TYPE_CHECKING:
     import queue
 
-    from ..message.address import DialAddress
-else:
-    DialAddress = Any  # 5 ms of import; get_type_hints() of what is annotated with it works at run time, too
-
 Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
-Resolver = Callable[[str, int], Iterable[Any] | None]
-AllowAddress = Callable[[DialAddress], bool]
 
 MAX_LOOK_UPS = 256
 """Look-ups that may be at work in threads of their own. One that hangs keeps its thread until the resolver itself gives up."""

@@ -24,19 +24,16 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 from .._fork import after_in_child
 from .._values import NamedTuple
+from ..connecting import Authorities, Cert, Path
 from ..exceptions import ConnectTimeout, SSLError
+from .opening import frames_of
 from .readiness import wait_readable, wait_writable
 from .stream import is_system_socket
-
-Path = str | os.PathLike[str]
-Verify = bool | Path | tuple[str, ...] | ssl.SSLContext
-Cert = Path | tuple[Path, Path] | tuple[Path, Path, str] | None
 
 SYSTEM = "system"
 """``verify`` for the authorities that the operating system trusts."""
@@ -69,7 +66,7 @@ def _lock() -> threading.Lock:
     return _locks.get("tls") or _locks.setdefault("tls", threading.Lock())  # two threads that come at once get the same one
 
 
-def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
+def context_for(verify: Authorities = True, cert: Cert = None) -> ssl.SSLContext:
     """The process's SSLContext for this configuration, built on first use.
 
     Args:
@@ -274,14 +271,6 @@ def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseExc
     owners = [owner for owner in (sock, secure, *unreturned) if isinstance(owner, socket.socket)]
     for descriptor in {owner.detach() for owner in owners} - {-1}:
         socket.close(descriptor)
-
-
-def frames_of(error: BaseException) -> Iterator[FrameType]:
-    """From the one that caught it to the one that raised it. The module traceback is not worth its import for that."""
-    entry = error.__traceback__
-    while entry is not None:
-        yield entry.tb_frame
-        entry = entry.tb_next
 
 
 def without_zone(server_name: str) -> str:
