@@ -36,7 +36,8 @@ _ESCAPES = [f"%{byte:02X}" for byte in range(256)]
 
 def _escapes_outside(allowed: str) -> dict[int, str]:
     """What ``str.translate`` needs to escape every byte that is not allowed; ``%`` is seen to separately."""
-    return {byte: escape for byte, escape in enumerate(_ESCAPES) if chr(byte) not in f"{allowed}%"}
+    kept = {*allowed.encode(), ord("%")}
+    return {byte: escape for byte, escape in enumerate(_ESCAPES) if byte not in kept}
 
 
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
