@@ -139,3 +139,23 @@ except ConnectionError as error:
 client.close()
 """
     assert printed(code) == "True True\n"
+
+
+def test_a_context_of_the_program_is_one_though_a_test_has_replaced_ssls_class_before_tls_is_loaded(tls: Tls) -> None:
+    code = """
+import ssl, sys
+import holdfast
+context = ssl.create_default_context(cafile=sys.argv[2])
+own, ssl.SSLContext = ssl.SSLContext, type("Replacement", (), {})
+client = holdfast.Client(verify=context)
+try:
+    client.get(sys.argv[1])
+except holdfast.SSLError as error:
+    print(type(error).__name__)
+else:
+    print("connected")
+ssl.SSLContext = own
+client.close()
+"""
+    with Server(tls=tls.server_context()) as server:
+        assert printed(code, server.url("/", host="localhost"), tls.ca_path) == "connected\n"

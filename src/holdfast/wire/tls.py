@@ -23,6 +23,7 @@ import ssl
 import sys
 import threading
 import time
+from _ssl import _SSLContext  # the base of ssl's, which a test may have replaced when this module is loaded
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +57,6 @@ class _Offer(NamedTuple):
     once: bool
 
 
-_OWN_CONTEXT = ssl.SSLContext  # also while a test replaces it
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
 _sessions: OrderedDict[tuple[object, ...], list[_Offer]] = OrderedDict()
@@ -79,7 +79,7 @@ def context_for(verify: Authorities = True, cert: Cert = None) -> ssl.SSLContext
         SSLError: the file at a path is not what it should be, or the operating system has no store where it is looked for.
         ValueError: ``cert`` together with a ready SSLContext.
     """
-    if isinstance(verify, (ssl.SSLContext, _OWN_CONTEXT)):
+    if isinstance(verify, (ssl.SSLContext, _SSLContext)):
         if cert is not None:
             raise ValueError("cert= together with verify=SSLContext: load the certificate into the context instead")
         return verify
