@@ -1,6 +1,6 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
-    python -m benchmarks cpu [--post] [--tls] [--ids] [--new [--name] [--no-tickets]] [--only holdfast] [--max-ratio 1.15]
+    python -m benchmarks cpu [--post] [--tls] [--ids] [--chunked] [--new [--name] [--no-tickets]] [--only CLIENT] [--max-ratio 1.15]
     python -m benchmarks cpu --first [--http] [--only holdfast]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
@@ -9,6 +9,7 @@ with its own defaults, and returns the body. With ``--new`` the server closes ea
 each request has a small JSON body, which is encoded anew each time.
 
 Within a second nginx answers with the same head each time, and holdfast has h11 judge it once. With ``--ids`` no two are alike.
+With ``--chunked`` the body comes in a chunk, as it does from most programs that make it while they send it.
 
 The law: *only neighbours are compared.* One process; blocks of requests in turn, floor, client, floor, client, …; a
 block's CPU (``time.process_time``: all threads, user and system) is divided by the mean of the two floor blocks around
@@ -77,7 +78,7 @@ http {{
         listen 127.0.0.1:{port} {tls};
         {listen6}
         {certificates}
-        {ids}
+        {ids} {chunked}
         root {root}/files;
         location = /p {{ return 200 "{body}"; }}
     }}
@@ -120,6 +121,7 @@ def nginx(
     tickets: bool = True,
     ids: bool = False,
     post: bool = False,
+    chunked: bool = False,
 ) -> Iterator[Site]:
     """An nginx with a configuration, a port and files of its own, for the duration of the block.
 
@@ -129,11 +131,12 @@ def nginx(
         tickets: whether it gives TLS tickets, with which handshakes are resumed.
         ids: each answer has an X-Request-Id of its own, so that no head comes twice.
         post: it is asked by POST.
+        chunked: bodies come in chunks.
     """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         site = Site(_free_port(), _write_certificates(root) if tls else None, host, new, post)
-        _write_files(root, site, tickets, ids)
+        _write_files(root, site, tickets, ids, chunked)
         # -e: else nginx complains that it may not open the log it was compiled with.
         argv = [program, "-e", f"{root}/errors", "-p", str(root), "-c", f"{root}/conf"]
         process = subprocess.Popen(argv, start_new_session=True)
@@ -160,7 +163,7 @@ def _write_certificates(root: Path) -> str:
     return str(root / "ca.pem")
 
 
-def _write_files(root: Path, site: Site, tickets: bool, ids: bool) -> None:
+def _write_files(root: Path, site: Site, tickets: bool, ids: bool, chunked: bool) -> None:
     (root / "files").mkdir()
     (root / "files" / "k").write_bytes(BODY)
     certificates = f"ssl_certificate {root}/server.crt; ssl_certificate_key {root}/server.key;"
@@ -176,6 +179,7 @@ def _write_files(root: Path, site: Site, tickets: bool, ids: bool) -> None:
         listen6=f"listen [::1]:{site.port} {secure};" if site.host == "localhost" and socket.has_dualstack_ipv6() else "",
         certificates=certificates if site.ca else "",
         ids="add_header X-Request-Id $request_id;" if ids else "",
+        chunked="ssi on; ssi_types *;" if chunked else "",  # what is included might change a body's length
         user="user root;" if os.geteuid() == 0 else "",  # or its worker cannot read the private temporary directory
     )
     (root / "conf").write_text(text)
@@ -524,6 +528,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--name", action="store_true", help="by the name localhost, not by address")
     parser.add_argument("--no-tickets", action="store_true", help="with --new --tls: no handshake can be resumed")
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
+    parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
     parser.add_argument("--first", action="store_true", help="only the first https GET of a process, its import included")
     parser.add_argument("--http", action="store_true", help="with --first: the first http GET")
     parser.add_argument("--rounds", type=int, default=25, help="blocks of each client (25)")
@@ -542,7 +547,14 @@ def measure_requests(options: argparse.Namespace, program: str) -> Chart:
     tickets = not options.no_tickets
     verb = "POST" if options.post else "GET"
     with nginx(
-        program, tls=options.tls, new=options.new, host=host, tickets=tickets, ids=options.ids, post=options.post
+        program,
+        tls=options.tls,
+        new=options.new,
+        host=host,
+        tickets=tickets,
+        ids=options.ids,
+        post=options.post,
+        chunked=options.chunked,
     ) as site:
         floor = Floor(site, fields_of_floor(site)).get
         clients = {name: CLIENTS[name](site) for name in present}
@@ -551,7 +563,7 @@ def measure_requests(options: argparse.Namespace, program: str) -> Chart:
     lines.append([FLOOR, f"{bare * 1e6:.1f}", "1.00", "", "1.00"])
     lines += [[name, *figures[name].line()] if name in figures else [name, "not installed", "", "", ""] for name in wanted]
     how = "on a new connection each" if options.new else "kept alive"
-    how += ", no head twice" if options.ids else ""
+    how += (", no head twice" if options.ids else "") + (", chunked" if options.chunked else "")
     print(f"1 KiB from nginx on loopback, {how}, by {'name' if options.name else 'address'}{', TLS' if options.tls else ''};")
     print(f"medians of {options.rounds} blocks of {options.block} requests.\n")
     print(table(lines), flush=True)

@@ -1,6 +1,6 @@
 """User-space instructions of a kept-alive GET, by valgrind's callgrind: steady to 1 % on a machine that is not.
 
-    python -m benchmarks instructions [--tls] [--ids] [--only holdfast] [--max-ratio 0.88]
+    python -m benchmarks instructions [--tls] [--ids] [--chunked] [--only holdfast] [--max-ratio 0.88]
     python -m benchmarks instructions --roads [--only urllib3] [--max-ratio 1.0]
     python -m benchmarks instructions --first [--tls] [--only holdfast]
 
@@ -119,6 +119,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
+    parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
     parser.add_argument("--first", action="store_true", help="the import, and the first GET of a process")
     parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
     parser.add_argument("--requests", type=int, default=200, help="requests that are counted (200)")
@@ -139,7 +140,7 @@ def main() -> int:
         if path is None:
             print(f"this needs {name}, and there is none on the PATH (apt-get install {name})", file=sys.stderr)
             return 3
-    with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids) as site:
+    with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids, chunked=options.chunked) as site:
         if options.first:
             print(f"1 KiB from nginx on loopback{_how(options)}, on top of an empty interpreter; user space only.\n")
             print(table(measure_first(options, site)), flush=True)
@@ -154,7 +155,8 @@ def main() -> int:
 
 
 def _how(options: argparse.Namespace) -> str:
-    return (", TLS" if options.tls else "") + (", no head twice" if options.ids else "")
+    said = ((options.tls, ", TLS"), (options.ids, ", no head twice"), (options.chunked, ", chunked"))
+    return "".join(words for holds, words in said if holds)
 
 
 def measure_clients(options: argparse.Namespace, site: Site) -> tuple[list[list[str]], float | None]:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast import AddressRefused, Client, DialAddress, Retries, Timeouts, environment, public_addresses_only
+from holdfast import AddressRefused, Client, ConnectTimeout, DialAddress, Retries, Timeouts, environment, public_addresses_only
 from holdfast.wire import addressing
 from holdfast.wire.addressing import BY_SYSTEM, resolve
-from tests.conftest import Tls
+from tests.conftest import FakeClock, Tls
 from tests.server import Conn, Server, connect_proxy, echo, ok, redirect
 from tests.support import QUICK, free_port
 from tests.test_kinds_of_proxies import Socks, at
@@ -388,6 +388,20 @@ def test_no_second_look_up_comes_between_the_guard_and_the_dial(server: Server) 
             client.get(f"http://rebind.test:{server.port}/")
 
     assert [address for address, *_ in guard.asked] == ["127.0.0.1", "127.0.0.66"]
+
+
+def test_a_guard_that_takes_all_the_time_to_connect_has_its_address_not_dialled(server: Server, clock: FakeClock) -> None:
+    """It is the program's function and runs to its end; but no time is waited after it, and nothing is sent."""
+
+    def slow(address: DialAddress) -> bool:
+        clock.advance(3)
+        return True
+
+    with Client(timeout=Timeouts(connect=2), allow_address=slow, clock=clock) as client:
+        with pytest.raises(ConnectTimeout, match=r"0 of 1 address tried.* allow_address= took 3\.00 s of that") as caught:
+            client.get(server.url())
+        assert caught.value.never_connected
+    assert server.connections == 0
 
 
 def test_of_several_addresses_only_those_that_are_allowed_are_dialled(server: Server) -> None:

@@ -246,6 +246,23 @@ def test_a_server_that_speaks_first_is_not_believed(serve: Make, client: holdfas
         assert server.requests == []
 
 
+def test_a_post_that_meets_the_late_body_of_a_head_says_that_it_may_have_been_executed(client: holdfast.Client) -> None:
+    def late(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, "Content-Length: 6"))
+        conn.expect_request()
+        conn.send(b"poison", ok(b"the answer"))
+        conn.wait_closed()
+
+    with Server([late, echo]) as server:
+        client.head(server.url("/first"))
+        with pytest.raises(holdfast.exceptions.RemoteProtocolError, match=r"POST .*may have executed .*Idempotency-Key") as caught:
+            client.post(server.url("/second"), data=b"x")
+
+        assert caught.value.may_have_executed
+        assert [request.target for request in server.requests] == ["/first", "/second"], "it was, and is not sent again"
+
+
 def test_a_cancelled_request_leaves_its_answer_to_nobody(serve: Make, client: holdfast.Client) -> None:
     """Its answer comes after the client gave up: redis-py gave it to the next user."""
     now = threading.Event()

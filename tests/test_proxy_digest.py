@@ -193,6 +193,23 @@ def test_a_nonce_that_grew_stale_is_replaced(tls: Tls, client: Client, scheme: s
     assert [nonce for nonce, _ in script.answered] == (["1", "2"] if scheme == "http" else ["2"])
 
 
+def test_the_nonce_that_a_proxy_announces_is_used_for_the_next_forwarded_request(tls: Tls, client: Client) -> None:
+    """squid announces one when the one in use is about to end."""
+
+    class Announcing(DigestProxy):
+        def answer(self, request: Received) -> bytes:
+            self.nonce += 1
+            return ok(b"", f'Proxy-Authentication-Info: nextnonce="{self.nonce}"')
+
+    script, auth = Announcing(tls), user()
+    with Server(script) as proxy:
+        for _ in range(3):
+            assert client.get("http://o.example/", proxies={"http": proxy.url()}, auth=auth).status_code == 200
+
+        assert script.answered == [("1", "00000001"), ("2", "00000001"), ("3", "00000001")]
+        assert len(proxy.requests) == 4, "one 407, the first"
+
+
 def test_other_challenges_are_left_to_the_caller(tls: Tls, client: Client) -> None:
     for asking in (
         'Basic realm="x"',

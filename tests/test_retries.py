@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from holdfast import Client
 from holdfast.resend import IDEMPOTENT
 from holdfast.retries import NO_RETRIES, Retries, parse_retry_after
+from tests.server import Server, ok, replies, response
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 
@@ -116,6 +118,29 @@ def test_retry_after_is_heeded_up_to_max_backoff() -> None:
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_retry_after_that_is_a_date_is_measured_by_the_clock_that_wrote_it(hours: int) -> None:
+    """An hour ahead of the server's, this machine's clock asked again at once; an hour behind, after all of max_backoff."""
+    here = NOW + 3600 * hours
+
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:07 GMT", here, "Wed, 21 Oct 2015 07:28:00 GMT") == 7.0
+    assert Retries(attempts=1).wait(0, "Wed, 21 Oct 2015 07:28:07 GMT", here, "Wed, 21 Oct 2015 07:28:00 GMT") == 7.0
+    assert parse_retry_after("5", here, "Wed, 21 Oct 2015 07:28:00 GMT") == 5.0
+
+
+@pytest.mark.parametrize("date", [None, "", "today", "Wed, 99 Oct 2015 07:28:07 GMT", "x" * 100_000])
+def test_without_a_date_of_the_servers_this_machines_clock_counts(date: str | None) -> None:
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:07 GMT", NOW, date) == 7.0
+
+
+def test_a_call_waits_as_long_as_the_server_meant_whatever_the_time_is_there() -> None:
+    fields = ("Date: Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After: Wed, 21 Oct 2015 07:28:07 GMT")
+    waits: list[float] = []
+    with Server(replies(response(503, b"", *fields), ok(b"in"))) as server, Client(retries=1, sleep=waits.append) as client:
+        assert client.get(server.url()).text == "in"
+    assert waits == [7.0]
 
 
 def test_retry_after_is_bounded_work() -> None:

@@ -331,6 +331,18 @@ def test_a_digest_challenge_binds_nothing_and_the_answer_goes_on_a_new_connectio
         assert (answer.status_code, answer.json()["body"]) == (200, "body")
 
 
+def test_a_digest_answer_whose_nonce_was_stale_at_once_is_given_once_more(client: Client, secure: Any) -> None:
+    def forgetful(conn: Conn) -> None:
+        for number, stale in enumerate(("", ", stale=true")):
+            conn.expect_request()
+            conn.send(response(401, b"", f'WWW-Authenticate: Digest realm="r", nonce="{number}", qop="auth"{stale}'))
+        echo(conn)
+
+    with Server(forgetful, tls=secure) as server:
+        assert client.get(server.url(), auth=HTTPDigestAuth("user", "secret")).status_code == 200
+        assert len(server.requests) == 3
+
+
 # -- Expect: 100-continue ----------------------------------------------------------------------------------------------
 
 EXPECT = {"Expect": "100-continue"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from typing import Any
@@ -10,9 +11,11 @@ import h11
 import pytest
 
 import holdfast
-from holdfast import Client, Timeouts, transport
+from holdfast import Client, Request, Timeouts, transport
+from holdfast.exceptions import RemoteProtocolError
 from holdfast.message.content import make_body
 from holdfast.pool.learning import keep_for
+from holdfast.reasons import Delivery, ExchangeFailed
 from holdfast.wire.telling import Outgoing
 from tests.chaos import switching_every
 from tests.conftest import Tls
@@ -202,6 +205,29 @@ def test_what_may_have_been_executed_before_the_server_was_gone_is_not_told_as_n
     assert caught.value.may_have_executed
     assert not caught.value.never_connected
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("delivery", "may_have", "says"),
+    [
+        (Delivery.NOT_DELIVERED, False, "x. The server has not seen the request."),
+        (Delivery.UNKNOWN, True, "x. The server may have executed the request; give it"),
+        (Delivery.ANSWERED, True, "x"),
+    ],
+)
+def test_what_came_and_was_no_answer_says_whether_its_request_may_have_been_executed(
+    delivery: Delivery, may_have: bool, says: str
+) -> None:
+    request = Request("POST", "http://a.example/", data=b"x").prepare()
+    lease: Any = None  # it has no say in it
+
+    error = transport._explained(ExchangeFailed(RemoteProtocolError("x"), delivery), request, lease)
+
+    assert isinstance(error, RemoteProtocolError)
+    assert error.may_have_executed is may_have
+    assert str(error).startswith(f"POST http://a.example/: {says}")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.may_have_executed, str(copy)) == (may_have, str(error))
 
 
 def test_a_hook_may_ask_again_over_the_connection_that_brought_all_of_its_response(no_leaks: None) -> None:

@@ -225,18 +225,18 @@ class Call:
             except (HoldfastConnectionError, Timeout) as error:
                 if not retries.attempts or not self._again_after(error, request, made):
                     raise
-                asked = None
+                asked = date = None
             else:
                 if not retries.after_response(request.method, response.status_code, request.has_idempotency_key, made):
                     return response
-                asked = response.headers.get("Retry-After")
+                asked, date = response.headers.get("Retry-After"), response.headers.get("Date")
                 if not request.can_be_sent:
                     return response
                 response.close()
             if self.trail is not None:
                 self.trail.end(with_body=False)  # the pause is not its
             request.rewind()
-            self._pause(retries.wait(made, asked, time.time()))
+            self._pause(retries.wait(made, asked, time.time(), date))
             made += 1
 
     def _again_after(self, error: RequestException, request: PreparedRequest, made: int) -> bool:

@@ -94,7 +94,8 @@ class Client(Verbs):
         resolver: called with a name and a port when a connection is opened to it; returns its addresses in their order (text or
             ``ipaddress`` objects, or what ``socket.getaddrinfo`` returns), or None to ask the system. None for the system's.
         allow_address: called with each ``DialAddress`` just before it is dialled; what is not true refuses it
-            (``AddressRefused``). ``holdfast.public_addresses_only`` is one. Default None: all are allowed.
+            (``AddressRefused``). ``holdfast.public_addresses_only`` is one. Its time counts as connecting, and is not bounded:
+            it is not interrupted. Default None: all are allowed.
         socket_options: (level, option, value) of each option to set on a socket before it connects, behind ``TCP_NODELAY``,
             the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
             the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection,

@@ -10,7 +10,7 @@
     │   ├── WriteTimeout (also Timeout)    the server stopped reading the request
     │   ├── BodyReadTimeout (ReadTimeout)  the server stopped sending the body
     │   ├── ConnectionLost                 it broke before the head of the response; may_have_executed says more
-    │   └── RemoteProtocolError            what arrived is not HTTP/1.x
+    │   └── RemoteProtocolError            what arrived is not HTTP/1.x; may_have_executed here too
     │       └── HeadersTooLarge            a head, trailer or chunk overhead beyond its bound
     ├── Timeout
     │   ├── ReadTimeout                    no response head within timeouts.read seconds
@@ -195,7 +195,16 @@ class ConnectionLost(ConnectionError):
 
 
 class RemoteProtocolError(ConnectionError):
-    """What the server sent is not HTTP/1.x."""
+    """What the server sent is not HTTP/1.x.
+
+    Attributes:
+        may_have_executed: as in ``ConnectionLost``. False where what came was not said to this request, of which the server has
+            certainly not seen a byte.
+    """
+
+    def __init__(self, *args: Any, may_have_executed: bool = True, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.may_have_executed = may_have_executed
 
 
 class HeadersTooLarge(RemoteProtocolError):

@@ -45,6 +45,14 @@ class BodyByProxy(BodyStream):
             name_the_way(error, self._request, self._route)
             raise
 
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        """As in ``BodyStream``."""
+        try:
+            return super().read_pieces(size)
+        except RequestException as error:
+            name_the_way(error, self._request, self._route)
+            raise
+
     def read_into(self, view: memoryview) -> int | None:
         """As in ``BodyStream``."""
         try:

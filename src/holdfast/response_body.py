@@ -151,6 +151,24 @@ class BodyStream:
         self._put_back(lease)
         return data
 
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        """Like ``read``, but no piece is of two chunks; none at the end and ever after."""
+        lease = self._lease.pop("lease", None)
+        if lease is None:
+            self._nothing_left()
+            return []
+        connection = lease.resource
+        try:
+            pieces = connection.read_pieces(size)
+        except BaseException as error:
+            self._give_up(lease, error)
+            raise
+        if connection.phase is OVER:
+            self._finish(lease, _ENDED)
+            return pieces
+        self._put_back(lease)
+        return pieces
+
     def read_into(self, view: memoryview) -> int | None:
         """Like ``read``, without a copy, into ``view``, which is not empty; how many bytes. None: ``read`` has to be asked now."""
         lease = self._lease.pop("lease", None)

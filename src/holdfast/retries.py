@@ -70,16 +70,16 @@ class Retries(Value):
         """Whether to ask again after a failure; one that never connected is safe for every method."""
         return made < self.attempts and (not connected or has_key or method in self.methods)
 
-    def wait(self, made: int, retry_after: str | None, now: float) -> float:
-        """Seconds to wait before the next attempt, ``made`` retries having been made."""
-        asked = parse_retry_after(retry_after, now) if self.respect_retry_after else None
+    def wait(self, made: int, retry_after: str | None, now: float, date: str | None = None) -> float:
+        """Seconds to wait before the next attempt, ``made`` retries having been made. ``date``: see ``parse_retry_after``."""
+        asked = parse_retry_after(retry_after, now, date) if self.respect_retry_after else None
         return min(self.backoff * 2.0 ** min(made, 100) if asked is None else asked, self.max_backoff)
 
 
 NO_RETRIES = Retries()
 
 
-def parse_retry_after(value: str | None, now: float) -> float | None:
+def parse_retry_after(value: str | None, now: float, date: str | None = None) -> float | None:
     """Seconds asked for by Retry-After (RFC 9110, section 10.2.3), None if it is absent or makes no sense.
 
     A fraction, which the RFC does not have and gateways send, counts as the next whole second. Of several values, which are
@@ -88,16 +88,27 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     Args:
         value: the field's; of several fields, their values joined with commas.
         now: seconds since the epoch, for the form that is a date.
+        date: the Date of the same response. It goes before ``now``: both are of one clock, and between the server's and this
+            machine's there may be an hour.
     """
     if value is None:
         return None
-    waits = [_asked_wait(one.strip(), now) for one in re.findall(_RETRY_AFTER, value[:MAX_RETRY_AFTER])]
+    waits = [_asked_wait(one.strip(), now, date) for one in re.findall(_RETRY_AFTER, value[:MAX_RETRY_AFTER])]
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _asked_wait(text: str, now: float) -> float | None:
+def _asked_wait(text: str, now: float, date: str | None) -> float | None:
     if re.fullmatch(_SECONDS, text):
         return float(ceil(float(text)))
+    when = _moment(text)
+    if when is None:
+        return None
+    said = _moment(date[:MAX_RETRY_AFTER]) if date else None
+    return max(0.0, when - (now if said is None else said))
+
+
+def _moment(text: str) -> float | None:
+    """Seconds since the epoch of an HTTP date; None if it is none."""
     from datetime import timezone  # these two are 10 ms of import that few programs ever need
     from email.utils import parsedate_to_datetime
 
@@ -105,6 +116,6 @@ def _asked_wait(text: str, now: float) -> float | None:
         when = parsedate_to_datetime(text)
         if when.tzinfo is None:
             when = when.replace(tzinfo=timezone.utc)  # RFC 9110, section 5.6.7: always GMT, said or not
-        return max(0.0, when.timestamp() - now)
+        return when.timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

@@ -30,6 +30,7 @@ from .exceptions import (
     ConnectTimeout,
     InvalidRequest,
     PoolTimeout,
+    RemoteProtocolError,
     RequestException,
     Timeout,
     TotalTimeout,
@@ -501,6 +502,9 @@ def _explained(
         where = f"{request.method} {request.parsed.safe_text}"
         if where not in str(error):
             error.args = (f"{where}: {error}",)
+        if isinstance(error, RemoteProtocolError) and failure.delivery is not Delivery.ANSWERED:  # it was no answer to this request
+            error.may_have_executed = failure.delivery is Delivery.UNKNOWN
+            error.args = (f"{error}{_advice(error, request)}",)
         return error
     error.reused = lease.reused
     error.idle = lease.idle
@@ -514,7 +518,7 @@ def _history(lease: Lease[Route, Http1Connection]) -> str:
     return f" (on a connection that had been idle for {lease.idle:.2f} s)"
 
 
-def _advice(error: ConnectionLost, request: PreparedRequest) -> str:
+def _advice(error: ConnectionLost | RemoteProtocolError, request: PreparedRequest) -> str:
     if not error.may_have_executed:
         return ". The server has not seen the request."
     advice = ". The server may have executed the request"

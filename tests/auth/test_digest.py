@@ -270,6 +270,44 @@ def test_a_nonce_that_grew_stale_is_replaced_and_answered_once_more() -> None:
     assert server.counts[-1] == ("n2", "00000001")
 
 
+def test_the_nonce_that_an_answer_announces_is_used_for_the_next_request_without_a_401_before_it() -> None:
+    """A server of nonces that are good once."""
+
+    class Once(DigestServer):
+        def reply(self, status: int, asking: str, request: PreparedRequest) -> Response:
+            if status == 200:
+                number = len(self.counts) + 1
+                self.asking = f'Digest realm="r", nonce="n{number}", qop="auth"'
+                self.headers = [(b"Authentication-Info", b'rspauth="x, y", nc=00000001, nextnonce="n%d"' % number)]
+            return super().reply(status, asking, request)
+
+    server, auth = Once(), user()
+    for _ in range(3):
+        assert server.call(auth).status_code == 200
+    assert server.counts == [("n1", "00000001"), ("n2", "00000001"), ("n3", "00000001")]
+    assert len(server.seen) == 4, "one 401, the first"
+
+
+@pytest.mark.parametrize(
+    "field",
+    ['nextnonce="n1"', 'nextnonce=""', 'nextnonce="a\tb"', 'rspauth="x"', "", 'rspauth="a, nextnonce=b"', "nextnonce"],
+)
+def test_an_announced_nonce_that_is_none_or_the_same_changes_nothing(field: str) -> None:
+    server, auth = DigestServer(), user()
+    server.headers = [(b"Authentication-Info", field.encode())]
+    for _ in range(2):
+        assert server.call(auth).status_code == 200
+    assert server.counts == [("n1", "00000001"), ("n1", "00000002")]
+
+
+def test_a_nonce_that_is_announced_before_anything_was_agreed_is_not_used() -> None:
+    server, auth = DigestServer(), user()
+    server.headers = [(b"Authentication-Info", b'nextnonce="n9"')]
+    server.asking = "Basic realm=x"
+    assert server.call(auth).status_code == 401
+    assert not server.counts
+
+
 def test_an_answer_that_was_stale_itself_is_answered_again_but_not_for_ever() -> None:
     server = DigestServer()
     server.refuse = ['Digest realm="r", nonce="n2", qop="auth", stale=true']

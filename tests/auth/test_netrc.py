@@ -13,6 +13,7 @@ import pytest
 from holdfast.auth import netrc_auth
 from holdfast.message.request import PreparedRequest, Request
 from holdfast.message.url import Url
+from holdfast.requests.utils import get_netrc_auth
 
 URL = "http://a.example/dir/index.html?q=1"
 
@@ -137,7 +138,31 @@ def test_a_broken_netrc_is_complained_about_without_its_content(
 def test_a_netrc_that_is_a_directory_is_as_good_as_none(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     (home / ".netrc").mkdir()
     assert found("http://a.example/") is None
-    assert "IsADirectoryError" in caplog.text
+    assert "Is a directory" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_may_have_no_end_is_no_netrc_and_no_call_waits_for_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(home / ".netrc")
+    assert found("http://a.example/") is None
+    monkeypatch.setenv("NETRC", "/dev/zero")
+    assert found("http://a.example/") is None
+    assert get_netrc_auth("http://a.example/") is None
+    assert caplog.messages == [
+        f"netrc is not used: {home / '.netrc'}: not a regular file",
+        "netrc is not used: /dev/zero: not a regular file",
+    ]
+
+
+def test_the_null_device_is_an_empty_netrc(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (home / ".netrc").write_text(ENTRIES)
+    monkeypatch.setenv("NETRC", os.devnull)
+    assert found("http://a.example/") is None
+    assert not caplog.messages
 
 
 def test_a_netrc_that_vanishes_while_it_is_looked_at_is_as_good_as_none(

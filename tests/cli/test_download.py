@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +159,11 @@ def test_bytes_that_came_begin_the_count_of_attempts_again(tmp_path: Path) -> No
 def test_attempts_in_vain_have_an_end_and_pauses_grow(tmp_path: Path) -> None:
     pauses: list[float] = []
     busy = response(503, b"", "Retry-After: 3")
-    with Server(replies(response(500), busy, response(502), response(503, b"", "Retry-After: soon"))) as server:
-        file = fetch(server, tmp_path, attempts=4, pause=pauses.append)
+    until = response(503, b"", "Date: Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After: Wed, 21 Oct 2015 07:28:07 GMT")
+    with Server(replies(response(500), busy, response(502), until, response(503, b"", "Retry-After: soon"))) as server:
+        file = fetch(server, tmp_path, attempts=5, pause=pauses.append)
 
-    assert (file.state, pauses) == ("failed", [0.5, 3, 2])
+    assert (file.state, pauses) == ("failed", [0.5, 3, 2, 7])
     assert isinstance(file.error, holdfast.HTTPError)
     assert download.code_of(file) == codes.BROKEN
 
@@ -385,6 +387,42 @@ def test_a_file_that_fails_by_a_bug_takes_no_other_along(tmp_path: Path, monkeyp
     assert "ZeroDivisionError: a bug" in line_of(files[0])[1]
 
 
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes: the kernel refuses the rest, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_keeps_what_is_there_for_a_run_with_more_room(tmp_path: Path) -> None:
+    half = len(CONTENT) // 2
+    with Server([replies(ok(CONTENT, ETAG)), replies(rest(half))]) as server:
+        with room_for(half):
+            file = fetch(server, tmp_path, sha256=SUM)
+        failed = line_of(file)[1]
+        again = fetch(server, tmp_path, sha256=SUM)
+
+        assert [request.get("Range") for request in server.requests] == ["", f"bytes={half}-"], "and it is not tried again at once"
+    assert (file.state, download.code_of(file)) == ("failed", codes.LOCAL)
+    assert failed.startswith(f"{file.path}  File too large")
+    assert (again.state, again.resumed, left(tmp_path)) == ("done", half, ["file.bin"])
+
+
+def test_a_disk_without_room_for_the_note_leaves_nothing_that_could_be_gone_on_with(tmp_path: Path) -> None:
+    with Server(replies(ok(CONTENT, ETAG))) as server:
+        with room_for(10):
+            file = fetch(server, tmp_path)
+        again = fetch(server, tmp_path, sha256=SUM)
+
+        assert [request.get("Range") for request in server.requests] == ["", ""]
+    assert (file.state, again.state, left(tmp_path)) == ("failed", "done", ["file.bin"])
+
+
 def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Path) -> None:
     with Server(replies(ok(CONTENT))) as server:
         file = fetch(server, tmp_path / "missing")
@@ -408,6 +446,19 @@ def test_a_directory_that_is_not_there_is_an_error_of_this_machine(tmp_path: Pat
         ("http://a/%C3%BC.txt", "ü.txt"),
         ("http://a/" + "x" * 300, "x" * 200),
         ("http://a/" + "%E2%98%83" * 150, "☃" * 66),  # file systems count bytes
+        ("http://a/" + "x" * 199 + ".x", "x" * 199),  # no dot is left at its end
+        ("http://a/x%20.%20", "x"),
+        ("http://a/%22a%22%3C%3E%7Cb%3F%2A", "_a____b__"),  # of these and the rest Windows makes devices, or nothing
+        ("http://a/con", "_con"),
+        ("http://a/AUX.txt", "_AUX.txt"),
+        ("http://a/nul%20.tar.gz", "_nul .tar.gz"),
+        ("http://a/Com1.log", "_Com1.log"),
+        ("http://a/lpt%C2%B2", "_lpt²"),
+        ("http://a/CONOUT$", "_CONOUT$"),
+        ("http://a/NUL.", "_NUL"),
+        ("http://a/com10", "com10"),
+        ("http://a/console.log", "console.log"),
+        ("http://a/auxiliary", "auxiliary"),
         ("http://a/a%C2%9B31m%E2%80%AEgpj.exe", "a_31m_gpj.exe"),  # what a terminal obeys, and what turns a name round
     ],
 )
@@ -420,6 +471,14 @@ def test_files_of_one_name_have_numbers(tmp_path: Path) -> None:
 
     assert [file.path.name for file in files_of(urls, tmp_path, [])] == ["x.zip", "x-2.zip", "x-3.zip", "x.zip-2.part"]
     assert [file.path.name for file in files_of(urls[::-1], tmp_path, [])] == ["x.zip.part", "x-2.zip", "x-3.zip", "x-4.zip"]
+
+
+def test_names_that_differ_in_case_or_in_how_an_umlaut_is_written_are_one_to_some_file_systems(tmp_path: Path) -> None:
+    urls = ["http://a/README", "http://a/readme", "http://a/%C3%BC", "http://a/u%CC%88", "http://a/ReadMe.PART"]
+
+    names = [file.path.name for file in files_of(urls, tmp_path, [])]
+
+    assert names == ["README", "readme-2", "ü", "u\u0308-2", "ReadMe-3.PART"], "-2.PART would be the part of readme-2"
 
 
 def test_checksums_are_for_all_or_for_none(tmp_path: Path) -> None:

@@ -272,6 +272,14 @@ def test_a_directory_is_no_file_to_write(capsys: pytest.CaptureFixture[str], tmp
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_a_disk_that_is_full_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with Server(replies(ok(b"body"))) as server:
+        code, _, err = invoke(capsys, server.url(), "-o", "/dev/full")
+
+    assert (code, err) == (codes.LOCAL, "holdfast: No space left on device: /dev/full\n")
+
+
 def test_an_error_page_does_not_take_the_files_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(b"good")

@@ -217,8 +217,12 @@ def test_it_trusts_whom_the_library_trusts(injected: Road, tls: Tls, monkeypatch
         for settings in ({"verify": tls.client_context()}, {"verify": False}):
             with injected.library.Client(**settings) as client:
                 assert (client.get(server.url()).status_code, carried(client)) == (200, 1)
-        with injected.library.Client() as client, pytest.raises(injected.library.ConnectError, match="certificate"):
+        with injected.library.Client() as client, pytest.raises(injected.library.ConnectError, match="certificate") as caught:
             client.get(server.url())
+        text = str(caught.value)
+        assert "verify=ssl.create_default_context(cafile=PATH) trusts" in text, "what the library takes"
+        assert "verify=PATH" not in text
+        assert '"system"' not in text
         monkeypatch.setenv("SSL_CERT_FILE", tls.ca_path)
         with injected.library.Client() as client:
             assert (client.get(server.url()).status_code, carried(client)) == (200, 1)

@@ -7,6 +7,7 @@ import io
 import shutil
 import threading
 import time
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from holdfast.exceptions import (
 )
 from holdfast.message.fields import RawHeaders
 from holdfast.message.pieces import PIECE
-from holdfast.message.raw import BodySource, BodyState, Drained, GivenBody, LocalBody, RawBody
+from holdfast.message.raw import NO_FIELDS, BodySource, BodyState, Drained, GivenBody, LocalBody, RawBody
 from holdfast.message.response import Response
 from tests.message.responses import GZIP, answer, asked
 
@@ -59,8 +60,8 @@ class FromWire(Pieces):
         self.noted += 1
 
 
-def raw_of(source: BodySource | None) -> RawBody:
-    return RawBody(source, [], 200, b"OK", b"1.1", None)
+def raw_of(source: BodySource | None, fields: RawHeaders = NO_FIELDS) -> RawBody:
+    return RawBody(source, fields, 200, b"OK", b"1.1", None)
 
 
 def read(raw: RawBody) -> None:
@@ -274,3 +275,82 @@ def test_raw_of_a_body_that_was_read_is_at_its_end() -> None:
     assert response.content == b"abc"
     assert response.raw.read() == b""
     assert isinstance(response.raw, RawBody)
+
+
+class Chunks(Pieces):
+    """A source of whose chunks several have come at once."""
+
+    def read(self, size: int = PIECE) -> bytes:
+        return b"".join(self.read_pieces(size))
+
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        come, self.pieces[:] = self.pieces[:], []
+        self.ended = True
+        return come
+
+
+@pytest.mark.parametrize("before", [2, 3], ids=["within a chunk", "between two"])
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        (lambda raw: raw.read(), b"twothree"),
+        (lambda raw: raw.read(5), b"twothree"),
+        (lambda raw: b"".join(raw.stream(2)), b"twothree"),
+        (lambda raw: b"|".join(raw.stream(None)), b"two|three"),
+        (lambda raw: raw.readline(), b"twothree"),
+        (lambda raw: raw.data, b"twothree"),
+        (lambda raw: bytes((room := bytearray(PIECE), raw.readinto(room))[0]).rstrip(b"\0"), b"two"),
+    ],
+    ids=["read", "read(5)", "stream(2)", "stream(None)", "readline", "data", "readinto"],
+)
+def test_chunks_that_have_come_at_once_are_given_one_by_one_or_joined_and_none_is_lost(
+    before: int, rest: Callable[[RawBody], bytes], expected: bytes
+) -> None:
+    raw = raw_of(Chunks(b"one", b"two", b"three"))
+
+    found = raw.read1(before)
+    said = rest(raw)
+    if before == 3:
+        assert expected.startswith(said)
+    assert found + said.replace(b"|", b"") + raw.read() == b"onetwothree"
+    assert (raw.taken, raw.ended, raw.read()) == (11, True, b"")
+
+
+def test_what_can_be_read_straight_into_a_buffer_comes_behind_the_chunks_that_have_come() -> None:
+    class BeforeALargeOne(Chunks):
+        """What comes behind the chunks is the start of a large one."""
+
+        @property
+        def unframed(self) -> int:
+            return 0 if self.pieces else PIECE + 1
+
+        def read_into(self, view: memoryview) -> int | None:
+            if not self.unframed:
+                return None
+            view[:5] = b"large"
+            return 5
+
+    raw = raw_of(BeforeALargeOne(b"one", b"two", b"three"))
+    room = bytearray(PIECE)
+
+    assert [bytes(room[: raw.readinto(room)]) for _ in range(4)] == [b"one", b"two", b"three", b"large"]
+
+    raw = raw_of(BeforeALargeOne(b"one", b"two", b"three"))
+    assert [raw.read1(PIECE) for _ in range(4)] == [b"one", b"two", b"three", b"large"]
+
+
+def test_chunks_that_have_come_and_were_not_given_make_closing_a_cut() -> None:
+    raw = raw_of(Chunks(b"one", b"two"))
+    assert raw.read1() == b"one"
+    raw.close()
+    with pytest.raises(StreamConsumedError):
+        raw.read()
+
+
+def test_coded_chunks_are_decoded_one_by_one_or_joined() -> None:
+    packer = zlib.compressobj(wbits=31)
+    coded = [packer.compress(word) + packer.flush(zlib.Z_SYNC_FLUSH) for word in (b"one", b"two", b"three")] + [packer.flush()]
+    fields = [(b"Content-Encoding", b"gzip")]
+
+    assert list(raw_of(Chunks(*coded), fields).stream(None, True)) == [b"one", b"two", b"three"]
+    assert raw_of(Chunks(*coded), fields).read(decode_content=True) == b"onetwothree"

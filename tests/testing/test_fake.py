@@ -388,6 +388,18 @@ def test_a_fake_may_be_told_not_to_mind() -> None:
         fake.assert_all_called()
 
 
+def test_a_fake_that_is_left_once_too_often_says_so() -> None:
+    fake = Fake()
+    with fake:
+        pass
+
+    with pytest.raises(RuntimeError, match="is not entered"):
+        fake.__exit__(None, None, None)
+    with fake:
+        fake.get("http://a.example/").responds(204)
+        assert holdfast.get("http://a.example/").status_code == 204, "it can be entered again"
+
+
 def test_a_block_that_failed_fails_by_its_own_error() -> None:
     fake = Fake()
     fake.get(API)

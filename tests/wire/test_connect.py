@@ -288,11 +288,13 @@ def test_nobody_answers_in_time_on_a_clock_that_stands_still(names: Callable[...
     assert time.monotonic() - started >= 0.3
 
 
-def test_all_refuse(names: Callable[..., None]) -> None:
+@pytest.mark.parametrize("other", ["127.0.0.2", pytest.param("255.255.255.255", id="no way there")])
+def test_all_refuse(names: Callable[..., None], other: str) -> None:
+    """What a server says is told, whatever this machine says of an address behind it that it has no way to, as of an IPv6 one."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-        names("127.0.0.1", "127.0.0.2", port=port)
+        names("127.0.0.1", other, port=port)
         with pytest.raises(holdfast.ConnectionError, match=r"Connection refused \(2 addresses tried") as caught:
             connect_tcp("refused.example", port, in_(WAIT))
 

@@ -237,7 +237,11 @@ WHOLE = [
         ((ok(),), b"", None),
         ((head(200, "Content-Length: 5") + b"hell", b"o"), None, None),
         ((ok(b"hello") + b"more",), b"hello", Discard.UNSOLICITED),
-        ((chunked(b"hello"),), None, None),
+        ((chunked(b"hel", b"lo"),), b"hello", None),
+        ((chunked(),), b"", None),
+        ((chunked(b"hello") + b"more",), None, Discard.UNSOLICITED),
+        ((chunked(b"hello") + chunked(b"poison"),), b"hello", Discard.UNSOLICITED),
+        ((chunked(b"hello", trailers=["X-Sum: 1"]),), None, None),
     ],
 )
 def test_a_body_is_taken_whole_only_if_all_of_it_is_here(

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from holdfast import Client, SSLError
 from holdfast.cli import codes
-from holdfast.wire.verification import explain, in_terms_of_the_command
+from holdfast.wire.verification import COMMAND, explain, in_terms
 from tests.cli.support import invoke
 from tests.conftest import Tls
 from tests.server import Server
@@ -167,7 +167,7 @@ def test_an_error_that_is_not_openssls_is_told_by_its_own_text() -> None:
     told = explain(error, "SERVER")
 
     assert told == "the certificate of SERVER is not valid (CERTIFICATE_VERIFY_FAILED): Peer sent no certificates to verify"
-    assert in_terms_of_the_command(told, error) == told
+    assert in_terms(COMMAND, told, error) == told
 
 
 def test_an_error_without_a_certificate_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

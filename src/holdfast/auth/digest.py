@@ -60,8 +60,8 @@ class HTTPDigestAuth(AuthBase):
     """User name and password, hashed with what the server asks for (RFC 7616, and RFC 2617 and 2069 before it).
 
     The first request to an origin goes out bare, and the challenge in its 401 is answered. From then on requests
-    carry an answer, with the same nonce and the next count, until the server wants another nonce. Every thread has
-    nonces of its own, because servers may insist on counts that come in order.
+    carry an answer, with the same nonce and the next count, until the server wants another nonce, in a 401 or beforehand
+    (``nextnonce``). Every thread has nonces of its own, because servers may insist on counts that come in order.
 
     Algorithms: MD5, SHA, SHA-256, SHA-512, SHA-512-256, each also as ``-sess``. Of several challenges the first that
     can be answered counts, as the server orders them by preference (RFC 7616 section 3.7). ``qop=auth`` is preferred
@@ -104,6 +104,8 @@ class HTTPDigestAuth(AuthBase):
     def handle_401(self, response: Response, **kwargs: Any) -> Response:
         """The response hook: send the request again with an answer, if the response is a challenge to answer.
 
+        Another nonce in an answer that is none is taken for the requests to come (RFC 7616 section 3.5).
+
         Args:
             response: what came; ``response.connection.send(request, **kwargs)`` sends the answer.
             kwargs: passed on.
@@ -123,6 +125,8 @@ class HTTPDigestAuth(AuthBase):
             self._agree(request.parsed.origin, challenge)
             response = self._answer(request, response, kwargs)
             answers += 1
+        if "Authentication-Info" in response.headers and request.auth_origin == response.request.parsed.origin:
+            self.take_next(response.request.parsed.origin, response.headers.get_list("Authentication-Info"))
         return response
 
     @staticmethod
@@ -146,6 +150,7 @@ class HTTPDigestAuth(AuthBase):
         again.hooks = None
         response: Response = challenged.connection.send(again, **kwargs)
         again.hooks = request.hooks
+        response.connection = challenged.connection  # where this one is a challenge again
         response.history.append(challenged)
         response.request = again
         return response
@@ -168,6 +173,17 @@ class HTTPDigestAuth(AuthBase):
             conversations[origin] = known
         else:
             conversations[origin] = _Conversation(challenge)
+
+    def take_next(self, origin: Origin, fields: list[str]) -> None:
+        """Go on with the ``nextnonce`` of Authentication-Info fields, if something was agreed with ``origin`` before."""
+        conversation = self._conversations().get(origin)
+        if conversation is None:
+            return
+        for _, parameters in parse_challenges([f"info {field}" for field in fields]):
+            nonce = parameters.get("nextnonce")
+            if nonce and nonce != conversation.challenge.nonce and not CONTROLS.search(nonce):
+                conversation.challenge = conversation.challenge._replace(nonce=nonce)
+                conversation.count = 0
 
     def _sign(self, request: PreparedRequest) -> None:
         """Set Authorization for this request's URL and body, or remove it if nothing is agreed yet."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,7 @@ def netrc_auth(url: Url) -> tuple[str, str] | None:
 
     The file is ``$NETRC``, which may be empty to name none; else ``~/.netrc``, else ``~/_netrc``. It is read again when it has
     changed. The host has to be the very one, in any case; else the ``default`` entry counts. A file that cannot be read is as
-    good as none. If the URL names a user, only that user's password is given.
+    good as none, and so is what is no regular file. If the URL names a user, only that user's password is given.
     """
     entries = _netrc_entries()
     found = entries.get(url.host) or entries.get("")
@@ -83,6 +85,7 @@ def _read_netrc(path: str) -> _Entries:
     import netrc
 
     try:
+        require_regular(path)
         hosts = netrc.netrc(path).hosts
     except (OSError, UnicodeDecodeError, netrc.NetrcParseError) as error:
         _complain(path, error)
@@ -93,10 +96,21 @@ def _read_netrc(path: str) -> _Entries:
     return entries
 
 
+def require_regular(path: str) -> None:
+    """Raise OSError for what may have no end: a FIFO to which nothing is written, a terminal, ``/dev/zero``.
+
+    ``/dev/null`` is an empty file: it is how programs are told that there is no netrc.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or os.path.samefile(path, os.devnull)):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
 def _complain(path: str, error: Exception) -> None:
     import logging
 
     # Without the parser's own words: they quote what it stumbled over, which may be a password.
     line = getattr(error, "lineno", None)
     where = path if line is None else f"{path}, line {line}"
-    logging.getLogger("holdfast.auth").warning("netrc is not used: %s: %s", where, type(error).__name__)
+    what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    logging.getLogger("holdfast.auth").warning("netrc is not used: %s: %s", where, what)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..exceptions import InvalidRequest
 from ..message.request import PreparedRequest
-from .digest import CONTROLS, HTTPDigestAuth, find_challenge
+from .digest import CONTROLS, HTTPDigestAuth, Origin, find_challenge
 
 if TYPE_CHECKING:
     from ..message.response import Response
@@ -84,6 +84,10 @@ class HTTPProxyDigestAuth(HTTPDigestAuth):
                 break
             response = self._answer(request, response, kwargs)
             answers += 1
+        if "Proxy-Authentication-Info" in response.headers and self._may_answer(response.request, response):
+            proxy = response.connection.proxy_for(response.request)
+            if proxy is not None:
+                self.take_next(_address(proxy), response.headers.get_list("Proxy-Authentication-Info"))
         return response
 
     def _may_answer(self, request: PreparedRequest, response: Response) -> bool:
@@ -93,7 +97,7 @@ class HTTPProxyDigestAuth(HTTPDigestAuth):
 
     def answer_proxy(self, proxy: ProxyAddress, method: str, uri: str) -> str | None:
         """The value of Proxy-Authorization for this request; None while no challenge of this proxy is known."""
-        conversation = self._conversations().get((proxy.scheme, proxy.host, proxy.port))
+        conversation = self._conversations().get(_address(proxy))
         if conversation is None:
             return None
         conversation.count += 1
@@ -104,5 +108,9 @@ class HTTPProxyDigestAuth(HTTPDigestAuth):
         challenge = find_challenge(fields, _Asked("", ""))
         if challenge is None or challenge.qop == "auth-int" or not self.is_answerable(challenge, answers):
             return False
-        self._agree((proxy.scheme, proxy.host, proxy.port), challenge)
+        self._agree(_address(proxy), challenge)
         return True
+
+
+def _address(proxy: ProxyAddress) -> Origin:
+    return proxy.scheme, proxy.host, proxy.port

@@ -32,9 +32,10 @@ from ..client import Client
 from ..exceptions import ClientClosed, RequestException, StreamConsumedError
 from ..message.response import Response
 from ..message.url import Url
+from ..retries import parse_retry_after
 from ..wire.verification import refusal_behind
 from . import codes
-from .options import add_request_fields, add_tls, client_settings, text_of
+from .options import add_request_fields, add_tls, client_settings, said_by_system, text_of
 from .terminal import Terminal, harmless, terminal
 
 HELP = "fetch files in parallel, and resume what was cut short"
@@ -44,7 +45,9 @@ TICK = 0.2  # seconds between two looks at the progress
 STRONG_AFTER = 60  # seconds by which Last-Modified must precede Date to be a strong validator (RFC 9110, section 8.8.2.2)
 TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
 NAME_BYTES = 200  # file systems take 255, of which ".part.json" and a number need some
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:\u2028-\u202e\u2066-\u2069]")  # also what terminals obey, and what turns text round
+# What some file system refuses, what terminals obey, and what turns text round.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u2028-\u202e\u2066-\u2069]")
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)  # to Windows, in any directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,9 +149,10 @@ def files_of(urls: list[str], directory: Path, sums: list[str]) -> list[File]:
 
 
 def name_of(url: Url) -> str:
-    """A file name that stays in its directory: what the server sends has no say in it."""
+    """A file name that stays in its directory, on every system the same: what the server sends has no say in it."""
     name = _UNFIT.sub("_", unquote(url.path.rpartition("/")[2])).strip(". ")
-    return name.encode()[:NAME_BYTES].decode(errors="ignore") or "index.html"
+    name = name.encode()[:NAME_BYTES].decode(errors="ignore").rstrip(". ") or "index.html"
+    return f"_{name}" if _DEVICE.match(name) else name
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -162,7 +166,11 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _names_of(name: str) -> set[str]:
-    return {name, f"{name}.part", f"{name}.part.json"}
+    """The names that a file takes, as file systems compare them that know one case, or one way to write an umlaut."""
+    from unicodedata import normalize
+
+    same = normalize("NFC", normalize("NFC", name).casefold())
+    return {same, f"{same}.part", f"{same}.part.json"}
 
 
 class Fetch:
@@ -299,9 +307,8 @@ class Fetch:
 
 def retry_after(error: RequestException) -> float:
     """Seconds that the server asks to wait; 0 if it does not."""
-    response = error.response
-    text = "" if response is None else response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else 0.0
+    fields = {} if error.response is None else error.response.headers
+    return parse_retry_after(fields.get("Retry-After"), time.time(), fields.get("Date")) or 0.0
 
 
 def read_note(file: File) -> Note | None:
@@ -499,14 +506,16 @@ def line_of(file: File) -> tuple[Any, ...]:
         return ("done      ", "good"), f"{name}  {size_of(file.done)}{resumed}"
     if file.state == "there":
         return ("there     ", "good"), f"{name}"
+    so_far = f"  {size_of(file.done)} so far" if file.done else ""
     if file.state == "failed":
-        return ("failed    ", "bad"), f"{name}  {harmless(_said_of(file.error))}"
-    return ("not done  ", "warn"), f"{name}" + (f"  {size_of(file.done)} so far" if file.done else "")
+        return ("failed    ", "bad"), f"{name}  {harmless(_said_of(file.error))}{so_far}"
+    return ("not done  ", "warn"), f"{name}{so_far}"
 
 
 def _said_of(error: BaseException | None) -> str:
-    known = isinstance(error, (RequestException, Refused, OSError))
-    return text_of(error) if known else f"{type(error).__name__}: {error}"
+    if isinstance(error, (RequestException, Refused)):
+        return text_of(error)
+    return said_by_system(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def code_of(file: File) -> int:

@@ -232,7 +232,15 @@ def save(response: Response, path: str) -> int:
 
     What is there and no plain file (``/dev/null``, a named pipe) is written to as it is: root could replace it.
     """
-    path = os.path.abspath(path)
+    try:
+        return _save(response, os.path.abspath(path))
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # what fails to write knows no name
+            error.filename = path
+        raise
+
+
+def _save(response: Response, path: str) -> int:
     if path.startswith(_DESCRIPTORS) or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             return pump(response.iter_content(None), file.write)

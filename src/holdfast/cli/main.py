@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(text_of(error))
         return code_of(error)
     except OSError as error:
-        _say(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        from .options import said_by_system
+
+        _say(said_by_system(error))
         return codes.LOCAL
     except ValueError as error:
         _say(str(error))

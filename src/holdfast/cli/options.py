@@ -19,9 +19,15 @@ def add_tls(parser: argparse.ArgumentParser) -> None:
 
 def text_of(error: BaseException | None) -> str:
     """What an error says, with these options in the place of the library's arguments."""
-    from ..wire.verification import in_terms_of_the_command
+    from ..wire.verification import COMMAND, in_terms
 
-    return "" if error is None else in_terms_of_the_command(str(error), error)
+    return "" if error is None else in_terms(COMMAND, str(error), error)
+
+
+def said_by_system(error: OSError) -> str:
+    """What the operating system says of a file, without its number."""
+    said = error.strerror or str(error)
+    return f"{said}: {error.filename}" if error.filename else said
 
 
 def verify_of(arguments: argparse.Namespace) -> tuple[Authorities, Cert]:

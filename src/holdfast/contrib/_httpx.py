@@ -33,6 +33,7 @@ from ..retries import NO_RETRIES, Retries
 from ..timeouts import Timeouts
 from ..wire import tls
 from ..wire.proxy import parse_proxy
+from ..wire.verification import HTTPX, in_terms
 
 if TYPE_CHECKING:
     import ssl
@@ -61,6 +62,7 @@ class HoldfastTransportBase:
     """The library's kind of stream over a response."""
 
     _context: ssl.SSLContext | None = None  # until the first request by https
+    _trusts_as_library = False  # or the context is made of the library's own arguments
 
     def __init__(
         self,
@@ -177,7 +179,8 @@ class HoldfastTransportBase:
 
     def translated(self, error: ours.RequestException, request: Any, *, reading: bool = False) -> Any:
         """The library's exception for one of holdfast's; ``reading``: it came from the body of the response."""
-        return getattr(self.library, name_for(error, reading))(str(error), request=request)
+        text = in_terms(HTTPX, str(error), error) if self._trusts_as_library else str(error)
+        return getattr(self.library, name_for(error, reading))(text, request=request)
 
     # -- TLS -----------------------------------------------------------------------------------------------------------
 
@@ -193,8 +196,7 @@ class HoldfastTransportBase:
         context: ssl.SSLContext = self.library.create_ssl_context(trust_env=self._trust_env)
         context.set_alpn_protocols(["http/1.1"])
         if self._cert is not None:
-            pair = (self._cert,) if isinstance(self._cert, (str, os.PathLike)) else self._cert
-            context.load_cert_chain(*pair)
+            tls.load_certificate(context, self._cert)
         return context
 
     def trust_as_library(self, verify: Any, cert: Any, trust_env: bool) -> None:
@@ -203,6 +205,7 @@ class HoldfastTransportBase:
         if context is not verify:
             context.set_alpn_protocols(["http/1.1"])
         self._context = context
+        self._trusts_as_library = True
 
     # -- the pool ------------------------------------------------------------------------------------------------------
 

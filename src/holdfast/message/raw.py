@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, NoReturn, Protocol
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..exceptions import StreamConsumedError
 from .decoding import Decoder, make_decoder
@@ -91,6 +92,10 @@ class BodySource(Protocol):
         """The next bytes of the body, of any number, best of all ``size``; b"" at its end. Raises holdfast's exceptions."""
         ...
 
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        """Like ``read``, in pieces of one chunk each, for programs that take a chunk for a message; none at the end."""
+        ...
+
     def read_into(self, view: memoryview) -> int | None:
         """The next bytes, into ``view``, which is not empty; their number. None: nothing was taken, ``read`` has them now."""
         ...
@@ -116,8 +121,17 @@ class LocalBody:
     trailers: RawHeaders = NO_FIELDS
     holds_connection = False
 
+    if TYPE_CHECKING:
+
+        def read(self, size: int = PIECE) -> bytes: ...
+
     def __init__(self) -> None:
         self.ended = False
+
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        """The next piece."""
+        piece = self.read(size)
+        return [piece] if piece else []
 
     @property
     def unframed(self) -> int:
@@ -235,6 +249,7 @@ class RawBody:
         "_reason",
         "_source",
         "_version",
+        "_waiting",
         "auto_close",
         "decode_content",
         "state",
@@ -263,6 +278,7 @@ class RawBody:
         self._ahead: memoryview | None = None
         self._at = 0
         self._data: bytes | None = None
+        self._waiting: Iterator[bytes] = iter(())  # pieces that were read and not looked at
         self.status = status
         self.decode_content = False
         self.auto_close = True
@@ -360,7 +376,7 @@ class RawBody:
         self._choose(decode)
         pieces: list[bytes] = []
         while left is None or left > 0:
-            pieces.append(piece := self._some(left, last=b"\n"))
+            pieces.append(piece := self._some(left, last=b"\n", joined=True))
             if not piece or piece.endswith(b"\n"):
                 break
             left = None if left is None else left - len(piece)
@@ -415,10 +431,11 @@ class RawBody:
     def close(self) -> None:
         """Read no more."""
         source = self._source
-        given = self._at >= len(self._buffer) and (self._decoder is None or not self._decoder.fed)
+        given = self._at >= len(self._buffer) and not length_hint(self._waiting)
+        given = given and (self._decoder is None or not self._decoder.fed)
         given = given and not (isinstance(source, Drained) and source.unread)
         self.state = _PASSED if self.ended else _CLOSED
-        self._buffer = b""
+        self._buffer, self._waiting = b"", iter(())
         if source is not None:
             source.close()
             if given and source.ended:
@@ -432,23 +449,24 @@ class RawBody:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def take(self, limit: int | None, fill: bool, decode: bool) -> bytes:
+    def take(self, limit: int | None, fill: bool, decode: bool, *, joined: bool = False) -> bytes:
         """The next bytes, b"" at the end.
 
         Args:
             limit: how many at most; None for as many as there are.
             fill: wait until there are ``limit`` of them, or the end.
             decode: undo content codings.
+            joined: give bytes of several chunks at once, if they have come.
         """
         self._choose(decode)
-        if not fill or limit is None:
-            return self._some(limit)
-        piece = self._some(limit)
-        if len(piece) == limit or not piece:
+        if not fill:
+            return self._some(limit, joined=joined)
+        piece = self._some(limit, joined=True)
+        if limit is None or len(piece) == limit or not piece:
             return piece
         pieces = [piece]
         while piece and (limit := limit - len(piece)) > 0:
-            pieces.append(piece := self._some(limit))
+            pieces.append(piece := self._some(limit, joined=True))
         return b"".join(pieces)
 
     def _directly(self, view: memoryview) -> int:
@@ -457,17 +475,19 @@ class RawBody:
         source = self._source
         if self._decoder is not None or self._at < len(self._buffer) or self.state is not _OPEN or source is None:
             return 0
+        if length_hint(self._waiting):
+            return 0
         size = source.read_into(view) or 0
         self.taken += size
         return size
 
     def _rest(self) -> bytes:
         """All that is left."""
-        first = self._some(None)
+        first = self._some(None, joined=True)
         source = self._source
         if self._decoder is not None or not first or source is None:
-            return b"".join((first, *iter(lambda: self._some(None), b"")))
-        data = gather(first, source)
+            return b"".join((first, *iter(lambda: self._some(None, joined=True), b"")))
+        data = gather(b"".join((first, *self._waiting)), source)
         self.taken += len(data) - len(first)
         self.state = _PASSED if self.closed else _ENDED
         return data
@@ -481,12 +501,15 @@ class RawBody:
         self._decoding = decode
         self._decoder = make_decoder(coding, self._max_decoded) if decode and coding else None
 
-    def _some(self, limit: int | None, last: bytes = b"") -> bytes:
-        """What is there, at most ``limit`` bytes, and not beyond the first ``last``; else what comes next; b"" at the end."""
+    def _some(self, limit: int | None, last: bytes = b"", *, joined: bool = False) -> bytes:
+        """What is there, at most ``limit`` bytes, and not beyond the first ``last``; else what comes next; b"" at the end.
+
+        ``joined``: of more than one chunk, if more has come.
+        """
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            start, buffer = 0, self._next(limit)
+            start, buffer = 0, self._next(limit, joined)
             self._buffer = buffer
         if last and type(buffer) is memoryview:
             self._buffer = buffer = bytes(buffer)
@@ -500,24 +523,37 @@ class RawBody:
             return bytes(buffer[start:end])
         return buffer if end - start == size else buffer[start:end]
 
-    def _next(self, limit: int | None) -> bytes | memoryview:
+    def _next(self, limit: int | None, joined: bool) -> bytes | memoryview:
         """The next piece, decoded if that is wanted; b"" at the end. ``limit``: what the reader will take of it."""
         source = self._source
         if self.state is not _OPEN or source is None:
             return self._nothing_left()
         decoder = self._decoder
         if decoder is not None:
-            piece = self._next_decoded(source, decoder)
+            piece = self._next_decoded(source, decoder, joined)
         elif limit is None or limit >= AHEAD:
-            piece = source.read(limit or AHEAD)
-        elif (self._ahead is not None or source.unframed > PIECE) and (size := source.read_into(ahead := self._room())):
+            piece = self._pull(source, limit or AHEAD, joined)
+        elif self._may_read_ahead(source) and (size := source.read_into(ahead := self._room())):
             return ahead[:size]
         else:
-            piece = source.read()
+            piece = self._pull(source, PIECE, joined)
         if not piece:
             # Only now: coded data that was cut short has no end. Another thread may have closed it during this read.
             self.state = _PASSED if self.closed else _ENDED
         return piece
+
+    def _pull(self, source: BodySource, size: int, joined: bool) -> bytes:
+        """The next piece as it came; ``joined``: of all chunks that have come."""
+        if joined:
+            return b"".join(self._waiting) or source.read(size)
+        piece = next(self._waiting, b"")
+        if not piece:
+            self._waiting = waiting = iter(source.read_pieces(size))
+            piece = next(waiting, b"")
+        return piece
+
+    def _may_read_ahead(self, source: BodySource) -> bool:
+        return (self._ahead is not None or source.unframed > PIECE) and not length_hint(self._waiting)
 
     def _room(self) -> memoryview:
         """Where to read ahead: made once."""
@@ -531,11 +567,11 @@ class RawBody:
         self.state = _PASSED
         return b""
 
-    def _next_decoded(self, source: BodySource, decoder: Decoder) -> bytes:
+    def _next_decoded(self, source: BodySource, decoder: Decoder, joined: bool) -> bytes:
         while True:
             if decoder.fed and (piece := decoder.read(PIECE)):
                 return piece
-            data = source.read()
+            data = self._pull(source, PIECE, joined)
             if not data:
                 decoder.finish()
                 return b""

@@ -430,11 +430,15 @@ class Response:
             TypeError, ValueError: ``chunk_size`` is not a positive int or None.
             RequestException: as ``content``, while iterating.
         """
+        return self._pieces(chunk_size, decode_unicode, joined=False)
+
+    def _pieces(self, chunk_size: int | None, decode_unicode: bool, *, joined: bool) -> Iterator[Any]:
+        """As ``iter_content``; ``joined``: what has come of several chunks may be one piece."""
         check_chunk_size(chunk_size)
         if self._content is not False:
             pieces = slices(self._content or b"", chunk_size)
         else:
-            pieces = self._stream(self._open(), chunk_size)
+            pieces = self._stream(self._open(), chunk_size, joined)
         return decoded(pieces, text_codec(self.encoding) or "utf-8") if decode_unicode else pieces
 
     def _open(self) -> RawBody:
@@ -444,11 +448,11 @@ class Response:
         self._check_open(raw)
         return raw
 
-    def _stream(self, raw: RawBody, chunk_size: int | None) -> Iterator[bytes]:
+    def _stream(self, raw: RawBody, chunk_size: int | None, joined: bool) -> Iterator[bytes]:
         fill = chunk_size is not None and has_field(self.raw_headers, b"content-length")
         while True:
             try:
-                piece = raw.take(chunk_size, fill, decode=True)
+                piece = raw.take(chunk_size, fill, decode=True, joined=joined)
             except BaseException as error:
                 self._note(error)
                 raise
@@ -467,12 +471,15 @@ class Response:
         """The body line by line, without line ends; a line is given out as soon as its end has arrived.
 
         Args:
-            chunk_size: as in ``iter_content``.
+            chunk_size: bytes to read at once, if fewer than the default, 512. Else all that has come is read.
             decode_unicode: give str instead of bytes. Text ends its lines at U+0085, U+2028, U+2029, VT and FF too, as
                 ``str.splitlines()`` does: of event streams and JSON lines take bytes.
             delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
         """
-        pieces = self.iter_content(chunk_size, decode_unicode)
+        check_chunk_size(chunk_size)
+        # Whoever asks for small pieces wants to read no further than to a line's end; to others all that has come is given.
+        size = chunk_size if chunk_size is not None and chunk_size < _LINES_CHUNK else None
+        pieces = self._pieces(size, decode_unicode, joined=True)
         return lines(pieces) if delimiter is None else split_at(pieces, delimiter)
 
     def iter_events(self, max_event_bytes: int | None = MAX_EVENT_BYTES) -> Iterator[ServerSentEvent]:

@@ -13,7 +13,8 @@ import ssl
 from typing import Any
 
 from ..exceptions import InvalidRequest, SSLError
-from ..wire.tls import SYSTEM, load_authorities
+from ..wire.fifo import steady
+from ..wire.tls import SYSTEM, load_authorities, log_keys
 from .certs import where
 
 __all__ = ["TLS_NAMES", "TlsOptions"]
@@ -128,10 +129,13 @@ class TlsOptions:
         if not (file or folder or data):
             file = where()
         try:
-            context.load_verify_locations(file, folder, data)
+            with steady(file) as bundle:
+                context.load_verify_locations(bundle, folder, data)
         except ssl.SSLError as error:
             raise SSLError(f"the CA bundle {file or folder!r} holds no certificate in PEM form: {error}") from error
         except OSError as error:
+            if error.filename:
+                raise  # of a FIFO
             raise OSError(
                 error.errno, f"Could not find a suitable TLS CA certificate bundle, invalid path: {file or folder}"
             ) from error
@@ -143,7 +147,8 @@ class TlsOptions:
             file, key, password = (*((cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)), None, None)[:3]
         if file is not None:
             try:
-                context.load_cert_chain(file, key, password or "")
+                with steady(file) as its_file, steady(key) as key_file:
+                    context.load_cert_chain(its_file, key_file, password or "")
             except ssl.SSLError as error:
                 raise SSLError(f"cannot use the client certificate {os.fspath(file)!r}: {error}") from error
 
@@ -168,8 +173,7 @@ class TlsOptions:
         fingerprint = given.get("assert_fingerprint")
         if fingerprint or name:
             context.sslsocket_class = _checking(fingerprint, name or None)
-        if hasattr(context, "keylog_filename") and os.environ.get("SSLKEYLOGFILE"):
-            context.keylog_filename = os.environ["SSLKEYLOGFILE"]
+        log_keys(context)
         return context
 
 

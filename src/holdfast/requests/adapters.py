@@ -336,7 +336,8 @@ class HTTPAdapter(BaseAdapter):
         """Send a PreparedRequest and receive the head of the response; redirects and hooks are the session's.
 
         Args:
-            stream: whether the body will be read later; for the record of who has borrowed a connection.
+            stream: whether the body will be read later, chunk by chunk if it comes in chunks; for the record of who has borrowed a
+                connection, too.
             timeout: seconds, (connect, read), ``holdfast.Timeouts`` or urllib3's ``Timeout``. None: what the session says;
                 without one, none.
             verify, cert, proxies: of this request; neither session nor environment is asked here.
@@ -358,7 +359,7 @@ class HTTPAdapter(BaseAdapter):
         if ready.parsed.scheme == "https":
             verify, cert = self._tls(manager, ready, verify, cert)
         try:
-            response = self._exchange(ready, manager, timeout, verify, cert, proxies)
+            response = self._exchange(ready, manager, stream, timeout, verify, cert, proxies)
         except RequestException as error:
             from ._errors import make_known
 
@@ -423,7 +424,7 @@ class HTTPAdapter(BaseAdapter):
             raise OSError(f"Could not find {what}, invalid path: {error.filename}") from error
 
     def _exchange(
-        self, request: core.PreparedRequest, manager: Manager, timeout: Any, verify: Any, cert: Any, proxies: Any
+        self, request: core.PreparedRequest, manager: Manager, stream: Any, timeout: Any, verify: Any, cert: Any, proxies: Any
     ) -> Response:
         context = current.get()
         timeouts = _timeouts(timeout, context)
@@ -433,7 +434,7 @@ class HTTPAdapter(BaseAdapter):
             timeouts,
             verify,
             cert,
-            False,
+            bool(stream),
             NO_RETRIES if context is None else context.retries,
             None if context is None else context.on_informational,
             proxies,

@@ -416,6 +416,8 @@ def get_netrc_auth(url: Any, raise_errors: bool = False) -> tuple[str, str] | No
     """
     from netrc import NetrcParseError, netrc
 
+    from ..auth.netrc import require_regular
+
     named = os.environ.get("NETRC")
     places = (named,) if named is not None else tuple(f"~/{name}" for name in NETRC_FILES)
     path = next((found for place in places if os.path.exists(found := os.path.expanduser(place))), None)
@@ -423,6 +425,7 @@ def get_netrc_auth(url: Any, raise_errors: bool = False) -> tuple[str, str] | No
     if path is None or host is None:
         return None
     try:
+        require_regular(path)
         entry = netrc(path).authenticators(host)
     except (NetrcParseError, OSError):
         if raise_errors:

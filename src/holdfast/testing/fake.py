@@ -343,6 +343,8 @@ class _Entered:
         """Have it asked no more. Fakes of several threads need not leave in the opposite order."""
         with self._lock:
             fakes = list(self.fakes)
+            if fake not in fakes:
+                raise RuntimeError("this Fake is not entered: each __enter__, or with block, is left once")
             fakes.remove(fake)
             self.fakes = tuple(fakes)
             if not fakes:

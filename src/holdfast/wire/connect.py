@@ -25,6 +25,9 @@ from .readiness import wait_writable
 MAX_USER_TIMEOUT_MS = 2**31 - 1
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
 
+# This machine does not speak the address's family: it says less than what a server of the other family has answered.
+_NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
 SocketOption = tuple[int, int, Any]
@@ -168,6 +171,7 @@ class _Race:
         self.clock = clock
         self.allow = allow
         self.started = self.now = clock()
+        self.guarding = 0.0  # seconds that the guard took; it is the program's, and cannot be interrupted
         self.running: dict[int, socket.socket] = {}
         self.errors: list[OSError] = []
         self.outcomes: dict[str, str] = {}  # by address; of those that lost the race: "did not answer first"
@@ -194,6 +198,10 @@ class _Race:
         sock = None
         try:
             self.allow(sockaddr)
+            if self._guard_was_late():
+                self.outcomes[name] = "not dialled: allow_address= took all the time"
+                self.waiting.append(address)
+                return
             self.tried += 1
             sock = socket.socket(family, kind, protocol)
             sock.setblocking(False)
@@ -217,6 +225,12 @@ class _Race:
             self.running[sock.fileno()] = sock
             self.addresses[sock.fileno()] = name
 
+    def _guard_was_late(self) -> bool:
+        now = max(self.now, self.clock())
+        self.guarding += now - self.now
+        self.now = now
+        return self.until is not None and now >= self.until
+
     def _wait(self, next_start: float | None) -> socket.socket | None:
         if not self.running:
             return None
@@ -239,7 +253,10 @@ class _Race:
         return None
 
     def _timed_out(self) -> ConnectTimeout:
-        error = no_answer(self.where, self.now - self.started, self.tried, self.tried + len(self.waiting))
+        seconds = self.now - self.started
+        error = no_answer(self.where, seconds, self.tried, self.tried + len(self.waiting))
+        if self.guarding > seconds / 2:
+            error.args = (f"{error} allow_address= took {self.guarding:.2f} s of that.",)
         error.__cause__ = self.errors[-1] if self.errors else TimeoutError("connect")
         return error
 
@@ -248,7 +265,8 @@ class _Race:
         if forbidden and not self.tried:
             return none_allowed(forbidden)
         failures = [error for error in self.errors if not isinstance(error, AddressRefused)]
-        return all_refused(self.where, failures[-1] if failures else OSError("the name has no address"), self.tried)
+        answers = [error for error in failures if error.errno not in _NO_WAY] or failures
+        return all_refused(self.where, answers[-1] if answers else OSError("the name has no address"), self.tried)
 
     def close_losers(self) -> None:
         """Close every attempt that did not win."""

@@ -4,8 +4,8 @@ Laws:
 
 1. What a head says is h11's knowledge; this file adds only what h11 leaves to its user: limits on *complete* heads, trailers and
    chunk overhead, HTTP/1.0 keep-alive, close-delimited bodies that must not be reused, bytes left over. h11 is not asked what it
-   has said before: requests that are sent again (``telling``), a head that comes again (``judged``). A body of known length is
-   counted here, and not copied five times by h11; its connection goes on with a new h11.
+   has said before: requests that are sent again (``telling``), a head that comes again (``judged``). A body of known length, or in
+   plain chunks, is counted past h11, and not copied five times; its connection goes on with a new h11.
 2. Nothing is read as a response that arrived before its request was written (``stream.acknowledged``).
 3. ``recycle`` is the one gate back to the pool.
 4. Every failure is an ExchangeFailed that says how far the exchange got.
@@ -33,6 +33,7 @@ from ..exceptions import (
 from ..message.span import FilePart
 from ..reasons import Delivery, Discard, ExchangeFailed
 from ..timeouts import Deadline, Timeouts
+from .chunks import PlainChunks
 from .failures import is_tls_error, lost, no_head, not_http, quote, text, too_large
 from .framing import NO_HEAD, RawHeaders, ResponseHead, Reuse, understand
 from .judged import NONE, judged
@@ -41,7 +42,7 @@ from .limits import (
     MAX_INFORMATIONAL_RESPONSES,
     check_head,
 )
-from .payload import SIZE_LINE, Payload, new_h11
+from .payload import Payload, new_h11
 from .protocols import BODY, HEAD, OVER, ByteStream, RequestBody, pieces_of
 from .reuse import HEAD_PATIENCE_SECONDS, AfterBody, Habits, after_body
 from .telling import Outgoing
@@ -164,7 +165,7 @@ class Http1Connection(Payload):
         self._fed = 0
         self._payload = 0
         self._chunks = 0
-        self._chunk = None
+        self._plain = None
         self._incomplete_request = self._content = self._past = False
         if self.trailers:
             self.trailers = []
@@ -374,6 +375,8 @@ class Http1Connection(Payload):
             if method == self._request.method and data.startswith(received):
                 self._head = said
                 self._behind = data[len(received) :]
+                if said.chunked:
+                    self._begin_chunks()
                 self._note_head()
                 return
         self._pieces_of_head.append(data)
@@ -460,18 +463,24 @@ class Http1Connection(Payload):
         if self._mended is not None:
             understood = understood._replace(raw_headers=self._mended.restore(fields), reuse=_NEVER)
         self._head = understood
-        if understood.expected is not None:
+        if understood.expected is not None or understood.chunked:
             self._behind = self._conn.trailing_data[0]
             if self._untold and len(self._pieces_of_head) == 1:
                 self._judged = found = judged(self._request.method, self._pieces_of_head[0], self._behind, understood)
                 if found is not NONE:
                     self._habits.judged = found
-        elif understood.chunked:
-            behind = self._conn.trailing_data[0]
-            self._fed = len(behind)  # counted from here: the body's bytes only
-            self._take_over(SIZE_LINE, behind)
+        if understood.chunked:
+            self._begin_chunks()
         self._pieces_of_head.clear()
         self._note_head()
+
+    def _begin_chunks(self) -> None:
+        """The head is complete, and a chunked body begins behind it."""
+        behind, self._behind = self._behind, b""
+        if self._untold or self._conn.our_state is h11.DONE:
+            self._plain = PlainChunks(behind)
+        else:
+            self._fed = len(behind)  # h11 has it, and what comes: the body's bytes are counted from here
 
     def _note_head(self) -> None:
         """The head is complete; ``queued`` is asked at that very moment."""
@@ -489,7 +498,7 @@ class Http1Connection(Payload):
         if self.phase is not OVER or self._write_error is not None:
             return Discard.BROKEN
         conn, head = self._conn, self._head
-        counted = head.expected is not None
+        counted = head.expected is not None or self._plain is not None
         left_over, ended = (self._behind, False) if counted else conn.trailing_data
         if left_over:
             self._note_strays(self._request)

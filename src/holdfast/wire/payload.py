@@ -2,21 +2,21 @@
 
 Laws:
 
-1. h11 frames, but a body of known length is counted here. If much of it is to come when all that came was given out, it is read
-   straight to its reader, and never a byte more than belongs to it. So is what is in a large chunk, if its size's line is of the
-   plainest kind. Every other line, the last chunk's and the trailers, and each CRLF before one of those, are h11's to judge.
+1. h11 frames, but a body of known length is counted here, and so are chunks whose framing is of the plainest kind (``chunks``).
+   If much of a body, or of a chunk, is to come when all that came was given out, it is read straight to its reader, and never a
+   byte more than belongs to it. From the first line on that is not plain, h11 judges the rest of the body.
 2. A body that has come to its end has had every byte; anything else is an error that says how many came, and of how many.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import h11
 
 from ..exceptions import BodyReadTimeout, RequestException, TotalTimeout
 from ..timeouts import Deadline, Timeouts
+from .chunks import PlainChunks
 from .failures import broken_body, cut_short, progress
 from .limits import MAX_INCOMPLETE_EVENT_BYTES, check_chunks, check_trailers
 from .protocols import OVER, ByteStream, Phase
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 READ_PIECE_BYTES = 64 * 1024
 COUNTED_BYTES = 32 * 1024  # still to come: what is shorter comes in one read or two
 
-SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
-_NEXT_SIZE_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})\r\n")
-_BEGINS_ONE = re.compile(rb"(?:\r(?:\n(?:[0-9A-Fa-f]{0,16}\r?)?)?)?")
 _IN_A_CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx"
 
 
@@ -38,7 +35,6 @@ class Payload:
 
     __slots__ = (
         "_behind",
-        "_chunk",
         "_chunks",
         "_conn",
         "_deadline",
@@ -46,6 +42,7 @@ class Payload:
         "_head",
         "_past",
         "_payload",
+        "_plain",
         "_timeouts",
         "_untold",
         "phase",
@@ -57,7 +54,6 @@ class Payload:
     stream: ByteStream
     trailers: RawHeaders
     _behind: bytes
-    _chunk: int | None  # bytes still to come of a chunk that is counted here; None: h11 has the framing
     _chunks: int
     _conn: h11.Connection
     _deadline: Deadline
@@ -65,6 +61,7 @@ class Payload:
     _head: ResponseHead
     _past: bool
     _payload: int
+    _plain: PlainChunks | None  # the body's framing; None: it has none, or h11 has it
     _timeouts: Timeouts
     _untold: bool
 
@@ -88,18 +85,42 @@ class Payload:
         expected = self._head.expected
         if expected is not None:
             return self._read_counted(expected, size)
-        return (self._chunk is not None and self._read_chunks(size)) or self._read_framed()
+        plain = self._plain
+        return (plain is not None and b"".join(self._read_chunks(plain, size))) or self._read_framed()
+
+    def read_pieces(self, size: int = READ_PIECE_BYTES) -> list[bytes]:
+        """Like ``read_body``, but no piece is of two chunks; none at the end."""
+        plain = self._plain
+        if plain is not None and self.phase is not OVER and (pieces := self._read_chunks(plain, size)):
+            return pieces
+        piece = self.read_body(size)
+        return [piece] if piece else []
 
     def take_whole(self) -> bytes | None:
         """The whole payload, with which the exchange is OVER, if it came with the head; else None."""
         data, expected = self._behind, self._head.expected
-        if expected is None or len(data) < expected:
+        if expected is None:
+            return self._take_whole_chunks()
+        if len(data) < expected:
             return None
         self._behind = data[expected:]
         data = data[:expected]
         self._payload = expected
         self.phase = OVER
         return data
+
+    def _take_whole_chunks(self) -> bytes | None:
+        plain = self._plain
+        data = None if plain is None or self._payload else plain.whole()
+        if plain is None or data is None:
+            return None
+        self._payload = len(data)
+        self._end_chunks(plain)
+        return data
+
+    def _end_chunks(self, plain: PlainChunks) -> None:
+        self._behind = plain.rest
+        self.phase = OVER
 
     def _read_counted(self, expected: int, size: int) -> bytes:
         left = expected - self._payload
@@ -110,7 +131,7 @@ class Payload:
                 return self._read_past(min(size, left))
             data = self._receive_body()
             if not data:
-                raise cut_short("the connection ended before the body did", self._payload, expected) from EOFError("end of file")
+                raise self._cut_off()
         self._behind = data[left:]
         data = data[:left]
         self._payload += len(data)
@@ -126,9 +147,8 @@ class Payload:
         """
         if self._behind:
             return 0
-        if self._chunk is not None:
-            return self._chunk
-        left = self.remaining or 0
+        plain = self._plain
+        left = (self.remaining or 0) if plain is None else 0 if plain.rest else plain.left
         return left if self._past or left >= COUNTED_BYTES else 0
 
     def _read_past(self, size: int) -> bytes:
@@ -153,7 +173,7 @@ class Payload:
         """
         seconds = self._patience()
         left = self.unframed
-        self._past = self._chunk is None
+        self._past = self._plain is None
         try:
             size = self.stream.read_into(view[:left], seconds)
         except TimeoutError as error:
@@ -171,11 +191,10 @@ class Payload:
 
     def _count(self, size: int) -> None:
         if not size:
-            raise cut_short("the connection ended before the body did", self._payload, self._head.expected)
+            raise self._cut_off()
         self._payload += size
-        if self._chunk is not None:
-            self._chunk -= size
-            self._fed += size
+        if self._plain is not None:
+            self._plain.left -= size
         elif self._payload == self._head.expected:
             self.phase = OVER
 
@@ -190,8 +209,6 @@ class Payload:
                 data = bytes(event.data)  # h11 gives a bytearray
                 self._payload += len(data)
                 self._chunks += event.chunk_start
-                if event.chunk_end and not event.chunk_start:  # it was larger than what came at once: so may be the next one
-                    self._take_over(_NEXT_SIZE_LINE, self._conn.trailing_data[0])
                 return data
             if type(event) is h11.EndOfMessage:
                 self._finish(event)
@@ -200,56 +217,42 @@ class Payload:
                     # h11 has used up what it was fed, but for the start of a chunk's size line, or of the trailers.
                     check_chunks(self._conn.trailing_data[0], self._fed, self._payload, self._chunks)
                 data = self._receive_body()
-                first = self._head.chunked and not self._fed
                 self._fed += len(data)
-                if first and self._take_over(SIZE_LINE, data):
-                    return self._read_chunks(READ_PIECE_BYTES)
                 self._conn.receive_data(data)
         return b""
 
-    def _take_over(self, line: re.Pattern[bytes], received: bytes) -> bool:
-        """Count from here on if ``received`` begins with the ``line`` of a large chunk; what h11 was given of it is forgotten."""
-        found = line.match(received) if self._untold else None
-        size = 0 if found is None else int(found[1], 16)
-        if found is None or size < COUNTED_BYTES:
-            return False
-        self._chunk = size
-        self._chunks += 1
-        self._behind = received[found.end() :]
-        return True
+    def _read_chunks(self, plain: PlainChunks, size: int) -> list[bytes]:
+        """What is next of plain chunks, a piece for each; nothing if the body is over, or if it is h11's turn."""
+        while True:
+            pieces = plain.pieces()
+            self._payload += sum(map(len, pieces))
+            if plain.ended:
+                self._end_chunks(plain)
+            if pieces or plain.ended:
+                return pieces
+            if plain.left >= COUNTED_BYTES:
+                return [self._read_past(min(size, plain.left))]
+            more = self._receive_body() if plain.left or plain.plain_so_far else b""
+            if more:
+                plain.feed(more)
+            elif plain.left:
+                raise self._cut_off()
+            else:
+                self._leave_to_h11(plain.rest)
+                return []
 
-    def _read_chunks(self, size: int) -> bytes:
-        """The next of the chunk that is counted here, or of the next one; ``b""`` if it is h11's turn."""
-        if not self._chunk and not self._begin_next_chunk():
-            return b""
-        left = self._chunk or 0
-        data = self._behind
-        if not data:
-            return self._read_past(min(size, left))
-        self._behind = data[left:]
-        data = data[:left]
-        self._payload += len(data)
-        self._chunk = left - len(data)
-        return data
-
-    def _begin_next_chunk(self) -> bool:
-        """A chunk is at its end: go on with the next, if it is large too, else leave the rest to h11."""
-        received = self._behind
-        while _BEGINS_ONE.fullmatch(received) and (more := self._receive_body()):
-            self._fed += len(more)
-            received += more
-        if self._take_over(_NEXT_SIZE_LINE, received):
-            return True
+    def _leave_to_h11(self, rest: bytes) -> None:
+        """``rest`` comes between two chunks, and is not plain."""
         # A new one, which has just read a chunk of one byte: what it expects is what comes.
         self._conn = conn = new_h11()
         conn.receive_data(_IN_A_CHUNK)
         conn.next_event()
         conn.next_event()
-        self._chunk = None
-        self._behind = b""
-        if received:
-            conn.receive_data(received)
-        return False
+        self._plain = None
+        self._untold = True  # this one does not know of the request
+        self._fed = self._payload + len(rest)
+        if rest:
+            conn.receive_data(rest)
 
     def read_body_within(self, seconds: float) -> bytes:
         """Like ``read_body``, waiting at most ``seconds`` for more; with 0 only for what is here."""
@@ -287,6 +290,11 @@ class Payload:
         if not self._deadline.expired():
             return error
         return TotalTimeout(f"the call's total of {self._deadline.total} s was used up while {phase}")
+
+    def _cut_off(self) -> RequestException:
+        error = cut_short("the connection ended before the body did", self._payload, self._head.expected)
+        error.__cause__ = EOFError("end of file")
+        return error
 
     def _body_timed_out(self) -> RequestException:
         came = progress(self._payload, self._head.expected)

@@ -195,8 +195,8 @@ class SocketStream:
         if self._eof:
             return b""
         # For TLS the kernel is asked first: see _note_fin.
-        if self.tls is not None and not self._pending():
-            self.hasten()
+        if self.tls is not None and not self._pending() and not self._wait_readable(0):
+            self._acknowledge_at_once()
             if not self._wait_readable(seconds):
                 raise TimeoutError(f"nothing to read for {seconds} s")
         try:
@@ -365,12 +365,18 @@ class SocketStream:
         A server that writes in pieces with Nagle's algorithm on sends the next one when the last is acknowledged, and this kernel
         waits 40 ms with that, in the hope of something to send along.
         """
+        try:
+            if self._plain_tcp and _QUICK_ACK is not None and not self.readable_now():
+                self._acknowledge_at_once()
+        except OSError:
+            pass  # it only makes waiting shorter; what is wrong with the socket, the read will say
+
+    def _acknowledge_at_once(self) -> None:
         if self._plain_tcp and _QUICK_ACK is not None:
             try:
-                if not self.readable_now():
-                    self.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # the kernel forgets it soon: it is set for each wait
+                self.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # the kernel forgets it soon: it is set for each wait
             except OSError:
-                pass  # it only makes waiting shorter; what is wrong with the socket, the read will say
+                pass  # as above
 
     # -- what is known of the other end ------------------------------------------------------------------------------
 

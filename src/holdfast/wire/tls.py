@@ -20,6 +20,7 @@ import errno
 import os
 import socket
 import ssl
+import stat
 import sys
 import threading
 import time
@@ -58,6 +59,7 @@ class _Offer(NamedTuple):
 
 
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
+_building: dict[object, threading.RLock] = {}  # of each context that is being built
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
 _sessions: OrderedDict[tuple[object, ...], list[_Offer]] = OrderedDict()
 
@@ -84,16 +86,32 @@ def context_for(verify: Authorities = True, cert: Cert = None) -> ssl.SSLContext
             raise ValueError("cert= together with verify=SSLContext: load the certificate into the context instead")
         return verify
     key = _context_key(verify, cert)
+    return _known(key) or _built(key, verify, cert)
+
+
+def _known(key: object) -> ssl.SSLContext | None:
     with _lock():
-        context = _contexts.get(key)
-    if context is None:
-        # Built outside the lock: two threads may both build one the first time, and one of the two is dropped.
-        built = _build_context(verify, cert)
-        with _lock():
-            context = _contexts.setdefault(key, built)
-            while len(_contexts) > MAX_CONTEXTS:
-                _contexts.popitem(last=False)
-    return context
+        return _contexts.get(key)
+
+
+def _built(key: object, verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
+    """The context of ``key``, which one thread builds while those that want the same one wait: a FIFO has its content once.
+
+    The lock is re-entrant: a signal handler may make a call in the middle.
+    """
+    building = _building.setdefault(key, threading.RLock())
+    try:
+        with building:
+            context = _known(key)
+            if context is None:
+                context = _build_context(verify, cert)
+                with _lock():
+                    _contexts[key] = context
+                    while len(_contexts) > MAX_CONTEXTS:
+                        _contexts.popitem(last=False)
+            return context
+    finally:
+        _building.pop(key, None)
 
 
 def _context_key(verify: bool | Path | tuple[str, ...], cert: Cert) -> object:
@@ -117,6 +135,8 @@ def _stamp(path: str | os.PathLike[str], what: str) -> tuple[object, ...]:
         status = os.stat(path)
     except OSError as error:
         raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0)}", path) from error
+    if stat.S_ISFIFO(status.st_mode):
+        return path, status.st_ino  # what is written to it meanwhile makes it no other: it has its content once
     # Packages and images give all their files one time, and file systems give one to all that is written within a tick.
     return path, status.st_mtime_ns, status.st_size, status.st_ino
 
@@ -136,10 +156,9 @@ def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSL
     elif type(context) is ssl.SSLContext:
         load_authorities(context, verify)
     if cert is not None:
-        _load_certificate(context, cert)
+        load_certificate(context, cert)
         context.post_handshake_auth = True  # TLS 1.3: a server may ask for it when it has seen which path is wanted
-    if hasattr(context, "keylog_filename") and os.environ.get("SSLKEYLOGFILE"):
-        context.keylog_filename = os.environ["SSLKEYLOGFILE"]
+    log_keys(context)
     return context
 
 
@@ -156,6 +175,23 @@ def _by_platform() -> ssl.SSLContext | None:
     except ImportError:
         return None
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def log_keys(context: ssl.SSLContext) -> None:
+    """Have the secrets of connections written to ``SSLKEYLOGFILE``, if that is set and this OpenSSL can.
+
+    Raises:
+        OSError: the file cannot be written; the message names the variable.
+    """
+    path = os.environ.get("SSLKEYLOGFILE")
+    if path and hasattr(context, "keylog_filename"):
+        from .fifo import require_reader
+
+        try:
+            require_reader(path)
+            context.keylog_filename = path
+        except OSError as error:
+            raise OSError(error.errno, f"SSLKEYLOGFILE: {error.strerror}", path) from error
 
 
 def load_authorities(context: ssl.SSLContext, verify: bool | Path | tuple[str, ...]) -> None:
@@ -190,21 +226,28 @@ def _load_system_store(context: ssl.SSLContext) -> None:
 
 
 def _load_from(context: ssl.SSLContext, path: str) -> None:
+    from .fifo import steady
+
     try:
         if os.path.isdir(path):
             context.load_verify_locations(capath=path)
         else:
-            context.load_verify_locations(cafile=path)
+            with steady(path) as file:
+                context.load_verify_locations(cafile=file)
     except ssl.SSLError as error:
         raise SSLError(f"the CA bundle {path!r} holds no certificate in PEM form: {error.reason or error}") from error
 
 
-def _load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | tuple[Path, Path, str]) -> None:
+def load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | tuple[Path, Path, str]) -> None:
+    """Have ``context`` show this client certificate. Raises what ``context_for`` does."""
     paths: Any = (cert,) if isinstance(cert, (str, os.PathLike)) else cert
     certificate, key, password = (*paths, None, None)[:3]
+    from .fifo import steady
+
     try:
-        # Without a password OpenSSL would ask for one at the terminal, and wait.
-        context.load_cert_chain(certificate, key, password or "")
+        with steady(certificate) as its_file, steady(key) as key_file:
+            # Without a password OpenSSL would ask for one at the terminal, and wait.
+            context.load_cert_chain(its_file, key_file, password or "")
     except ssl.SSLError as error:
         hint = "" if password else " (is the key encrypted? then give (certificate, key, password))"
         name = os.fspath(certificate)
@@ -359,4 +402,5 @@ def remember_session(sock: ssl.SSLSocket, context: ssl.SSLContext, server_name: 
             _sessions.popitem(last=False)
 
 
+after_in_child(_building.clear)
 after_in_child(_locks.clear)  # the parent may have held it in a thread that does not exist in the child

@@ -34,6 +34,7 @@ class Terms(NamedTuple):
 
 LIBRARY = Terms("verify=PATH", 'verify="system"', "verify= an ssl.SSLContext without VERIFY_X509_STRICT accepts it until then")
 COMMAND = Terms("--cacert PATH", "--cacert system", "")
+HTTPX = Terms("verify=ssl.create_default_context(cafile=PATH)", "verify=ssl.create_default_context()", LIBRARY.lenient)
 
 
 def explain(error: ssl.SSLCertVerificationError, where: str) -> str:
@@ -74,10 +75,10 @@ def refusal_behind(error: BaseException) -> ssl.SSLCertVerificationError | None:
     return cause
 
 
-def in_terms_of_the_command(text: str, error: BaseException) -> str:
-    """``text`` with the command's options in place of the library's arguments, where a certificate is the cause of ``error``."""
+def in_terms(terms: Terms, text: str, error: BaseException) -> str:
+    """``text`` in other terms than the library's arguments, where a certificate is the cause of ``error``."""
     cause = refusal_behind(error)
     if cause is None:
         return text
     said = remedy_for(cause)
-    return text.replace(said, remedy_for(cause, COMMAND)) if said else text
+    return text.replace(said, remedy_for(cause, terms)) if said else text

@@ -9,6 +9,7 @@ it arrives, which event streams need.
 from __future__ import annotations
 
 import http.client
+import io
 from typing import Any
 
 from urllib3._collections import HTTPHeaderDict
@@ -72,7 +73,7 @@ class Wire:
     _kept: Kept | None = None
     _sock: Any = None
     _chunked = _ended = closed = False
-    _buffer = b""
+    _here = io.BytesIO()  # what has come and was not taken
 
     def __init__(self, exchange: Exchange | None, timeout: float | None) -> None:
         self._exchange = exchange
@@ -106,31 +107,26 @@ class Wire:
 
     def read(self, amt: int | None = -1) -> bytes:
         """``amt`` bytes, fewer only at the end; all that come if it is None or negative."""
+        data = self._here.read(amt)
         if amt is None or amt < 0:
-            pieces = [self._take(None)]
-            while piece := self._more():
-                pieces.append(piece)
-            return b"".join(pieces)
-        data = self._take(amt) if self._buffer else self._more()
-        if len(data) == amt:
+            return b"".join((data, *iter(self._more, b"")))
+        left = amt - len(data)
+        if not left:
             return data
-        if len(data) > amt:
-            self._buffer = data[amt:]
-            return data[:amt]
-        pieces, left = [data], amt - len(data)
+        pieces = [data] if data else []
         while left and (piece := self._more()):
-            if len(piece) > left:
-                self._buffer = piece[left:]
-                piece = piece[:left]
-            pieces.append(piece)
-            left -= len(piece)
+            pieces.append(piece if len(piece) <= left else self._begin_with(piece, left))
+            left -= len(pieces[-1])
         return b"".join(pieces)
 
     def read1(self, amt: int | None = -1) -> bytes:
         """What is there, or what comes next, at most ``amt`` bytes."""
-        if not self._buffer and amt != 0:
-            self._buffer = self._more()
-        return self._take(None if amt is None or amt < 0 else amt)
+        return self._here.read(amt) or (b"" if amt == 0 else self._begin_with(self._more(), amt))
+
+    def _begin_with(self, data: bytes, amt: int | None) -> bytes:
+        """At most ``amt`` bytes of what has come; the rest is there from now on."""
+        self._here = here = io.BytesIO(data)
+        return here.read(amt)
 
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer``; how many bytes, fewer than it holds only at the end."""
@@ -143,45 +139,40 @@ class Wire:
 
     def peek(self, amt: int = 0) -> bytes:
         """What is there, or what comes next, without taking it."""
-        if not self._buffer:
-            self._buffer = self._more()
-        return self._buffer
+        data = self.read1()
+        self._here = io.BytesIO(data)
+        return data
 
     def readline(self, limit: int | None = -1) -> bytes:
         """A line with its end, at most ``limit`` bytes of it."""
-        while b"\n" not in self._buffer and (limit is None or limit < 0 or len(self._buffer) < limit):
-            piece = self._more()
-            if not piece:
-                break
-            self._buffer += piece
-        end = self._buffer.find(b"\n") + 1 or len(self._buffer)
-        return self._take(end if limit is None or limit < 0 else min(end, limit))
-
-    def _take(self, amt: int | None) -> bytes:
-        buffer = self._buffer
-        if amt is None or amt >= len(buffer):
-            self._buffer = b""
-            return buffer
-        self._buffer = buffer[amt:]
-        return buffer[:amt]
+        line = self._here.readline(limit)
+        if line[-1:] == b"\n":
+            return line
+        left = -1 if limit is None or limit < 0 else limit - len(line)
+        while line[-1:] != b"\n" and left and (piece := self._more()):
+            self._here = here = io.BytesIO(piece)
+            more = here.readline(left)
+            line += more
+            left = left if left < 0 else left - len(more)
+        return line
 
     def _more(self) -> bytes:
-        """The next piece, framed if the body is chunked; b"" at the end of file."""
+        """What comes next, in its chunks if the body is chunked; b"" at the end of file."""
         source = self._source
         if self._ended or source is None:
             return b""
         try:
-            piece = source.read(AHEAD)
+            pieces = source.read_pieces(AHEAD)
         except ours.RequestException as error:
             self._finish()
             translated = errors.of_body(error)
             if translated is None:
                 return b""
             raise translated from error
-        if not piece:
+        if not pieces:
             self._finish()
             return b"0\r\n\r\n" if self._chunked else b""
-        return b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece
+        return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces] if self._chunked else pieces)
 
     def _finish(self) -> None:
         self._ended = True
@@ -195,7 +186,7 @@ class Wire:
         """Read no more. Idempotent."""
         self.closed = True
         self._exchange = None
-        self._buffer = b""
+        self._here = io.BytesIO()
         if not self._ended:
             source = self._source
             if source is not None and not source.ended:
