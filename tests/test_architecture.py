@@ -421,7 +421,7 @@ def test_the_first_https_call_brings_tls_and_no_more(tls: Tls) -> None:
         seen = run(LOADED, tls.ca_path, server.url("/", host="localhost"))
 
     assert seen["status"] == 200
-    assert of_ours(seen["by_call"]) == {"ssl", "holdfast.wire.tls"}
+    assert of_ours(seen["by_call"]) == {"ssl", "holdfast.wire.tls", "holdfast.wire.fifo"}
 
 
 # -- TLS when it is needed ---------------------------------------------------------------------------------------------
