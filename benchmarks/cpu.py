@@ -1,7 +1,7 @@
 """CPU per kept-alive request, against the least that h11 on a socket can cost; and the CPU of the import.
 
     python -m benchmarks cpu [--post] [--tls] [--ids] [--chunked] [--new [--name] [--no-tickets]] [--only CLIENT] [--max-ratio 1.15]
-    python -m benchmarks cpu --first [--only holdfast]
+    python -m benchmarks cpu --first [--http] [--only holdfast]
 
 The floor is a bare loop: one ``h11.Request`` and ``EndOfMessage`` to a blocking socket, ``recv(65536)``, events until
 the end of the message. It sends the very fields holdfast sends. Every client gets 1 KiB from a real nginx on loopback
@@ -16,7 +16,8 @@ block's CPU (``time.process_time``: all threads, user and system) is divided by 
 it, and the figure is the median of these ratios. A machine that slows down slows both. So it is with the time on the clock.
 
 The import is measured in fresh interpreters in turn: the median of (import - empty interpreter, same round). So is, with
-``--first``, the first https GET of a process: import, TLS context with certifi's authorities and one more, handshake, answer.
+``--first``, the first https GET of a process: import, TLS context with certifi's authorities and one more, handshake, answer; with
+``--http``, the first http GET. Beside it stands the resident memory that it takes.
 """
 
 from __future__ import annotations
@@ -417,7 +418,7 @@ def compare(floor: Get, clients: dict[str, Get], rounds: int, size: int) -> tupl
     return figures, statistics.median(cpu for cpu, _ in floors)
 
 
-def _environment() -> dict[str, str]:
+def compiled_environment() -> dict[str, str]:
     """Where compiled modules are kept even if this shell says otherwise: nobody compiles at every start."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPYCACHEPREFIX": os.path.join(tempfile.gettempdir(), f"holdfast-pycache-{os.getuid()}")}
@@ -431,11 +432,23 @@ def cpu_of(code: str) -> float:
 def run_fresh(code: str, *arguments: str) -> tuple[float, float]:
     """CPU seconds, and seconds, of a fresh interpreter that runs ``code``."""
     began = time.perf_counter()
-    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code, *arguments], _environment())
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code, *arguments], compiled_environment())
     _, status, usage = os.wait4(pid, 0)
     if status:
         raise SystemExit(f"{sys.executable} -c {code!r} failed")
     return usage.ru_utime + usage.ru_stime, time.perf_counter() - began
+
+
+def memory_of(code: str, *arguments: str) -> float:
+    """MiB of resident memory that a fresh interpreter which runs ``code`` has taken at most; 0 where it is not known.
+
+    It has to say so itself: what the kernel tells of a child that has ended begins with its parent's memory.
+    """
+    if not os.path.exists("/proc/self/status"):
+        return 0.0  # Platform-specific: Linux tells
+    code += "\nprint(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    argv = [sys.executable, "-c", code, *arguments]
+    return int(subprocess.run(argv, env=compiled_environment(), capture_output=True, check=True).stdout) / 1024
 
 
 def import_costs(modules: Sequence[str], rounds: int) -> tuple[dict[str, float], float]:
@@ -453,11 +466,13 @@ def import_costs(modules: Sequence[str], rounds: int) -> tuple[dict[str, float],
 
 FIRST = {
     FLOOR: """
-import h11, socket, ssl
-_, _, authority, path = url.split("/", 3)
+import h11, socket
+scheme, _, authority, path = url.split("/", 3)
 host, port = authority.split(":")
-context = ssl.create_default_context(cafile=ca)
-sock = context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
+sock = socket.create_connection((host, int(port)))
+if scheme == "https:":
+    import ssl
+    sock = ssl.create_default_context(cafile=ca).wrap_socket(sock, server_hostname=host)
 conn, event, body = h11.Connection(h11.CLIENT), None, b""
 sock.sendall(conn.send(h11.Request(method="GET", target="/" + path, headers=[("Host", host)])) + conn.send(h11.EndOfMessage()))
 while type(event) is not h11.EndOfMessage:
@@ -472,23 +487,29 @@ while type(event) is not h11.EndOfMessage:
     "requests": "import requests; body = requests.Session().get(url, verify=ca).content",
     "httpx": "import httpx, ssl; body = httpx.Client(verify=ssl.create_default_context(cafile=ca)).get(url).content",
 }
-"""A program's first https GET, of each client; and of one that does no more than it must, with h11 and ssl."""
+"""A program's first GET, of each client; and of one that does no more than it must, with h11 and, for https, ssl."""
+
+
+def first_program(name: str, site: Site) -> tuple[str, str, str]:
+    """A program that makes the first GET of its process by that client, and its arguments."""
+    certifi = Path(importlib.import_module("certifi").where())
+    authorities = certifi
+    if site.ca is not None:
+        authorities = Path(site.ca).with_name("authorities.pem")
+        authorities.write_bytes(certifi.read_bytes() + Path(site.ca).read_bytes())
+    code = f"import sys; url, ca = sys.argv[1:]\n{FIRST[name]}\nassert len(body) == 1024"
+    return code, site.url, str(authorities)
 
 
 def first_costs(modules: Sequence[str], site: Site, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """CPU seconds, and seconds, that the first https GET of a process adds to an empty interpreter, of each round."""
+    """CPU seconds, and seconds, that the first GET of a process adds to an empty interpreter, of each round."""
     added: dict[str, list[tuple[float, float]]] = {name: [] for name in modules}
-    assert site.ca is not None
-    certifi = importlib.import_module("certifi")
-    authorities = Path(site.ca).with_name("authorities.pem")
-    authorities.write_bytes(Path(certifi.where()).read_bytes() + Path(site.ca).read_bytes())
-    code = "import sys; url, ca = sys.argv[1:]\n{}\nassert len(body) == 1024"
     for name in modules:
-        run_fresh(code.format(FIRST[name]), site.url, str(authorities))
+        run_fresh(*first_program(name, site))
     for _ in range(rounds):
         empty = run_fresh("import sys")
         for name in modules:
-            cpu, wall = run_fresh(code.format(FIRST[name]), site.url, str(authorities))
+            cpu, wall = run_fresh(*first_program(name, site))
             added[name].append((cpu - empty[0], wall - empty[1]))
     return added
 
@@ -509,6 +530,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
     parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
     parser.add_argument("--first", action="store_true", help="only the first https GET of a process, its import included")
+    parser.add_argument("--http", action="store_true", help="with --first: the first http GET")
     parser.add_argument("--rounds", type=int, default=25, help="blocks of each client (25)")
     parser.add_argument("--block", type=int, default=200, help="requests in a block (200)")
     parser.add_argument("--imports", type=int, default=15, help="fresh interpreters per module (15); 0 for none")
@@ -567,16 +589,19 @@ def measure_imports(rounds: int) -> Chart:
 def measure_first(options: argparse.Namespace, program: str) -> Chart:
     """Print the table of first GETs; their CPU as a chart."""
     names = [name for name in FIRST if installed(name) and name in (options.only or FIRST)]
-    with nginx(program, tls=True) as site:
+    with nginx(program, tls=not options.http) as site:
         costs = first_costs(names, site, options.rounds)
-    lines = [["client", "CPU ms", "the least", "time ms"]]
-    middle = {name: [statistics.median(column) * 1e3 for column in zip(*costs[name], strict=True)] for name in names}
+        memory = {name: memory_of(*first_program(name, site)) - memory_of("") for name in names}
+    lines = [["client", "CPU ms", "the least", "time ms", "MiB"]]
+    middle = {name: [statistics.median(column) for column in zip(*costs[name], strict=True)] for name in names}
     for name, (cpu, wall) in middle.items():
-        lines.append([name, f"{cpu:.0f}", f"{min(costs[name])[0] * 1e3:.0f}", f"{wall:.0f}"])
-    print("The first https GET of a process: import, context, handshake, answer, on top of an empty interpreter;")
-    print(f"medians of {options.rounds}, and the least CPU of any.\n")
+        lines.append([name, f"{cpu * 1e3:.0f}", f"{min(costs[name])[0] * 1e3:.0f}", f"{wall * 1e3:.0f}", f"{memory[name]:.1f}"])
+    scheme, steps = ("http", "import, answer") if options.http else ("https", "import, context, handshake, answer")
+    print(f"The first {scheme} GET of a process: {steps}, on top of an empty interpreter;")
+    print(f"medians of {options.rounds}, the least CPU of any, and resident memory.\n")
     print(table(lines), flush=True)
-    return Chart("CPU of the first https GET of a process", "ms", {"first": {name: round(middle[name][0], 1) for name in names}})
+    figures = {"first": {name: round(middle[name][0] * 1e3, 1) for name in names}}
+    return Chart(f"CPU of the first {scheme} GET of a process", "ms", figures)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
     python -m benchmarks instructions [--tls] [--ids] [--chunked] [--only holdfast] [--max-ratio 0.88]
     python -m benchmarks instructions --roads [--only urllib3] [--max-ratio 1.0]
+    python -m benchmarks instructions --first [--tls] [--only holdfast]
 
 Every client gets 1 KiB from a real nginx on loopback, with its own defaults, in an interpreter of its own. Nothing is counted
 before it is warm (caches, adaptive bytecode, the connection itself); what is counted then is divided by the requests. ``bare h11
@@ -9,6 +10,9 @@ loop`` is the floor of ``python -m benchmarks cpu``: it makes its request event 
 
 ``--roads`` measures what a program pays that knows nothing of holdfast: a library as it is, beside the very same code in an
 interpreter that began with ``inject()``, or, for requests once more, with ``holdfast.requests.install()``.
+
+``--first`` counts what a process pays before it has its first answer, on top of an empty interpreter: for the import alone, and for
+import and first GET.
 """
 
 from __future__ import annotations
@@ -23,7 +27,19 @@ import subprocess
 import sys
 
 from benchmarks import table
-from benchmarks.cpu import CLIENTS, FLOOR, Floor, Site, fields_of_floor, installed, nginx
+from benchmarks.cpu import (
+    CLIENTS,
+    FIRST,
+    FLOOR,
+    NEEDED,
+    Floor,
+    Site,
+    compiled_environment,
+    fields_of_floor,
+    first_program,
+    installed,
+    nginx,
+)
 from benchmarks.link import exit_on_sigterm
 from benchmarks.results import Chart, add_option, save
 
@@ -73,6 +89,29 @@ def per_request(name: str, site: Site, fields: list[tuple[str, str]], requests: 
     return int(found[1]) / requests
 
 
+def of_program(*program: str) -> int:
+    """Instructions of an interpreter that runs this code with these arguments, from compiled modules."""
+    argv = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-c", *program]
+    environment = {**compiled_environment(), "PYTHONHASHSEED": "0"}
+    for _ in range(2):  # the first time, modules may have to be compiled
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        found = re.search(r"Collected : (\d+)", done.stderr)
+        if done.returncode or found is None:
+            raise SystemExit(f"{program[0]!r} under valgrind failed:\n{done.stderr[-2000:]}")
+    return int(found[1]) if found else 0
+
+
+def measure_first(options: argparse.Namespace, site: Site) -> list[list[str]]:
+    """The table of imports and first GETs."""
+    lines = [["client", "import, M instructions", "import and first GET"]]
+    empty = of_program("")
+    for name in [FLOOR, *(options.only or FIRST)]:
+        if name in FIRST and installed(name) and [name] not in [line[:1] for line in lines]:
+            costs = (of_program(f"import {NEEDED if name == FLOOR else name}"), of_program(*first_program(name, site)))
+            lines.append([name, *(f"{(cost - empty) / 1e6:.0f}" for cost in costs)])
+    return lines
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks instructions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -81,6 +120,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
     parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
     parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
+    parser.add_argument("--first", action="store_true", help="the import, and the first GET of a process")
     parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
     parser.add_argument("--requests", type=int, default=200, help="requests that are counted (200)")
     parser.add_argument("--max-ratio", type=float, help="exit with 1 above this x the floor's, or x the library's")
@@ -101,6 +141,10 @@ def main() -> int:
             print(f"this needs {name}, and there is none on the PATH (apt-get install {name})", file=sys.stderr)
             return 3
     with nginx(str(programs["nginx"]), tls=options.tls, ids=options.ids, chunked=options.chunked) as site:
+        if options.first:
+            print(f"1 KiB from nginx on loopback{_how(options)}, on top of an empty interpreter; user space only.\n")
+            print(table(measure_first(options, site)), flush=True)
+            return 0
         lines, worst = (measure_roads if options.roads else measure_clients)(options, site)
     print(f"1 KiB from nginx on loopback, kept alive{_how(options)}; user space only.\n")
     print(table(lines), flush=True)

@@ -28,8 +28,8 @@ MESSAGES = {"message", "exceptions"}
 CONNECTION = MESSAGES | {"wire", "reasons", "timeouts"}
 ONE_REQUEST = CONNECTION | {"pool", "dialer", "response_body", "routes", "resend", "sendings", "transport"}
 ONE_CALL = (ONE_REQUEST - {"pool", "wire", "dialer", "response_body"}) | {"auth", "redirects", "retries", "environment", "call"}
-ABOVE = {"arguments", "settings", "verbs", "transports", "wsgi", "client", "api"}
-EVERYTHING = ONE_REQUEST | ONE_CALL | ABOVE | {"_clock", "_numbers", "_extras", "_version"}
+ABOVE = {"arguments", "settings", "verbs", "transports", "wsgi", "assembly", "client", "api"}
+EVERYTHING = ONE_REQUEST | ONE_CALL | ABOVE | {"connecting", "_clock", "_loading", "_numbers", "_extras", "_version"}
 
 FROM_OUTSIDE = ("requests", "contrib", "cli", "testing")
 
@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_numbers": set(),
     "_extras": set(),
     "_fork": set(),
+    "_loading": {"_fork"},
     "_log": set(),
     "_values": set(),
     "_threads": set(),
@@ -47,31 +48,35 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reasons": set(),
     "timeouts": {"_values"},
     # the wings, which know nothing of one another
-    "message": {"exceptions", "_numbers", "_extras", "_fork"},
+    "message": {"exceptions", "_numbers", "_extras", "_fork", "_loading"},
     "pool": {"exceptions", "reasons", "_clock", "_numbers", "_fork", "_log", "_threads", "_values"},
-    "wire": MESSAGES | {"reasons", "timeouts", "_numbers", "_extras", "_fork", "_threads", "_values"},
+    "wire": MESSAGES | {"connecting", "reasons", "timeouts", "_numbers", "_extras", "_fork", "_threads", "_values"},
     # rules and choices
+    "connecting": {"message"},
     "resend": {"reasons"},
     "retries": {"resend", "_values"},
     "sendings": MESSAGES | {"routes", "_log"},
     "redirects": MESSAGES,
     "environment": MESSAGES | {"_values"},
     "auth": MESSAGES | {"environment"},
-    "routes": MESSAGES | {"environment", "wire", "_clock", "_values"},
+    "routes": MESSAGES | {"connecting", "environment", "wire", "_clock", "_loading", "_values"},
     # where pool and wire meet
     "dialer": CONNECTION | {"pool", "routes", "_values"},
     "response_body": CONNECTION | {"pool", "dialer", "routes"},
     "proxied": {"exceptions", "message", "response_body", "routes"},
     "transport": ONE_REQUEST | {"proxied", "_clock"},
     # a user's call
-    "call": ONE_CALL | CONNECTION | {"_values"},
-    "arguments": {"message", "retries", "routes", "timeouts"},
+    "call": ONE_CALL | CONNECTION | {"connecting", "_values"},
+    "arguments": {"connecting", "message", "retries", "timeouts"},
     "settings": MESSAGES | {"arguments", "_version"},
     "verbs": {"arguments", "message"},
-    "transports": ONE_CALL | {"pool", "dialer", "timeouts", "_clock"},
+    "transports": ONE_CALL | {"connecting", "pool", "dialer", "timeouts", "_clock"},
     "wsgi": ONE_CALL | {"timeouts", "transports", "_numbers", "_version"},
     "event_source": {"exceptions", "message", "retries"},
-    "client": ONE_CALL | {"arguments", "event_source", "settings", "verbs", "pool", "timeouts", "transports", "_clock"},
+    "assembly": ONE_CALL | {"connecting", "pool", "transports"},
+    "client": (ONE_CALL - {"routes", "transport"})
+    | {"arguments", "assembly", "connecting", "event_source", "settings", "verbs", "pool", "timeouts", "transports"}
+    | {"_clock", "_loading"},
     "api": {"arguments", "client", "exceptions", "message", "pool", "_fork"},
     # who comes in from outside
     "requests": EVERYTHING,
@@ -178,8 +183,8 @@ def test_no_module_needs_itself() -> None:
     [
         ("h11", {"dialer", "transport", "wire", "cli", "testing"}),
         ("select", {"wire", "contrib", "cli"}),
-        ("ssl", {"routes", "wire", "contrib", "requests", "cli", "testing"}),
-        ("socket", {"wire", "dialer", "message", *FROM_OUTSIDE}),  # message: inet_pton says whether a host is an address
+        ("ssl", {"routes", "connecting", "wire", "contrib", "requests", "cli", "testing"}),
+        ("socket", {"wire", "dialer", *FROM_OUTSIDE}),
         ("certifi", {"wire", "requests"}),
         ("socksio", {"wire"}),
         ("threading", {"pool", "wire", "auth", "message", "api", "_threads", "event_source", *FROM_OUTSIDE}),
@@ -332,10 +337,10 @@ def imported() -> set[str]:
     return set(found)
 
 
-def test_importing_holdfast_imports_no_other_library_but_h11(imported: set[str]) -> None:
+def test_importing_holdfast_imports_no_other_library(imported: set[str]) -> None:
     tops = {name.split(".")[0] for name in imported}
 
-    assert tops - set(sys.stdlib_module_names) == {"holdfast", "h11"}
+    assert tops - set(sys.stdlib_module_names) == {"holdfast"}
 
 
 @pytest.mark.parametrize(
@@ -356,6 +361,9 @@ def test_importing_holdfast_imports_no_other_library_but_h11(imported: set[str])
         "netrc",
         "queue",
         "random",
+        "select",
+        "socket",
+        "ssl",
         "subprocess",
         "tempfile",
         "unicodedata",
@@ -372,6 +380,48 @@ def test_modules_of_rare_use_wait_for_it(imported: set[str]) -> None:
     rare |= {"auth.basic", "auth.digest", "auth.proxy_digest", "message.timings", "pool.advice", "pool.figures", "pool.stats"}
 
     assert not imported & {f"holdfast.{name}" for name in rare}
+
+
+@pytest.mark.parametrize("folder", ["wire", "pool", "transport", "dialer", "response_body", "routes", "environment", "assembly"])
+def test_what_connects_waits_for_the_first_client(folder: str, imported: set[str]) -> None:
+    found = {name for name in imported if wing(name.removeprefix("holdfast.")) == folder}
+
+    assert found <= {"holdfast.pool", "holdfast.pool.limits"}  # an argument of Client
+
+
+LOADED = """
+import json, sys
+import holdfast
+at_import = set(sys.modules)
+client = holdfast.Client(verify=sys.argv[1])
+by_client = set(sys.modules)
+status = client.get(sys.argv[2]).status_code
+client.close()
+tops = sorted({name.split(".")[0] for name in by_client - at_import})
+print(json.dumps({"status": status, "by_client": tops, "by_call": sorted(set(sys.modules) - by_client)}))
+"""
+
+
+def of_ours(found: object) -> set[str]:
+    assert isinstance(found, list)
+    return {name for name in found if name.split(".")[0] in ("holdfast", "h11", "ssl", "socket", "threading")}
+
+
+def test_all_that_a_plain_call_takes_comes_with_the_client_and_no_openssl_comes_at_all(tls: Tls) -> None:
+    with Server() as server:
+        seen = run(LOADED, tls.ca_path, server.url("/"))
+
+    assert seen["status"] == 200
+    assert of_ours(seen["by_client"]) == {"holdfast", "h11", "socket"}
+    assert of_ours(seen["by_call"]) == set()
+
+
+def test_the_first_https_call_brings_tls_and_no_more(tls: Tls) -> None:
+    with Server(tls=tls.server_context()) as server:
+        seen = run(LOADED, tls.ca_path, server.url("/", host="localhost"))
+
+    assert seen["status"] == 200
+    assert of_ours(seen["by_call"]) == {"ssl", "holdfast.wire.tls", "holdfast.wire.fifo"}
 
 
 # -- TLS when it is needed ---------------------------------------------------------------------------------------------

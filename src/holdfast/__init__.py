@@ -15,12 +15,9 @@ from .message.headers import Headers
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
-from .pool.events import PoolEvent
 from .pool.limits import Limits
-from .pool.pool import Pool
 from .reasons import Discard
 from .retries import Retries
-from .sendings import Sending
 from .settings import default_headers
 from .timeouts import Timeouts
 
@@ -31,6 +28,8 @@ if TYPE_CHECKING:
     from .message.events import ServerSentEvent
     from .message.timings import ConnectionInfo, Timings
     from .pool.advice import OriginAdvice
+    from .pool.events import PoolEvent
+    from .pool.pool import Pool
     from .pool.stats import OriginStats, PoolStats
     from .requests import adapters as adapters
     from .requests import compat as compat
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from .requests import utils as utils
     from .requests.sessions import Session, session
     from .requests.status_codes import codes
+    from .sendings import Sending
     from .transports import BaseTransport, ConnectionTransport, TransportOptions, make_response
     from .wsgi import WSGITransport
 
@@ -106,7 +106,10 @@ _OF_FEW = {
     "EventSource": ".event_source",
     "OriginAdvice": ".pool.advice",
     "OriginStats": ".pool.stats",
+    "Pool": ".pool.pool",
+    "PoolEvent": ".pool.events",
     "PoolStats": ".pool.stats",
+    "Sending": ".sendings",
     "ServerSentEvent": ".message.events",
     "Timings": ".message.timings",
     "TransportOptions": ".transports",

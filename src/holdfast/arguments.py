@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypedDict, TypeVar
 
+from .connecting import Cert, Verify
 from .message.fields import RawHeaders
 from .message.headers import HeaderTypes
 from .message.url import Url
 from .retries import Retries
-from .routes import Cert, Verify
 from .timeouts import TimeoutTypes
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from ._values import NamedTuple
-from .auth.netrc import Netrc
+from .connecting import Cert, Verify
 from .exceptions import ClientClosed, PoolTimeout, RequestException, Timeout, TooManyRedirects, TotalTimeout
 from .exceptions import ConnectionError as HoldfastConnectionError
 from .message.request import PreparedRequest
@@ -19,14 +19,14 @@ from .message.response import Response
 from .message.url import Url
 from .redirects import leaves_origin, next_request
 from .retries import NO_RETRIES, Retries
-from .routes import Cert, Routes, Verify
-from .sendings import Trail
 from .timeouts import Deadline, Timeouts
-from .transport import NextLeg, Transport
-from .wire.http1 import OnInformational
 
 if TYPE_CHECKING:
+    from .auth.netrc import Netrc
     from .message.cookies import CookieJar
+    from .routes import Routes
+    from .transport import NextLeg, Transport
+    from .wire.http1 import OnInformational
     from .wire.proxy import Proxy
 
 
@@ -84,8 +84,7 @@ class Call:
         self._jar: CookieJar | None = None
         self._next_leg: NextLeg | None = None
         transport = services.transport
-        observers = transport.observers
-        self.trail = Trail(tuple(observers), services.clock, transport.pool) if observers else None
+        self.trail = transport.trail(services.clock) if transport.observers else None
 
     def run(self, request: PreparedRequest, follow: bool) -> Response:
         """Send, follow redirects, read the body unless it is to be streamed."""
@@ -206,7 +205,7 @@ class Call:
         services, settings = self.services, self.settings
         route = services.routes.find(request, settings.verify, settings.cert, settings.proxies)
         if request.has_hooks and self._next_leg is None:
-            self._next_leg = NextLeg()  # a hook may answer a challenge that holds for one connection
+            self._next_leg = services.transport.new_leg()  # a hook may answer a challenge that holds for one connection
         trail, send = self.trail, services.transport.send
         try:
             asked = (request, route, settings.timeouts, self.deadline, settings.on_informational, self._next_leg, settings.stream)

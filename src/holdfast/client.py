@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._clock import system_clock
+from ._loading import loading
 from .arguments import (
     UNSET,
     AuthTypes,
@@ -29,32 +30,31 @@ from .arguments import (
     Unset,
     UrlTypes,
 )
-from .auth.netrc import Netrc
-from .call import Call, CallSettings, Services
+from .call import Call, CallSettings
+from .connecting import AllowAddress, Cert, Resolver, Verify
 from .message.headers import Headers, HeaderTypes
 from .message.request import PreparedRequest, Request
 from .message.response import Response
 from .message.url import Url
-from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .redirects import SECRET_HEADERS
 from .retries import Retries
-from .routes import BY_SYSTEM, Addressing, AllowAddress, Cert, Resolver, Routes, Verify, socket_options_for
-from .sendings import Observer, observe
 from .settings import all_hooks, checked_base, merge_hooks, merge_params, with_defaults, with_idempotency_key
 from .timeouts import DEFAULT_TIMEOUTS, Timeouts, TimeoutTypes
-from .transport import Transport
 from .verbs import Verbs
 
 if TYPE_CHECKING:
+    from .auth.netrc import Netrc
     from .event_source import EventSource
     from .message.cookies import CookieJar
     from .pool.advice import OriginAdvice
+    from .pool.events import PoolEvent
     from .pool.stats import PoolStats
+    from .sendings import Observer
     from .transports import BaseTransport
 else:
-    BaseTransport = Any  # imported by the clients that are given one; get_type_hints() works without it
-    OriginAdvice = PoolStats = Any  # imported when advice or stats are asked for
+    # Imported with the first client, or when they are asked for; get_type_hints() works without them.
+    BaseTransport = Observer = OriginAdvice = PoolEvent = PoolStats = Any
 
 MAX_TEMPLATES = 512
 _ABSOLUTE = r"\s*[A-Za-z][A-Za-z0-9+.\-]*://"
@@ -152,12 +152,12 @@ class Client(Verbs):
         clock: Callable[[], float] = system_clock,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        with loading:
+            from .assembly import assemble  # a program's first client loads what connects
         self.timeout = timeout
         self._socket_options = tuple(socket_options)
-        options = socket_options_for(self._timeouts.read, self._socket_options)
-        addressing = Addressing.of(resolver, allow_address)
-        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options, addressing, clock)
-        self._services = _services(transport, self._routes, limits, keeper, clock, sleep)
+        ways = (server_name, unix_socket, source_address, self._socket_options, self._timeouts.read, resolver, allow_address)
+        self._routes, self._services = assemble(transport, limits, keeper, proxies, trust_env, *ways, clock, sleep)
         self._transport, self._netrc = self._services.transport, self._services.netrc
         self._keeper = keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
@@ -493,7 +493,7 @@ class Client(Verbs):
         """Call ``observer`` with a ``Sending`` each time that a request goes out, the repeated ones too; the function returned ends
         that. What the observer returns is called when it is known how the sending went. What they raise is logged.
         """
-        return observe(self._transport.observers, observer)
+        return self._transport.on_sending(observer)
 
     def advise(self) -> tuple[OriginAdvice, ...]:
         """Per origin: the connections that the measured load needs, what that rests on, and what to change."""
@@ -558,24 +558,3 @@ _CONFIGURATION = (
     "secret_headers",
     "max_decoded",
 )
-
-
-def _services(
-    transport: BaseTransport | None,
-    routes: Routes,
-    limits: Limits | None,
-    keeper: bool,
-    clock: Callable[[], float],
-    sleep: Callable[[float], object],
-) -> Services:
-    """What a client's calls share: connections of its own, or the transport that it was given."""
-    if transport is None:
-        connections = Transport(limits, clock, keeper, addressing=routes.addressing)
-        return Services(routes, connections, Netrc(clock), clock, sleep)
-    if routes.addressing != BY_SYSTEM:
-        raise ValueError(
-            "resolver= and allow_address= belong to the transport with the connections: give them to holdfast.ConnectionTransport"
-        )
-    from .transports import Handling, handled
-
-    return handled(Services(routes, Handling(transport, limits, clock, keeper), Netrc(clock), clock, sleep))

@@ -14,11 +14,10 @@ from .exceptions import ConnectionError as HoldfastConnectionError
 from .pool.words import Words
 from .reasons import Discard
 from .routes import Route
-from .wire import tls
 from .wire.addressing import Addressing
 from .wire.connect import connect_tcp, connect_unix
 from .wire.http1 import Http1Connection
-from .wire.opening import Opening
+from .wire.opening import Opening, frames_of
 from .wire.protocols import ByteStream
 from .wire.readiness import readable_fds
 from .wire.reuse import Habits
@@ -57,7 +56,7 @@ def open_connection(
 
 def _close_unreturned(error: BaseException) -> None:
     """Close the sockets that only the frames of ``error`` still know: Ctrl-C may strike at the line that returns one."""
-    for frame in tls.frames_of(error):
+    for frame in frames_of(error):
         package = frame.f_globals.get("__package__") or ""  # of a script it is None: a resolver, or the handler of a signal
         if package.partition(".")[0] == __package__:
             for value in list(frame.f_locals.values()):
@@ -77,6 +76,8 @@ def _open(dial: _Dial, habits_of: Callable[[Route], Habits]) -> Http1Connection:
     else:
         sock = _tcp(dial, route.host, route.port)
     if route.context is not None and route.proxy is None:
+        from .wire import tls  # is loaded, as its context shows; so it is in the functions below
+
         begun = clock()
         sock = tls.wrap(sock, route.context, route.server_name, route.port, until, clock)
         opening.tls = clock() - begun
@@ -143,6 +144,8 @@ def _reach(dial: _Dial, proxy: Proxy) -> socket.socket:
         sock = _tcp(dial, proxy.host, proxy.port, is_proxy=True)
         if proxy.context is None:
             return sock
+        from .wire import tls
+
         return tls.wrap(sock, proxy.context, proxy.host.rstrip("."), proxy.port, dial.until, dial.clock)
     except HoldfastConnectionError as error:
         from .wire import proxy as proxies
@@ -197,6 +200,8 @@ def _ask_for_tunnel(dial: _Dial, proxy: Proxy) -> socket.socket:
 
 def _secure(dial: _Dial, proxy: Proxy, sock: Any) -> Any:
     """TLS with the origin, over what leads to it. Owns ``sock``: a failure closes it."""
+    from .wire import tls
+
     route, until, clock, _, _ = dial
     context: Any = route.context
     try:
@@ -226,6 +231,8 @@ def remember_session(connection: Http1Connection, route: Route, *, written: bool
     connection.session_kept = True
     stream = connection.stream
     if isinstance(stream, SocketStream) and stream.tls is not None and route.context is not None:
+        from .wire import tls
+
         tls.remember_session(stream.tls, route.context, route.server_name, route.port)
         if written:
             stream.drop_write_buffer()

@@ -6,13 +6,14 @@ the route of a request, anew for every request and every hop of a redirect, beca
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ._clock import system_clock
+from ._loading import loading
 from ._values import NamedTuple
+from .connecting import Cert, Verify
 from .environment import (
     LOOK_AGAIN,
     address_of,
@@ -24,25 +25,32 @@ from .environment import (
     snapshot,
 )
 from .message.url import may_be_ip_address
-from .wire import tls
 from .wire.addressing import BY_SYSTEM as BY_SYSTEM
 from .wire.addressing import Addressing as Addressing
-from .wire.addressing import AllowAddress as AllowAddress
-from .wire.addressing import Resolver as Resolver
 from .wire.connect import DEFAULT_SOCKET_OPTIONS, SocketOption, has_unix_sockets, user_timeout
 
 if TYPE_CHECKING:
+    import ssl
+
     from .message.request import PreparedRequest
     from .message.url import Url
+    from .wire import tls
     from .wire.http1 import Http1Connection
     from .wire.proxy import Proxy
     from .wire.reuse import Habits
-
-Verify = tls.Verify | None
-Cert = tls.Cert
+else:
+    ssl = tls = None  # OpenSSL, and what is made of it: loaded with the first route that needs a context
 
 MAX_BELIEVED = 16  # contexts of which one Routes remembers when their files were looked at
 MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience; the connection may be another call's next
+
+
+def _load_tls() -> None:
+    global ssl, tls
+    with loading:
+        import ssl
+
+        from .wire import tls
 
 
 class SocketOptions(tuple[SocketOption, ...]):
@@ -261,6 +269,8 @@ class Routes:
 
     def _context_for(self, verify: Any, cert: Cert) -> ssl.SSLContext:
         """``tls.context_for``, whose files are looked at once in ``LOOK_AGAIN`` seconds, as netrc is: that costs system calls."""
+        if tls is None:
+            _load_tls()
         key = (ssl.SSLContext, type(verify), verify, cert)  # the class: a test may replace it; the type: 1 is no True
         now = self._clock()
         try:

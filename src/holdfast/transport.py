@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
-from . import dialer
 from ._clock import system_clock
+from .dialer import (
+    WORDS,
+    attributes,
+    close_connection,
+    describe,
+    identify,
+    interrupt,
+    open_connection,
+    poll_idle,
+    remember_session,
+)
 from .exceptions import (
     ClientClosed,
     ConnectionLost,
@@ -36,7 +46,7 @@ from .reasons import Delivery, Discard, ExchangeFailed
 from .resend import IDEMPOTENT, Resend, is_idempotent, may_resend
 from .response_body import BodyStream, give_back
 from .routes import Route
-from .sendings import Observer, Trail, announce, log, under_way
+from .sendings import Observer, Trail, announce, log, observe, under_way
 from .wire.addressing import BY_SYSTEM, Addressing
 from .wire.framing import ResponseHead
 from .wire.http1 import Http1Connection
@@ -123,21 +133,21 @@ class Transport:
         self.clock = clock
         self.addressing = addressing
         self.pool: Pool[Route, Http1Connection] = Pool(
-            connect or partial(dialer.open_connection, clock, partial(_habits_of, {}), addressing),
+            connect or partial(open_connection, clock, partial(_habits_of, {}), addressing),
             Http1Connection.probe,
-            dialer.close_connection,
+            close_connection,
             look=_look,
-            interrupt=dialer.interrupt,
-            poll_idle=dialer.poll_idle,
+            interrupt=interrupt,
+            poll_idle=poll_idle,
             limits=limits,
             clock=clock,
             punctual=True,
             # The keeper's clock is the real one; a pool on another looks after itself when it is used.
             watch=the_keeper.watch if keeper and clock is system_clock else None,
-            describe=dialer.describe,
-            attributes=dialer.attributes,
-            identify=dialer.identify,
-            words=dialer.WORDS,
+            describe=describe,
+            attributes=attributes,
+            identify=identify,
+            words=WORDS,
         )
         self._heads: dict[tuple[Any, ...], Outgoing] = {}
         self.observers: list[Observer] = []
@@ -264,7 +274,7 @@ class Transport:
     ) -> Response:
         connection = lease.resource
         if route.context is not None and not connection.session_kept:
-            dialer.remember_session(connection, route, written=not head.request_incomplete)
+            remember_session(connection, route, written=not head.request_incomplete)
         leg = None if next_leg is None else partial(next_leg.offer, route)
         # Nothing will come, or nothing more: from give_back on, the connection may be another's.
         whole = connection.take_whole() if not stream or head.expected == 0 else None
@@ -350,6 +360,18 @@ class Transport:
             lease.discard(Discard.SERVER_CLOSE if head.status_code == 408 else Discard.REFUSED)
             self.pool.count_repeat(route, reason, request)
         return reason
+
+    def trail(self, clock: Callable[[], float]) -> Trail:
+        """For the sendings of one call by ``clock``, told to those who observe this transport now."""
+        return Trail(tuple(self.observers), clock, self.pool)
+
+    def new_leg(self) -> NextLeg:
+        """For the connection that one call may keep to itself."""
+        return NextLeg()
+
+    def on_sending(self, observer: Observer) -> Callable[[], None]:
+        """See ``Client.on_sending``."""
+        return observe(self.observers, observer)
 
     def warm(self, route: Route, count: int, connect: float | None) -> int:
         """Open ``count`` more connections, within ``connect`` seconds; how many were opened. See ``Pool.warm``."""

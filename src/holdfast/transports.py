@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from ._clock import system_clock
 from .call import Services
+from .connecting import AllowAddress, Cert, Resolver, Verify
 from .dialer import client_closed
 from .exceptions import RequestException, StreamConsumedError
 from .message.fields import encode_reason
@@ -37,7 +38,7 @@ from .message.response import Response
 from .pool.events import PoolEvent
 from .pool.limits import Limits
 from .pool.stats import PoolStats
-from .routes import Addressing, AllowAddress, Cert, Resolver, Route, Routes, Verify
+from .routes import Addressing, Route, Routes
 from .sendings import under_way
 from .timeouts import Deadline, Timeouts
 from .transport import NextLeg, OnInformational, Transport

@@ -26,6 +26,7 @@ import trustme
 from urllib3.util.ssl_ import create_urllib3_context
 
 import holdfast
+from holdfast.connecting import Authorities, Cert
 from holdfast.exceptions import ConnectTimeout, IncompleteBody, RemoteProtocolError, SSLError
 from holdfast.timeouts import Timeouts
 from holdfast.wire import tls
@@ -64,7 +65,7 @@ def client(authority: Tls) -> Iterator[holdfast.Client]:
 @pytest.mark.usefixtures("fresh_caches")
 class TestContexts:
     def test_there_is_one_per_configuration(self, authority: Tls) -> None:
-        configurations: list[tuple[tls.Verify, tls.Cert]] = [
+        configurations: list[tuple[Authorities, Cert]] = [
             (True, None),
             (False, None),
             (authority.ca_path, None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..wire.tls import Cert, Verify
+from ..connecting import Authorities, Cert
 
 
 def add_tls(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +30,9 @@ def said_by_system(error: OSError) -> str:
     return f"{said}: {error.filename}" if error.filename else said
 
 
-def verify_of(arguments: argparse.Namespace) -> tuple[Verify, Cert]:
+def verify_of(arguments: argparse.Namespace) -> tuple[Authorities, Cert]:
     """``verify`` and ``cert`` of a Client."""
-    verify: Verify = False if arguments.insecure else arguments.cacert or True
+    verify: Authorities = False if arguments.insecure else arguments.cacert or True
     cert: Cert = (arguments.cert, arguments.key) if arguments.key else arguments.cert
     return verify, cert
 

@@ -24,11 +24,12 @@ import h11
 
 from .._numbers import number_of
 from .._version import __version__
+from ..connecting import Authorities, Cert
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..exceptions import ConnectTimeout, ReadTimeout, RemoteProtocolError, SSLError
 from ..message.url import Url
 from ..wire.addressing import addresses_tried, resolve
-from ..wire.tls import Cert, Verify, context_for, explain, without_zone
+from ..wire.tls import context_for, explain, without_zone
 
 Clock = Callable[[], float]
 Address = tuple[Any, ...]
@@ -97,7 +98,7 @@ class Target:
     context: ssl.SSLContext | None
 
     @classmethod
-    def of(cls, url: str, verify: Verify = True, cert: Cert = None) -> Target:
+    def of(cls, url: str, verify: Authorities = True, cert: Cert = None) -> Target:
         """The target of a URL; raises InvalidURL and its kin, or OSError for a CA file that is not there."""
         parsed = Url.parse(url)
         return cls(parsed, context_for(verify, cert) if parsed.scheme == "https" else None)

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from .._loading import loading
 from .._numbers import number_of
 from ..exceptions import ContentDecodingError, DecodedTooLarge
 
@@ -482,12 +483,9 @@ def make_decoder(content_encoding: str | None, max_decoded: int | None = None) -
 @lru_cache(maxsize=1)
 def accept_encoding() -> str:
     """The Accept-Encoding that says what ``make_decoder`` can undo: gzip, deflate, and br and zstd if installed."""
-    available = ["gzip", "deflate"]
-    if _brotli() is not None:
-        available.append("br")
-    if _has_zstd():
-        available.append("zstd")
-    return ", ".join(available)
+    with loading:
+        found = {"br": _brotli() is not None, "zstd": _has_zstd()}
+    return ", ".join(["gzip", "deflate", *(name for name, is_there in found.items() if is_there)])
 
 
 def _brotli_stage() -> _Stage | None:

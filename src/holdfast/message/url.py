@@ -23,7 +23,7 @@ Where it differs from requests (tests/message/test_url_like_requests.py holds ea
 from __future__ import annotations
 
 import re
-import socket
+from _socket import AF_INET6, inet_aton, inet_pton  # socket is loaded by what connects
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -36,7 +36,8 @@ _ESCAPES = [f"%{byte:02X}" for byte in range(256)]
 
 def _escapes_outside(allowed: str) -> dict[int, str]:
     """What ``str.translate`` needs to escape every byte that is not allowed; ``%`` is seen to separately."""
-    return {byte: escape for byte, escape in enumerate(_ESCAPES) if chr(byte) not in f"{allowed}%"}
+    kept = {*allowed.encode(), ord("%")}
+    return {byte: escape for byte, escape in enumerate(_ESCAPES) if byte not in kept}
 
 
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -301,7 +302,7 @@ def _is_ipv4(address: str) -> bool:
     if not _HEX_AND_DOTS.fullmatch(address):
         return False
     try:
-        socket.inet_aton(address)
+        inet_aton(address)
     except OSError:
         return False
     return True
@@ -311,7 +312,7 @@ def _is_ipv6(address: str) -> bool:
     if not _HEX_AND_COLONS.fullmatch(address):
         return False
     try:
-        socket.inet_pton(socket.AF_INET6, address)
+        inet_pton(AF_INET6, address)
     except OSError:
         return False
     return True

@@ -16,24 +16,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import _fork
 from .._numbers import number_of
 from .._threads import SpareThreads
 from .._values import NamedTuple
+from ..connecting import AllowAddress, Resolver
 from ..exceptions import AddressRefused, ConnectTimeout, InvalidRequest
 from ..exceptions import ConnectionError as HoldfastConnectionError
 from ..message.url import is_ip_address
 
-if TYPE_CHECKING:
-    from ..message.address import DialAddress
-else:
-    DialAddress = Any  # 5 ms of import; get_type_hints() of what is annotated with it works at run time, too
-
 Address = tuple[int, int, int, str, Any]  # what socket.getaddrinfo returns
-Resolver = Callable[[str, int], Iterable[Any] | None]
-AllowAddress = Callable[[DialAddress], bool]
 
 MAX_LOOK_UPS = 256
 """Look-ups that may be at work in threads of their own. One that hangs keeps its thread until the resolver itself gives up."""

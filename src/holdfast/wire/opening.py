@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 
@@ -35,3 +37,14 @@ class Opening:
         self.tls_group = sock.group() or "" if hasattr(sock, "group") else ""  # from Python 3.15 on
         self.tls_resumed = bool(sock.session_reused)
         self.alpn = sock.selected_alpn_protocol() or ""
+
+
+def frames_of(error: BaseException) -> Iterator[FrameType]:
+    """From the one that caught it to the one that raised it: in them are the sockets that were opened and never returned.
+
+    The module traceback is not worth its import for that.
+    """
+    entry = error.__traceback__
+    while entry is not None:
+        yield entry.tb_frame
+        entry = entry.tb_next

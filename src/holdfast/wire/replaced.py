@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import stat
 import time
 from collections.abc import Callable
@@ -65,6 +64,8 @@ def wrap(sock: Any, context: Any, server_name: str, port: int) -> Any:
     Raises:
         SSLError: it has no such thing.
     """
+    import ssl  # plain http needs none
+
     if not isinstance(context, ssl.SSLContext):
         context = ssl.create_default_context()  # the replacement's own: this one was made before it
     try:

@@ -27,7 +27,6 @@ import _socket
 import errno
 import os
 import socket
-import ssl
 import struct
 import sys
 import time
@@ -55,6 +54,25 @@ _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _SEND_QUEUE: int | None = 0x5411 if sys.platform == "linux" else None  # ioctl SIOCOUTQ, tcp(7)
 _TCP_INFO_FIELDS = struct.Struct("=44xI4xI64xQ")  # tcpi_last_data_sent and _recv, in milliseconds ago; tcpi_bytes_acked
 _CLOSE_WAIT, _CLOSED = 8, 7
+
+# For ``except`` and ``isinstance``. ssl's classes are among them from the first TLS stream on: what speaks plain http does not load
+# OpenSSL.
+_UNREADABLE: tuple[type[OSError], ...] = (BlockingIOError,)
+_UNWRITABLE: tuple[type[OSError], ...] = (BlockingIOError,)
+_WANT_READ: tuple[type[OSError], ...] = ()
+_CUT_SHORT: tuple[type[OSError], ...] = ()  # an end without close_notify
+_TOLD_TO_END: tuple[type[OSError], ...] = ()  # by close_notify
+_TLS_ERROR: tuple[type[OSError], ...] = ()
+
+
+def _know_tls() -> None:
+    global _UNREADABLE, _UNWRITABLE, _WANT_READ, _CUT_SHORT, _TOLD_TO_END, _TLS_ERROR
+    import ssl
+
+    _UNREADABLE = (BlockingIOError, ssl.SSLWantReadError)
+    _UNWRITABLE = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
+    _WANT_READ, _CUT_SHORT = (ssl.SSLWantReadError,), (ssl.SSLEOFError,)
+    _TOLD_TO_END, _TLS_ERROR = (ssl.SSLZeroReturnError,), (ssl.SSLError,)
 
 
 class SocketStream:
@@ -102,6 +120,8 @@ class SocketStream:
             sock.setblocking(False)
         self.sock = sock
         self.tls: Any = sock if hasattr(sock, "pending") else None  # an ssl.SSLSocket, or a TlsInTls
+        if self.tls is not None:
+            _know_tls()
         self._clock = clock
         self.clean_eof = True
         self.strays = False
@@ -136,7 +156,7 @@ class SocketStream:
         if (self.tls is not None and self.tls.pending() > 0) or self._wait_readable(seconds):
             try:
                 data = self._recv(READ_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError):
+            except _UNREADABLE:
                 slowly: bytes = self._receive_slowly(seconds, self._recv, READ_BYTES)
                 return slowly
             except OSError as error:
@@ -181,7 +201,7 @@ class SocketStream:
                 raise TimeoutError(f"nothing to read for {seconds} s")
         try:
             received = receive(*arguments)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except _UNREADABLE:
             return self._receive_slowly(seconds, receive, *arguments)
         except OSError as error:
             return self._end_of_file_or_raise(error)
@@ -196,7 +216,7 @@ class SocketStream:
             return b""
         try:
             received = receive(*arguments)
-        except ssl.SSLWantReadError:
+        except _WANT_READ:
             return b""
         except OSError as error:
             try:
@@ -244,7 +264,7 @@ class SocketStream:
                 raise TimeoutError(f"nothing to read for {seconds} s")
             try:
                 data = receive(*arguments)
-            except (BlockingIOError, ssl.SSLWantReadError):
+            except _UNREADABLE:
                 if left == 0.0:
                     raise TimeoutError(f"nothing to read for {seconds} s") from None
                 continue
@@ -259,10 +279,10 @@ class SocketStream:
         self._goodbye = self.tls is not None  # only a close_notify reads like this over TLS
 
     def _end_of_file_or_raise(self, error: OSError) -> bytes:
-        if isinstance(error, ssl.SSLEOFError) and self.error is not None:
+        if isinstance(error, _CUT_SHORT) and self.error is not None:
             raise self.error  # an RST: see _note_fin
-        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            self.clean_eof = isinstance(error, ssl.SSLZeroReturnError)
+        if isinstance(error, _CUT_SHORT + _TOLD_TO_END):
+            self.clean_eof = isinstance(error, _TOLD_TO_END)
             self._eof = True
             return b""
         self._remember(error)
@@ -273,7 +293,7 @@ class SocketStream:
 
     def _remember(self, error: OSError) -> None:
         # EPIPE means that the RST found the socket in CLOSE_WAIT: the FIN was here first, the proof still stands.
-        if error.errno != errno.EPIPE or isinstance(error, ssl.SSLError):
+        if error.errno != errno.EPIPE or isinstance(error, _TLS_ERROR):
             self.error = error
 
     def write_some(self, data: bytes | memoryview) -> int:
@@ -291,7 +311,7 @@ class SocketStream:
             sent = self.sock.send(data)
             self.written += sent
             return sent
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except _UNWRITABLE:
             return 0
         except OSError as error:
             self._remember(error)
@@ -302,7 +322,7 @@ class SocketStream:
         try:
             while sent < len(view):
                 sent += self.sock.send(view[sent:])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except _UNWRITABLE:
             pass  # no more fits now: what was taken is counted
         return sent
 
@@ -389,9 +409,9 @@ class SocketStream:
             return Discard.UNSOLICITED
         try:
             data = self._recv(1)
-        except ssl.SSLWantReadError:
+        except _WANT_READ:
             return None  # a session ticket or KeyUpdate: the TLS layer has dealt with it
-        except ssl.SSLEOFError:
+        except _CUT_SHORT:
             self._eof = True  # Platform-specific: where there is no POLLRDHUP, an end without an alert is found by reading
             return Discard.STALE
         except OSError as error:
@@ -407,7 +427,7 @@ class SocketStream:
         try:
             self.strays = bool(self._recv(1))
             self._goodbye = not self.strays and self.tls is not None
-        except (BlockingIOError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError):
+        except _UNREADABLE + _CUT_SHORT + _TOLD_TO_END:
             pass  # it said nothing
         except OSError as error:
             self.error = error
@@ -516,6 +536,8 @@ class SocketStream:
         It frees them behind each write. But it takes them to read a ticket of TLS 1.3 too, which mostly comes after the request,
         and keeps them as long as the connection is idle. A write of nothing sends nothing (SSL_write_ex(3)), and ends as others do.
         """
+        import ssl  # is loaded: this is for TLS alone
+
         if isinstance(self.sock, ssl.SSLSocket):
             try:
                 self.sock.send(b"")

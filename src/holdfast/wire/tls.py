@@ -24,20 +24,18 @@ import stat
 import sys
 import threading
 import time
+from _ssl import _SSLContext  # the base of ssl's, which a test may have replaced when this module is loaded
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 from .._fork import after_in_child
 from .._values import NamedTuple
+from ..connecting import Authorities, Cert, Path
 from ..exceptions import ConnectTimeout, SSLError
+from .opening import frames_of
 from .readiness import wait_readable, wait_writable
 from .stream import is_system_socket
-
-Path = str | os.PathLike[str]
-Verify = bool | Path | tuple[str, ...] | ssl.SSLContext
-Cert = Path | tuple[Path, Path] | tuple[Path, Path, str] | None
 
 SYSTEM = "system"
 """``verify`` for the authorities that the operating system trusts."""
@@ -60,7 +58,6 @@ class _Offer(NamedTuple):
     once: bool
 
 
-_OWN_CONTEXT = ssl.SSLContext  # also while a test replaces it
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
 _building: dict[object, threading.RLock] = {}  # of each context that is being built
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
@@ -71,7 +68,7 @@ def _lock() -> threading.Lock:
     return _locks.get("tls") or _locks.setdefault("tls", threading.Lock())  # two threads that come at once get the same one
 
 
-def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
+def context_for(verify: Authorities = True, cert: Cert = None) -> ssl.SSLContext:
     """The process's SSLContext for this configuration, built on first use.
 
     Args:
@@ -84,7 +81,7 @@ def context_for(verify: Verify = True, cert: Cert = None) -> ssl.SSLContext:
         SSLError: the file at a path is not what it should be, or the operating system has no store where it is looked for.
         ValueError: ``cert`` together with a ready SSLContext.
     """
-    if isinstance(verify, (ssl.SSLContext, _OWN_CONTEXT)):
+    if isinstance(verify, (ssl.SSLContext, _SSLContext)):
         if cert is not None:
             raise ValueError("cert= together with verify=SSLContext: load the certificate into the context instead")
         return verify
@@ -317,14 +314,6 @@ def _close_all(sock: socket.socket, secure: ssl.SSLSocket | None, error: BaseExc
     owners = [owner for owner in (sock, secure, *unreturned) if isinstance(owner, socket.socket)]
     for descriptor in {owner.detach() for owner in owners} - {-1}:
         socket.close(descriptor)
-
-
-def frames_of(error: BaseException) -> Iterator[FrameType]:
-    """From the one that caught it to the one that raised it. The module traceback is not worth its import for that."""
-    entry = error.__traceback__
-    while entry is not None:
-        yield entry.tb_frame
-        entry = entry.tb_next
 
 
 def without_zone(server_name: str) -> str:

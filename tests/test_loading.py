@@ -1,0 +1,161 @@
+"""What connects is loaded by a program's first client, and TLS by its first https URL: in threads, around forks, after Ctrl-C.
+
+Each test is about the first time, and has an interpreter of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import Tls
+from tests.server import Server
+
+WATCHED = """
+import sys, threading
+import holdfast
+
+class Gate:  # within the import of one module: told of it, and kept there until the test goes on
+    def __init__(self, name):
+        self.name, self.inside, self.goes_on = name, threading.Event(), threading.Event()
+        sys.meta_path.insert(0, self)
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            self.inside.set()
+            assert self.goes_on.wait(30)
+"""
+
+
+def printed(source: str, *arguments: str) -> str:
+    """What a fresh interpreter prints, which must end well."""
+    done = subprocess.run(
+        [sys.executable, "-c", source, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def test_threads_that_make_the_first_clients_at_once_all_get_one() -> None:
+    code = """
+import threading
+import holdfast
+barrier, statuses = threading.Barrier(8), []
+def call():
+    barrier.wait()
+    with holdfast.Client() as client:
+        statuses.append(client.get(sys.argv[1]).status_code)
+threads = [threading.Thread(target=call) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(statuses)
+"""
+    with Server() as server:
+        assert printed(f"import sys{code}", server.url("/")) == f"{[200] * 8}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("module", ["holdfast.wire.http1", "holdfast.wire.tls"])
+def test_a_fork_while_a_thread_loads_leaves_a_child_that_can_connect(module: str, tls: Tls) -> None:
+    """No thread is left in the child that would finish the import: it used to wait for that for ever, and here the fork waits."""
+    code = """
+import os, signal, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads
+url, ca, name = sys.argv[1:]
+gate = Gate(name)
+os.register_at_fork(before=gate.goes_on.set)  # runs before what holdfast has registered
+def load():
+    try:
+        holdfast.Client(verify="nowhere").get(url)
+    except OSError as error:
+        assert error.filename == "nowhere"  # TLS is loaded, and nothing is dialled, which imports modules of Python's
+thread = threading.Thread(target=load)
+thread.start()
+assert gate.inside.wait(30)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(0 if holdfast.Client(verify=ca).get(url).status_code == 200 else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+    with Server(tls=tls.server_context()) as server:
+        assert printed(WATCHED + code, server.url("/", host="localhost"), tls.ca_path, module) == "0\n"
+
+
+def test_after_a_ctrl_c_in_the_middle_of_the_first_client_the_next_one_works() -> None:
+    code = """
+import sys
+import holdfast
+class Interrupt:
+    left = {"h11._readers", "holdfast.wire.http1", "holdfast.pool.pool", "holdfast.transport"}
+    def find_spec(self, name, path=None, target=None):
+        if name in self.left:
+            self.left.discard(name)
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+struck = 0
+while True:
+    try:
+        client = holdfast.Client()
+        break
+    except KeyboardInterrupt:
+        struck += 1
+print(struck, client.get(sys.argv[1]).status_code)
+client.close()
+"""
+    with Server() as server:
+        assert printed(code, server.url("/")) == "4 200\n"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_first_call_of_a_program_may_be_made_as_it_exits(scheme: str, tls: Tls) -> None:
+    code = """
+import atexit, sys
+import holdfast
+atexit.register(lambda: print(holdfast.get(sys.argv[1], verify=sys.argv[2]).status_code))
+"""
+    with Server(tls=tls.server_context() if scheme == "https" else None) as server:
+        assert printed(code, server.url("/", host="localhost"), tls.ca_path) == "200\n"
+
+
+def test_every_public_name_is_there_before_the_first_client() -> None:
+    printed("from holdfast import *")
+    printed("import holdfast; [getattr(holdfast, name) for name in holdfast.__all__]")
+
+
+def test_types_and_exceptions_are_the_same_before_and_after_the_first_client() -> None:
+    code = """
+import holdfast
+from holdfast import Client, ConnectionError, Response, SSLError
+client = Client(timeout=5)
+try:
+    client.get("http://127.0.0.1:1/")
+except ConnectionError as error:
+    print(isinstance(error, holdfast.RequestException), isinstance(client, Client))
+client.close()
+"""
+    assert printed(code) == "True True\n"
+
+
+def test_a_context_of_the_program_is_one_though_a_test_has_replaced_ssls_class_before_tls_is_loaded(tls: Tls) -> None:
+    code = """
+import ssl, sys
+import holdfast
+context = ssl.create_default_context(cafile=sys.argv[2])
+own, ssl.SSLContext = ssl.SSLContext, type("Replacement", (), {})
+client = holdfast.Client(verify=context)
+try:
+    client.get(sys.argv[1])
+except holdfast.SSLError as error:
+    print(type(error).__name__)
+else:
+    print("connected")
+ssl.SSLContext = own
+client.close()
+"""
+    with Server(tls=tls.server_context()) as server:
+        assert printed(code, server.url("/", host="localhost"), tls.ca_path) == "connected\n"
