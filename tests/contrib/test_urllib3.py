@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import gc
 import http.client
+import inspect
 import io
 import socket
 import threading
@@ -741,6 +742,35 @@ def test_an_older_urllib3_is_given_no_arguments_that_it_does_not_know(monkeypatc
     monkeypatch.setattr(connection, "_new_response", connection._before_2_3)
     with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
         assert [get(pool, f"/{n}").json()["target"] for n in (1, 2)] == ["/1", "/2"]
+
+
+class Told:
+    """A method wrapped by a descriptor, as tracing agents wrap them: ``seen`` has the object of each call, None if it was not bound."""
+
+    def __init__(self, method: Any, seen: list[Any], bound: Any = None, by_class: bool = False) -> None:
+        self._method, self._seen, self._bound, self._by_class = method, seen, bound, by_class
+        self.__signature__ = inspect.signature(method)
+
+    def __get__(self, owned: Any, owner: Any) -> Told:
+        return Told(self._method, self._seen, owned, owned is None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given = args if self._bound is None else (self._bound, *args)
+        self._seen.append(given[0] if self._by_class else self._bound)
+        return self._method(*given, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["_new_conn", "_make_request", "close"])
+def test_a_method_that_a_tracing_agent_has_wrapped_is_told_of_its_pool(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    seen: list[Any] = []
+    under.eject()
+    monkeypatch.setattr(HTTPConnectionPool, name, Told(vars(HTTPConnectionPool)[name], seen))
+    under.inject()
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        assert get(pool, "/").status == 200
+    under.eject()
+
+    assert seen == [pool]
 
 
 def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(monkeypatch: pytest.MonkeyPatch) -> None:
