@@ -745,7 +745,7 @@ def test_an_older_urllib3_is_given_no_arguments_that_it_does_not_know(monkeypatc
 
 
 class Told:
-    """A method wrapped by a descriptor, as tracing agents wrap them: ``seen`` has the object of each call, None if it was not bound."""
+    """A method wrapped by a descriptor, as tracing agents wrap them: ``seen`` has the object of each call, or None."""
 
     def __init__(self, method: Any, seen: list[Any], bound: Any = None, by_class: bool = False) -> None:
         self._method, self._seen, self._bound, self._by_class = method, seen, bound, by_class

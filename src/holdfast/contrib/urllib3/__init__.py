@@ -82,7 +82,7 @@ def injected() -> bool:
 
 def _replace(owner: type, name: str, like: Callable[[Any], Any]) -> None:
     _originals.append((owner, name, vars(owner)[name]))
-    # Called as the class gives it: a descriptor that another put there (wrapt's, of New Relic) is told of no pool when called as it lies.
+    # Called as the class gives it: a descriptor that another put there, as New Relic's agent does, is told of no pool as it lies.
     setattr(owner, name, like(getattr(owner, name)))
 
 
