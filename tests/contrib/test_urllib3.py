@@ -8,6 +8,8 @@ import http.client
 import inspect
 import io
 import socket
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -771,6 +773,51 @@ def test_a_method_that_a_tracing_agent_has_wrapped_is_told_of_its_pool(monkeypat
     under.eject()
 
     assert seen == [pool]
+
+
+SEEN_BY_AN_AGENT = """
+import sys
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+port, name, moment = sys.argv[1:]
+if moment == "late":
+    import holdfast.contrib.urllib3
+owner = HTTPConnection
+while name not in vars(owner):
+    owner = owner.__base__
+method, seen = getattr(HTTPConnection, name), []
+
+class Wrapper:  # as wrapt's: it equals what it wraps
+    __wrapped__ = method
+    __eq__ = lambda self, other: other is method
+    __hash__ = None
+    __get__ = lambda self, one, kind=None: self if one is None else lambda *args, **kwargs: self(one, *args, **kwargs)
+    def __call__(self, *args, **kwargs):
+        seen.append(1)
+        return method(*args, **kwargs)
+
+setattr(HTTPConnection if moment == "late" else owner, name, Wrapper())
+import holdfast.contrib.urllib3
+holdfast.contrib.urllib3.inject()
+with urllib3.HTTPConnectionPool("127.0.0.1", int(port)) as pool:
+    counts = []
+    for _ in range(4):
+        seen.clear()
+        pool.request("GET", "/")
+        counts.append(len(seen))
+print(len(set(counts)) == 1 and counts[0] > 0 and holdfast.contrib.urllib3.stats().requests == 4)
+"""
+
+
+@pytest.mark.parametrize("moment", ["early", "late"])
+@pytest.mark.parametrize("name", ["request", "putrequest", "putheader", "endheaders", "_send_output", "getresponse"])
+def test_a_step_that_an_agent_has_wrapped_is_gone_through_each_time(name: str, moment: str) -> None:
+    with Server(echo) as server:
+        command = [sys.executable, "-c", SEEN_BY_AN_AGENT, str(server.address[1]), name, moment]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (said.stdout, said.stderr) == ("True\n", "")
 
 
 def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(monkeypatch: pytest.MonkeyPatch) -> None:
