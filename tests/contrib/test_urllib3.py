@@ -820,6 +820,35 @@ def test_a_step_that_an_agent_has_wrapped_is_gone_through_each_time(name: str, m
     assert (said.stdout, said.stderr) == ("True\n", "")
 
 
+SEEN_BY_A_CLASS = """
+import http.client
+import sys
+
+seen = []
+
+class Recording(http.client.HTTPConnection):
+    def send(self, data):
+        seen.append(data)
+        super().send(data)
+
+http.client.HTTPConnection = Recording
+import urllib3
+import holdfast.contrib.urllib3
+holdfast.contrib.urllib3.inject()
+with urllib3.HTTPConnectionPool("127.0.0.1", int(sys.argv[1])) as pool:
+    print([pool.request("GET", f"/{n}").status for n in range(2)], len(seen))
+print(holdfast.contrib.urllib3.stats().requests)
+"""
+
+
+def test_a_class_in_the_place_of_http_clients_sees_what_passes() -> None:
+    with Server(echo) as server:
+        command = [sys.executable, "-c", SEEN_BY_A_CLASS, str(server.address[1])]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (said.stdout, said.stderr) == ("[200, 200] 2\n0\n", "")
+
+
 def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     under.eject()
     original = HTTPConnectionPool._make_request
