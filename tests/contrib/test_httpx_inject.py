@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,24 @@ def test_a_client_made_after_inject_is_carried_and_one_made_before_or_after_ejec
             counts.append(carried(after))
 
     assert counts == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("owner", ["ConnectionPool", "HTTPConnection"])
+def test_what_a_mock_or_a_tracing_agent_put_into_httpcore_answers(
+    injected: Road, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    core = importlib.import_module(injected.library.__name__.replace("httpx", "httpcore"))
+    before = injected.left()
+    with Server() as server, injected.library.Client() as client:
+        statuses = [client.get(server.url()).status_code]
+        with monkeypatch.context() as replacing:
+            replacing.setattr(getattr(core, owner), "handle_request", lambda *_args: core.Response(299))
+            statuses.append(client.get(server.url()).status_code)
+        statuses.append(client.get(server.url()).status_code)
+        number = len(server.requests), carried(client)
+
+    assert (statuses, number) == ([200, 299, 200], (2, 2))
+    assert sum(newly_left(injected, before).values()) == 1
 
 
 def test_subclasses_and_the_functions_of_the_module_are_carried_too(injected: Road) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import array
 import gc
 import http.client
+import inspect
 import io
 import socket
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -741,6 +744,109 @@ def test_an_older_urllib3_is_given_no_arguments_that_it_does_not_know(monkeypatc
     monkeypatch.setattr(connection, "_new_response", connection._before_2_3)
     with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
         assert [get(pool, f"/{n}").json()["target"] for n in (1, 2)] == ["/1", "/2"]
+
+
+class Told:
+    """A method wrapped by a descriptor, as tracing agents wrap them: ``seen`` has the object of each call, or None."""
+
+    def __init__(self, method: Any, seen: list[Any], bound: Any = None, by_class: bool = False) -> None:
+        self._method, self._seen, self._bound, self._by_class = method, seen, bound, by_class
+        self.__signature__ = inspect.signature(method)
+
+    def __get__(self, owned: Any, owner: Any) -> Told:
+        return Told(self._method, self._seen, owned, owned is None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given = args if self._bound is None else (self._bound, *args)
+        self._seen.append(given[0] if self._by_class else self._bound)
+        return self._method(*given, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["_new_conn", "_make_request", "close"])
+def test_a_method_that_a_tracing_agent_has_wrapped_is_told_of_its_pool(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    seen: list[Any] = []
+    under.eject()
+    monkeypatch.setattr(HTTPConnectionPool, name, Told(vars(HTTPConnectionPool)[name], seen))
+    under.inject()
+    with Server(echo) as server, HTTPConnectionPool(*server.address) as pool:
+        assert get(pool, "/").status == 200
+    under.eject()
+
+    assert seen == [pool]
+
+
+SEEN_BY_AN_AGENT = """
+import sys
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+port, name, moment = sys.argv[1:]
+if moment == "late":
+    import holdfast.contrib.urllib3
+owner = HTTPConnection
+while name not in vars(owner):
+    owner = owner.__base__
+method, seen = getattr(HTTPConnection, name), []
+
+class Wrapper:  # as wrapt's: it equals what it wraps
+    __wrapped__ = method
+    __eq__ = lambda self, other: other is method
+    __hash__ = None
+    __get__ = lambda self, one, kind=None: self if one is None else lambda *args, **kwargs: self(one, *args, **kwargs)
+    def __call__(self, *args, **kwargs):
+        seen.append(1)
+        return method(*args, **kwargs)
+
+setattr(HTTPConnection if moment == "late" else owner, name, Wrapper())
+import holdfast.contrib.urllib3
+holdfast.contrib.urllib3.inject()
+with urllib3.HTTPConnectionPool("127.0.0.1", int(port)) as pool:
+    counts = []
+    for _ in range(4):
+        seen.clear()
+        pool.request("GET", "/")
+        counts.append(len(seen))
+print(len(set(counts)) == 1 and counts[0] > 0 and holdfast.contrib.urllib3.stats().requests == 4)
+"""
+
+
+@pytest.mark.parametrize("moment", ["early", "late"])
+@pytest.mark.parametrize("name", ["request", "putrequest", "putheader", "endheaders", "_send_output", "getresponse"])
+def test_a_step_that_an_agent_has_wrapped_is_gone_through_each_time(name: str, moment: str) -> None:
+    with Server(echo) as server:
+        command = [sys.executable, "-c", SEEN_BY_AN_AGENT, str(server.address[1]), name, moment]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (said.stdout, said.stderr) == ("True\n", "")
+
+
+SEEN_BY_A_CLASS = """
+import http.client
+import sys
+
+seen = []
+
+class Recording(http.client.HTTPConnection):
+    def send(self, data):
+        seen.append(data)
+        super().send(data)
+
+http.client.HTTPConnection = Recording
+import urllib3
+import holdfast.contrib.urllib3
+holdfast.contrib.urllib3.inject()
+with urllib3.HTTPConnectionPool("127.0.0.1", int(sys.argv[1])) as pool:
+    print([pool.request("GET", f"/{n}").status for n in range(2)], len(seen))
+print(holdfast.contrib.urllib3.stats().requests)
+"""
+
+
+def test_a_class_in_the_place_of_http_clients_sees_what_passes() -> None:
+    with Server(echo) as server:
+        command = [sys.executable, "-c", SEEN_BY_A_CLASS, str(server.address[1])]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (said.stdout, said.stderr) == ("[200, 200] 2\n0\n", "")
 
 
 def test_a_total_is_kept_though_another_has_wrapped_the_method_that_passes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import threading
 import weakref
 from collections import Counter
+from types import FunctionType
 from typing import Any
 
 log = logging.getLogger("holdfast.httpx")
@@ -31,6 +33,7 @@ class Injection:
 
     def __init__(self, library: Any, transport: Any) -> None:
         self._library = library
+        self._core = library.__name__.replace("httpx", "httpcore")
         self._transport = transport
         self._lock = threading.Lock()
         self._originals: list[tuple[type, str, Any]] = []
@@ -114,13 +117,24 @@ class Injection:
             carrier = transport.__dict__.get("_holdfast")
             if carrier is None:
                 return original(transport, request)
-            reason = carrier.refusal(request) or ("it asks for another protocol (Upgrade)" if _upgrades(request) else None)
+            reason = carrier.refusal(request) or self._other_road(request)
             if reason is not None:
                 self._leave(f"a request: {reason}")
                 return original(transport, request)
             return carrier.handle_request(request)
 
         return handle_request
+
+    def _other_road(self, request: Any) -> str | None:
+        """Why only the library can carry this request, whatever the settings of its transport; None: holdfast can."""
+        if "upgrade" in request.headers:
+            return "it asks for another protocol (Upgrade)"
+        core = sys.modules.get(self._core)  # None, or half imported, before the library makes a pool or a mock replaces a method
+        for name in ("ConnectionPool", "HTTPConnection"):
+            kind = getattr(core, name, None)
+            if kind is not None and not _as_written(kind, self._core):
+                return f"{self._core}.{name}.handle_request was replaced, as mocks and tracing agents do"
+        return None
 
     def _counting(self, original: Any) -> Any:
         def __init__(transport: Any, *args: Any, **kwargs: Any) -> None:
@@ -190,5 +204,10 @@ def _closing_too(original: Any) -> Any:
     return close
 
 
-def _upgrades(request: Any) -> bool:
-    return "upgrade" in request.headers
+def _as_written(kind: type, core: str) -> bool:
+    """Whether the method by which ``kind`` is asked for an answer is that of ``core``, the library below.
+
+    By the type, not by isinstance: wrapt's wrappers say that they are functions, and have the globals of what they wrap.
+    """
+    method: Any = vars(kind).get("handle_request")
+    return type(method) is FunctionType and str(method.__globals__["__name__"]).startswith(core + ".")

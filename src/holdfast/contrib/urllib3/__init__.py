@@ -81,9 +81,9 @@ def injected() -> bool:
 
 
 def _replace(owner: type, name: str, like: Callable[[Any], Any]) -> None:
-    original = vars(owner)[name]
-    _originals.append((owner, name, original))
-    setattr(owner, name, like(original))
+    _originals.append((owner, name, vars(owner)[name]))
+    # Called as the class gives it: a descriptor that another put there, as New Relic's agent does, is told of no pool as it lies.
+    setattr(owner, name, like(getattr(owner, name)))
 
 
 def _new_conn_like(original: Callable[[Any], Any]) -> Callable[[Any], Any]:

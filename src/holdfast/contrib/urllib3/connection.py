@@ -19,6 +19,8 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from operator import is_
+from types import FunctionType
 from typing import Any, cast
 
 from urllib3.connection import HTTPConnection, _ResponseOptions
@@ -70,17 +72,30 @@ _new_response: Callable[..., HTTPResponse] = HTTPResponse if _is_newer else _bef
 
 # The steps by which urllib3 and http.client put a request together. As long as no program has wrapped one of them to see requests
 # pass, or to add to them, a request that is equal to an earlier one need not go through them again.
-_OURS, _BASE = HTTPConnection, http.client.HTTPConnection
-_OUR_STEPS = (_OURS.request, _OURS.putrequest, _OURS.putheader, _OURS.getresponse)
-_BASE_STEPS = (_BASE.putrequest, _BASE.putheader, _BASE.endheaders, _BASE.send, _BASE.getresponse)
+_BASE: Any = http.client.HTTPConnection
 
 
-def _is_pristine() -> bool:
-    ours, base = _OURS, _BASE
-    return (
-        (ours.request, ours.putrequest, ours.putheader, ours.getresponse) == _OUR_STEPS
-        and (base.putrequest, base.putheader, base.endheaders, base.send, base.getresponse) == _BASE_STEPS
-    )
+def _steps(kind: Any) -> tuple[Any, ...]:
+    base = _BASE
+    ours = (kind.request, kind.putrequest, kind.putheader, kind.endheaders, kind._send_output, kind.getresponse)
+    return (*ours, base.putrequest, base.putheader, base.send, base.getresponse)
+
+
+def _is_as_written(step: Any) -> bool:
+    """Whether no other has wrapped ``step``: tracing agents may be there before holdfast is imported.
+
+    By the type, not by isinstance: wrapt's wrappers say that they are functions, and have the globals of what they wrap.
+    """
+    return type(step) is FunctionType and step.__globals__["__name__"] in ("urllib3.connection", "http.client")
+
+
+_WRITTEN = _steps(HTTPConnection)
+_IS_LATE = not all(map(_is_as_written, _WRITTEN))  # what was wrapped before is taken for wrapped for good
+
+
+def _is_pristine(kind: type[HTTPConnection]) -> bool:
+    """Whether no step of connections of ``kind`` is wrapped. By identity: a wrapper of wrapt's equals what it wraps."""
+    return not _IS_LATE and all(map(is_, _steps(kind), _WRITTEN))
 
 
 class Carried(HTTPConnection):
@@ -152,7 +167,7 @@ class Carried(HTTPConnection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own is no http.client's, either
         """Send the request; the response."""
         options = self._response_options
-        if options is None or not (self._is_repeat or (not self._is_left and _is_pristine())):
+        if options is None or not (self._is_repeat or (not self._is_left and _is_pristine(self._plain))):
             return super().getresponse()
         # What urllib3's does besides is to look for faults of http.client's parser, which had no part in this.
         self._response_options = None
@@ -201,7 +216,9 @@ class Carried(HTTPConnection):
         """Send what was put together before for the same arguments; False if that cannot be."""
         self._is_repeat = False
         line, kept = self.sock, self._kept
-        if type(line) is not Line or kept is None or args or not (body is None or type(body) is bytes) or not _is_pristine():
+        if type(line) is not Line or kept is None or args or not (body is None or type(body) is bytes):
+            return False
+        if not _is_pristine(self._plain):
             return False
         previous = self.__dict__.get(_RESPONSE)
         if previous is not None and not previous.isclosed():
