@@ -31,11 +31,13 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 if sys.platform == "linux":
     from fcntl import ioctl
 
+from .._values import NamedTuple
 from ..message.span import FilePart
 from ..reasons import Discard
 from .readiness import GONE, readiness_of, wait_for
@@ -55,24 +57,43 @@ _SEND_QUEUE: int | None = 0x5411 if sys.platform == "linux" else None  # ioctl S
 _TCP_INFO_FIELDS = struct.Struct("=44xI4xI64xQ")  # tcpi_last_data_sent and _recv, in milliseconds ago; tcpi_bytes_acked
 _CLOSE_WAIT, _CLOSED = 8, 7
 
-# For ``except`` and ``isinstance``. ssl's classes are among them from the first TLS stream on: what speaks plain http does not load
-# OpenSSL.
-_UNREADABLE: tuple[type[OSError], ...] = (BlockingIOError,)
-_UNWRITABLE: tuple[type[OSError], ...] = (BlockingIOError,)
-_WANT_READ: tuple[type[OSError], ...] = ()
-_CUT_SHORT: tuple[type[OSError], ...] = ()  # an end without close_notify
-_TOLD_TO_END: tuple[type[OSError], ...] = ()  # by close_notify
-_TLS_ERROR: tuple[type[OSError], ...] = ()
+
+class _Errors(NamedTuple):
+    """What a socket raises, by what it means: classes for ``except`` and ``isinstance``.
+
+    Attributes:
+        unreadable: nothing can be read now.
+        unwritable: nothing can be written now.
+        want_read: the TLS layer needs more of the peer's bytes.
+        cut_short: a TLS stream ended without close_notify.
+        told_to_end: it ended by close_notify.
+        tls: any error of the TLS layer.
+    """
+
+    unreadable: tuple[type[OSError], ...] = (BlockingIOError,)
+    unwritable: tuple[type[OSError], ...] = (BlockingIOError,)
+    want_read: tuple[type[OSError], ...] = ()
+    cut_short: tuple[type[OSError], ...] = ()
+    told_to_end: tuple[type[OSError], ...] = ()
+    tls: tuple[type[OSError], ...] = ()
 
 
-def _know_tls() -> None:
-    global _UNREADABLE, _UNWRITABLE, _WANT_READ, _CUT_SHORT, _TOLD_TO_END, _TLS_ERROR
+_PLAIN_ERRORS = _Errors()
+
+
+@lru_cache(maxsize=1)
+def _tls_errors() -> _Errors:
+    """First asked for by a TLS stream: a program that speaks plain http alone does not load OpenSSL."""
     import ssl
 
-    _UNREADABLE = (BlockingIOError, ssl.SSLWantReadError)
-    _UNWRITABLE = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
-    _WANT_READ, _CUT_SHORT = (ssl.SSLWantReadError,), (ssl.SSLEOFError,)
-    _TOLD_TO_END, _TLS_ERROR = (ssl.SSLZeroReturnError,), (ssl.SSLError,)
+    return _Errors(
+        unreadable=(BlockingIOError, ssl.SSLWantReadError),
+        unwritable=(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError),
+        want_read=(ssl.SSLWantReadError,),
+        cut_short=(ssl.SSLEOFError,),
+        told_to_end=(ssl.SSLZeroReturnError,),
+        tls=(ssl.SSLError,),
+    )
 
 
 class SocketStream:
@@ -98,6 +119,7 @@ class SocketStream:
         "_acked_last",
         "_clock",
         "_eof",
+        "_errors",
         "_fin",
         "_goodbye",
         "_later",
@@ -120,8 +142,7 @@ class SocketStream:
             sock.setblocking(False)
         self.sock = sock
         self.tls: Any = sock if hasattr(sock, "pending") else None  # an ssl.SSLSocket, or a TlsInTls
-        if self.tls is not None:
-            _know_tls()
+        self._errors = _PLAIN_ERRORS if self.tls is None else _tls_errors()
         self._clock = clock
         self.clean_eof = True
         self.strays = False
@@ -156,7 +177,7 @@ class SocketStream:
         if (self.tls is not None and self.tls.pending() > 0) or self._wait_readable(seconds):
             try:
                 data = self._recv(READ_BYTES)
-            except _UNREADABLE:
+            except self._errors.unreadable:
                 slowly: bytes = self._receive_slowly(seconds, self._recv, READ_BYTES)
                 return slowly
             except OSError as error:
@@ -201,7 +222,7 @@ class SocketStream:
                 raise TimeoutError(f"nothing to read for {seconds} s")
         try:
             received = receive(*arguments)
-        except _UNREADABLE:
+        except self._errors.unreadable:
             return self._receive_slowly(seconds, receive, *arguments)
         except OSError as error:
             return self._end_of_file_or_raise(error)
@@ -216,7 +237,7 @@ class SocketStream:
             return b""
         try:
             received = receive(*arguments)
-        except _WANT_READ:
+        except self._errors.want_read:
             return b""
         except OSError as error:
             try:
@@ -264,7 +285,7 @@ class SocketStream:
                 raise TimeoutError(f"nothing to read for {seconds} s")
             try:
                 data = receive(*arguments)
-            except _UNREADABLE:
+            except self._errors.unreadable:
                 if left == 0.0:
                     raise TimeoutError(f"nothing to read for {seconds} s") from None
                 continue
@@ -279,10 +300,11 @@ class SocketStream:
         self._goodbye = self.tls is not None  # only a close_notify reads like this over TLS
 
     def _end_of_file_or_raise(self, error: OSError) -> bytes:
-        if isinstance(error, _CUT_SHORT) and self.error is not None:
+        errors = self._errors
+        if isinstance(error, errors.cut_short) and self.error is not None:
             raise self.error  # an RST: see _note_fin
-        if isinstance(error, _CUT_SHORT + _TOLD_TO_END):
-            self.clean_eof = isinstance(error, _TOLD_TO_END)
+        if isinstance(error, errors.cut_short + errors.told_to_end):
+            self.clean_eof = isinstance(error, errors.told_to_end)
             self._eof = True
             return b""
         self._remember(error)
@@ -293,7 +315,7 @@ class SocketStream:
 
     def _remember(self, error: OSError) -> None:
         # EPIPE means that the RST found the socket in CLOSE_WAIT: the FIN was here first, the proof still stands.
-        if error.errno != errno.EPIPE or isinstance(error, _TLS_ERROR):
+        if error.errno != errno.EPIPE or isinstance(error, self._errors.tls):
             self.error = error
 
     def write_some(self, data: bytes | memoryview) -> int:
@@ -311,7 +333,7 @@ class SocketStream:
             sent = self.sock.send(data)
             self.written += sent
             return sent
-        except _UNWRITABLE:
+        except self._errors.unwritable:
             return 0
         except OSError as error:
             self._remember(error)
@@ -322,7 +344,7 @@ class SocketStream:
         try:
             while sent < len(view):
                 sent += self.sock.send(view[sent:])
-        except _UNWRITABLE:
+        except self._errors.unwritable:
             pass  # no more fits now: what was taken is counted
         return sent
 
@@ -369,14 +391,14 @@ class SocketStream:
             if self._plain_tcp and _QUICK_ACK is not None and not self.readable_now():
                 self._acknowledge_at_once()
         except OSError:
-            pass  # it only makes waiting shorter; what is wrong with the socket, the read will say
+            pass  # this only shortens the wait: the read will say what is wrong with the socket
 
     def _acknowledge_at_once(self) -> None:
         if self._plain_tcp and _QUICK_ACK is not None:
             try:
                 self.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # the kernel forgets it soon: it is set for each wait
             except OSError:
-                pass  # as above
+                pass  # as in hasten
 
     # -- what is known of the other end ------------------------------------------------------------------------------
 
@@ -409,9 +431,9 @@ class SocketStream:
             return Discard.UNSOLICITED
         try:
             data = self._recv(1)
-        except _WANT_READ:
+        except self._errors.want_read:
             return None  # a session ticket or KeyUpdate: the TLS layer has dealt with it
-        except _CUT_SHORT:
+        except self._errors.cut_short:
             self._eof = True  # Platform-specific: where there is no POLLRDHUP, an end without an alert is found by reading
             return Discard.STALE
         except OSError as error:
@@ -424,10 +446,11 @@ class SocketStream:
 
     def _note_last_words(self) -> None:
         """What a peer that hangs up said just before: over TLS perhaps why (a client certificate is wanted, is expired ...)."""
+        errors = self._errors
         try:
             self.strays = bool(self._recv(1))
             self._goodbye = not self.strays and self.tls is not None
-        except _UNREADABLE + _CUT_SHORT + _TOLD_TO_END:
+        except errors.unreadable + errors.cut_short + errors.told_to_end:
             pass  # it said nothing
         except OSError as error:
             self.error = error
