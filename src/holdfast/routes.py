@@ -34,23 +34,22 @@ if TYPE_CHECKING:
 
     from .message.request import PreparedRequest
     from .message.url import Url
-    from .wire import tls
     from .wire.http1 import Http1Connection
     from .wire.proxy import Proxy
     from .wire.reuse import Habits
-else:
-    ssl = tls = None  # OpenSSL, and what is made of it: loaded with the first route that needs a context
 
 MAX_BELIEVED = 16  # contexts of which one Routes remembers when their files were looked at
 MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience; the connection may be another call's next
 
 
-def _load_tls() -> None:
-    global ssl, tls
+@lru_cache(maxsize=1)
+def _tls_modules() -> tuple[Any, Any]:
+    """``ssl`` and ``wire.tls``. The first route with a TLS context loads them: plain http does without OpenSSL."""
     with loading:
         import ssl
 
         from .wire import tls
+    return ssl, tls
 
 
 class SocketOptions(tuple[SocketOption, ...]):
@@ -269,9 +268,8 @@ class Routes:
 
     def _context_for(self, verify: Any, cert: Cert) -> ssl.SSLContext:
         """``tls.context_for``, whose files are looked at once in ``LOOK_AGAIN`` seconds, as netrc is: that costs system calls."""
-        if tls is None:
-            _load_tls()
-        key = (ssl.SSLContext, type(verify), verify, cert)  # the class: a test may replace it; the type: 1 is no True
+        openssl, tls = _tls_modules()
+        key: Any = (openssl.SSLContext, type(verify), verify, cert)  # the class: a test may replace it; the type: 1 is no True
         now = self._clock()
         try:
             until, context = self._contexts[key]
@@ -280,9 +278,10 @@ class Routes:
         except KeyError:
             pass  # not asked for before
         except TypeError:
-            return tls.context_for(verify, cert)  # a list, which may have changed
-        context = tls.context_for(verify, cert)
-        if len(self._contexts) >= MAX_BELIEVED:
-            self._contexts.clear()
-        self._contexts[key] = (now + LOOK_AGAIN, context)
-        return context
+            key = None  # verify is a list: it has no hash, and may have changed
+        found: ssl.SSLContext = tls.context_for(verify, cert)
+        if key is not None:
+            if len(self._contexts) >= MAX_BELIEVED:
+                self._contexts.clear()
+            self._contexts[key] = (now + LOOK_AGAIN, found)
+        return found
