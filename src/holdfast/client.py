@@ -94,8 +94,8 @@ class Client(Verbs):
         resolver: called with a name and a port when a connection is opened to it; returns its addresses in their order (text or
             ``ipaddress`` objects, or what ``socket.getaddrinfo`` returns), or None to ask the system. None for the system's.
         allow_address: called with each ``DialAddress`` just before it is dialled; what is not true refuses it
-            (``AddressRefused``). ``holdfast.public_addresses_only`` is one. Its time counts as connecting, and is not bounded:
-            it is not interrupted. Default None: all are allowed.
+            (``AddressRefused``). ``holdfast.public_addresses_only`` is one. Its time counts as connecting, but
+            holdfast cannot interrupt it. Default None: all are allowed.
         socket_options: (level, option, value) of each option to set on a socket before it connects, behind ``TCP_NODELAY``,
             the keepalive probes (a vanished peer is noticed after 60 s of silence) and, on Linux, ``TCP_USER_TIMEOUT``, which is
             the ``read`` timeout given here, at least 30 s: what was sent and not acknowledged for so long ends the connection,
@@ -153,13 +153,13 @@ class Client(Verbs):
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         with loading:
-            from .assembly import assemble  # a program's first client loads what connects
-        self.timeout = timeout
-        self._socket_options = tuple(socket_options)
-        ways = (server_name, unix_socket, source_address, self._socket_options, self._timeouts.read, resolver, allow_address)
-        self._routes, self._services = assemble(transport, limits, keeper, proxies, trust_env, *ways, clock, sleep)
-        self._transport, self._netrc = self._services.transport, self._services.netrc
-        self._keeper = keeper
+            from .assembly import Addressing, Routes, services_of, socket_options_for  # loaded by a program's first client
+        self.timeout, self._socket_options = timeout, tuple(socket_options)
+        options = socket_options_for(self._timeouts.read, self._socket_options)
+        addressing = Addressing.of(resolver, allow_address)
+        self._routes = Routes(proxies, trust_env, server_name, unix_socket, source_address, options, addressing, clock)
+        self._services = services_of(transport, self._routes, limits, keeper, clock, sleep)
+        self._transport, self._netrc, self._keeper = self._services.transport, self._services.netrc, keeper
         self._templates: dict[tuple[str, Any], tuple[int, Any, PreparedRequest]] = {}
         self._base_url = None if base_url is None else checked_base(base_url)
         self._headers = with_defaults(headers)
