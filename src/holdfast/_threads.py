@@ -57,11 +57,11 @@ Job = tuple[Callable[[], object], Callable[[], object]]
 
 
 class _Spare:
-    """A thread that waits for a job: it is woken by the release of a lock, which costs half of what a queue does.
+    """A thread that waits for a job. The release of a lock wakes it: that costs half of what a queue does.
 
     Attributes:
-        made_by: what made the lock; gevent may have replaced it since, and then the thread is of no use any more.
-        job: for the one release that follows; None to end.
+        made_by: the class of the lock. If gevent has replaced ``threading.Lock`` since, the thread is of no use any more.
+        job: what to do after the release of ``wake`` that follows; None to end.
     """
 
     __slots__ = ("job", "made_by", "thread", "wake")
@@ -74,12 +74,12 @@ class _Spare:
         self.job: Job | None = None
 
     def give(self, job: Job | None) -> None:
-        """Called once, by who has taken it out of the list."""
+        """Wake it for ``job``, None to end. Called once, by the thread that took it out of the list."""
         self.job = job
         self.wake.release()
 
     def take(self) -> Job | None:
-        """What it was given, which it does not keep."""
+        """The job that was given; no reference to it is kept."""
         job, self.job = self.job, None
         return job
 
@@ -88,8 +88,9 @@ class SpareThreads:
     """Daemon threads for short work. One that is done waits ``SPARE_SECONDS`` for the next, at a tenth of a new thread's cost.
 
     A thread is spare while it is in the list, and leaves it once: taken out by a caller, who then gives it a job, or by itself when
-    its time is up. It is spare before it tells that its job is done: who hears of that finds it for the next, and the interpreter's
-    lock soon free. ``end`` is for before a fork: CPython 3.12 and later warn of one with threads.
+    its time is up. It enters the list before it calls ``tell``: the caller that ``tell`` wakes finds this thread for the next job,
+    and does not wait for the interpreter's lock while the thread enters. ``end`` is for before a fork: CPython 3.12 and later warn
+    of one with threads.
     """
 
     def __init__(self, name: str) -> None:
@@ -120,7 +121,7 @@ class SpareThreads:
         return start_daemon(self._name, lambda: self._serve(first))
 
     def _serve(self, first: list[Job]) -> None:
-        job: Job | None = first.pop()  # what the thread was started with lives as long as it does
+        job: Job | None = first.pop()  # Thread keeps its target, and with it this list, for as long as it runs
         me = _Spare()
         ident = threading.get_ident()
         while job is not None:
@@ -130,7 +131,7 @@ class SpareThreads:
             self._busy.discard(ident)
             self._spare.append(me)
             tell()
-            del job, work, tell  # or they would be kept alive until the next comes
+            del job, work, tell  # or they would live until the next job comes
             job = me.take() if me.wake.acquire(timeout=SPARE_SECONDS) else self._leave_or_take(me)
 
     def _leave_or_take(self, me: _Spare) -> Job | None:

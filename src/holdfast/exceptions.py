@@ -198,8 +198,8 @@ class RemoteProtocolError(ConnectionError):
     """What the server sent is not HTTP/1.x.
 
     Attributes:
-        may_have_executed: as in ``ConnectionLost``. False where what came was not said to this request, of which the server has
-            certainly not seen a byte.
+        may_have_executed: as in ``ConnectionLost``. False only where the server has certainly not seen a byte of this request: what
+            came was sent before.
     """
 
     def __init__(self, *args: Any, may_have_executed: bool = True, **kw: Any) -> None:

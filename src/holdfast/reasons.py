@@ -12,7 +12,7 @@ from enum import Enum
 class Discard(Enum):
     """Why a connection left the pool."""
 
-    __hash__ = object.__hash__  # Enum's is a function in Python, and each end of a connection is counted by its reason
+    __hash__ = object.__hash__  # Enum's is written in Python, and each connection's end is counted by its reason
 
     STALE = "stale"  # the server closed or reset it while it was idle
     UNSOLICITED = "unsolicited"  # bytes arrived that no request had asked for

@@ -88,8 +88,8 @@ def parse_retry_after(value: str | None, now: float, date: str | None = None) ->
     Args:
         value: the field's; of several fields, their values joined with commas.
         now: seconds since the epoch, for the form that is a date.
-        date: the Date of the same response. It goes before ``now``: both are of one clock, and between the server's and this
-            machine's there may be an hour.
+        date: the Date of the same response, which goes before ``now``: the server's clock wrote both, and may be an hour apart from
+            this machine's. None if there is none.
     """
     if value is None:
         return None
@@ -103,8 +103,8 @@ def _asked_wait(text: str, now: float, date: str | None) -> float | None:
     when = _moment(text)
     if when is None:
         return None
-    said = _moment(date[:MAX_RETRY_AFTER]) if date else None
-    return max(0.0, when - (now if said is None else said))
+    sent = _moment(date[:MAX_RETRY_AFTER]) if date else None
+    return max(0.0, when - (now if sent is None else sent))
 
 
 def _moment(text: str) -> float | None:

@@ -104,7 +104,7 @@ class HTTPDigestAuth(AuthBase):
     def handle_401(self, response: Response, **kwargs: Any) -> Response:
         """The response hook: send the request again with an answer, if the response is a challenge to answer.
 
-        Another nonce in an answer that is none is taken for the requests to come (RFC 7616 section 3.5).
+        A ``nextnonce`` beside the response is used from the next request on (RFC 7616 section 3.5).
 
         Args:
             response: what came; ``response.connection.send(request, **kwargs)`` sends the answer.
@@ -150,7 +150,7 @@ class HTTPDigestAuth(AuthBase):
         again.hooks = None
         response: Response = challenged.connection.send(again, **kwargs)
         again.hooks = request.hooks
-        response.connection = challenged.connection  # where this one is a challenge again
+        response.connection = challenged.connection  # for one more answer, if this response is a challenge too
         response.history.append(challenged)
         response.request = again
         return response
@@ -175,7 +175,7 @@ class HTTPDigestAuth(AuthBase):
             conversations[origin] = _Conversation(challenge)
 
     def take_next(self, origin: Origin, fields: list[str]) -> None:
-        """Go on with the ``nextnonce`` of Authentication-Info fields, if something was agreed with ``origin`` before."""
+        """Use the ``nextnonce`` of these Authentication-Info fields, if a challenge of ``origin`` was answered before."""
         conversation = self._conversations().get(origin)
         if conversation is None:
             return

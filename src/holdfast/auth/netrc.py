@@ -39,7 +39,7 @@ def netrc_auth(url: Url) -> tuple[str, str] | None:
 
     The file is ``$NETRC``, which may be empty to name none; else ``~/.netrc``, else ``~/_netrc``. It is read again when it has
     changed. The host has to be the very one, in any case; else the ``default`` entry counts. A file that cannot be read is as
-    good as none, and so is what is no regular file. If the URL names a user, only that user's password is given.
+    good as none, and so is a FIFO or a device. If the URL names a user, only that user's password is given.
     """
     entries = _netrc_entries()
     found = entries.get(url.host) or entries.get("")
@@ -97,9 +97,9 @@ def _read_netrc(path: str) -> _Entries:
 
 
 def require_regular(path: str) -> None:
-    """Raise OSError for what may have no end: a FIFO to which nothing is written, a terminal, ``/dev/zero``.
+    """Raise OSError for a path that may have no end: a FIFO to which nothing is written, a terminal, ``/dev/zero``.
 
-    ``/dev/null`` is an empty file: it is how programs are told that there is no netrc.
+    Allowed are ``/dev/null``, by which users tell programs that there is no netrc, and directories, which fail to open.
     """
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or os.path.samefile(path, os.devnull)):

@@ -166,7 +166,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _names_of(name: str) -> set[str]:
-    """The names that a file takes, as file systems compare them that know one case, or one way to write an umlaut."""
+    """The names that a file takes, in the form in which file systems compare them that ignore case and how an umlaut is written."""
     from unicodedata import normalize
 
     same = normalize("NFC", normalize("NFC", name).casefold())

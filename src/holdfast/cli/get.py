@@ -235,7 +235,7 @@ def save(response: Response, path: str) -> int:
     try:
         return _save(response, os.path.abspath(path))
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # what fails to write knows no name
+        if error.errno is not None and error.filename is None:  # a write that failed does not say to which file
             error.filename = path
         raise
 

@@ -62,7 +62,7 @@ class HoldfastTransportBase:
     """The library's kind of stream over a response."""
 
     _context: ssl.SSLContext | None = None  # until the first request by https
-    _trusts_as_library = False  # or the context is made of the library's own arguments
+    _trusts_as_library = False  # True: the library's own arguments make the context
 
     def __init__(
         self,

@@ -129,7 +129,7 @@ class Injection:
         """Why only the library can carry this request, whatever the settings of its transport; None: holdfast can."""
         if "upgrade" in request.headers:
             return "it asks for another protocol (Upgrade)"
-        core = sys.modules.get(self._core)  # None, or half imported, before the library makes a pool or a mock replaces a method
+        core = sys.modules.get(self._core)  # None, or half imported, until the library makes a pool or a mock replaces a method
         for name in ("ConnectionPool", "HTTPConnection"):
             kind = getattr(core, name, None)
             if kind is not None and not _as_written(kind, self._core):
@@ -205,7 +205,7 @@ def _closing_too(original: Any) -> Any:
 
 
 def _as_written(kind: type, core: str) -> bool:
-    """Whether the method by which ``kind`` is asked for an answer is that of ``core``, the library below.
+    """Whether the method by which ``kind`` handles a request is the one that ``core``, the library below, has written.
 
     By the type, not by isinstance: wrapt's wrappers say that they are functions, and have the globals of what they wrap.
     """

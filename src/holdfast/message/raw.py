@@ -278,7 +278,7 @@ class RawBody:
         self._ahead: memoryview | None = None
         self._at = 0
         self._data: bytes | None = None
-        self._waiting: Iterator[bytes] = iter(())  # pieces that were read and not looked at
+        self._waiting: Iterator[bytes] = iter(())  # chunks that came with others and were not given out yet
         self.status = status
         self.decode_content = False
         self.auto_close = True
@@ -352,7 +352,7 @@ class RawBody:
         return b"" if amt == 0 else self.take(None if amt is None or amt < 0 else amt, False, decode)
 
     def stream(self, amt: int | None = PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
-        """The rest in pieces of at most ``amt`` bytes, as they arrive."""
+        """The rest in pieces of at most ``amt`` bytes, as they arrive; none is of two chunks."""
         decode = self.decode_content if decode_content is None else decode_content
         while piece := self.take(amt, False, decode):
             yield piece
@@ -509,7 +509,7 @@ class RawBody:
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
-            # A chunk that has come goes the short way.
+            # Without the way through _next: chunks of a few bytes come by the thousand.
             piece = b"" if joined or self._decoder is not None else next(self._waiting, b"")
             start, buffer = 0, piece or self._next(limit, joined)
             self._buffer = buffer

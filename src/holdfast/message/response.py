@@ -421,8 +421,8 @@ class Response:
         """The body in pieces, content codings undone.
 
         Args:
-            chunk_size: bytes in a piece, at most. When the length of the body is known beforehand only the last is
-                shorter; otherwise bytes are passed on as they arrive. None: as they arrive, in pieces of any size.
+            chunk_size: bytes in a piece, at most. When the length of the body is known beforehand only the last is shorter; else
+                bytes are passed on as they arrive, no piece being of two chunks. None: so too, in pieces of any size.
             decode_unicode: give str, in ``encoding`` or else UTF-8, instead of bytes.
 
         Raises:
@@ -471,13 +471,13 @@ class Response:
         """The body line by line, without line ends; a line is given out as soon as its end has arrived.
 
         Args:
-            chunk_size: bytes to read at once, if fewer than the default, 512. Else all that has come is read.
+            chunk_size: bytes to read at once, if they are fewer than 512, the default; else all that has come is read at once.
             decode_unicode: give str instead of bytes. Text ends its lines at U+0085, U+2028, U+2029, VT and FF too, as
                 ``str.splitlines()`` does: of event streams and JSON lines take bytes.
             delimiter: what separates lines, of the type of the lines; None for what ``splitlines()`` splits at.
         """
         check_chunk_size(chunk_size)
-        # A program that asks for small pieces wants to read no further than to a line's end; others get all that has come.
+        # A program that asks for small pieces wants to read no further than to a line's end.
         size = chunk_size if chunk_size is not None and chunk_size < _LINES_CHUNK else None
         pieces = self._pieces(size, decode_unicode, joined=True)
         return lines(pieces) if delimiter is None else split_at(pieces, delimiter)

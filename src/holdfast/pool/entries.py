@@ -104,6 +104,7 @@ class Need(Enum):
 
 
 # Looked up once here: an attribute of an Enum's class costs more than a global name, and acquire and release look at these.
+# Each line names all members of its class, in their order there.
 LEASED, IDLE, CLOSED = ConnectionState
 QUEUED, GRANTED, SERVED, LEFT = WaiterState
 PLANNED, BEGUN, ADMITTED, FAILED, CANCELLED = DialState

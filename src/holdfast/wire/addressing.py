@@ -33,8 +33,9 @@ MAX_LOOK_UPS = 256
 """Look-ups that may be at work in threads of their own. One that hangs keeps its thread until the resolver itself gives up."""
 TURN_SECONDS = 0.01  # between two looks of a caller whether it may begin another
 
-# Asked by identity at each look-up, since tests and caches replace it. A wrapper takes over all of it but its globals.
-_STANDARD = socket.getaddrinfo if getattr(socket.getaddrinfo, "__globals__", None) is vars(socket) else None
+# Compared by identity at each look-up, since tests and caches replace it. One that was wrapped before this import shows by its
+# globals, which no wrapper takes over.
+_STANDARD_GETADDRINFO = socket.getaddrinfo if getattr(socket.getaddrinfo, "__globals__", None) is vars(socket) else None
 
 _resolvers = SpareThreads("holdfast-dns")
 _fork.before(_resolvers.end)
@@ -183,13 +184,13 @@ def _aside(
 ) -> list[Address] | BaseException:
     seconds = max(0.0, until - clock())
     _wait_for_turn(host, seconds, until, clock)
-    answer = threading.Lock()  # not a class bound at import: gevent replaces it when a program patches itself
-    answer.acquire()
+    answered = threading.Lock()  # not a class bound at import: gevent replaces it when a program patches itself
+    answered.acquire()
     found: list[list[Address] | BaseException] = []
     context = contextvars.copy_context()
-    if not _resolvers.run(lambda: found.append(context.run(look_up)), answer.release):
+    if not _resolvers.run(lambda: found.append(context.run(look_up)), answered.release):
         return look_up()
-    answer.acquire(timeout=min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
+    answered.acquire(timeout=min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
     if not found:
         raise ConnectTimeout(f"the name {host!r} was not resolved after {seconds:.2f} s. Raise timeouts.connect, or check DNS.")
     return found[0]
@@ -207,7 +208,7 @@ def _wait_for_turn(host: str, seconds: float, until: float, clock: Callable[[], 
 
 
 def _by_system(host: str, port: int, flags: int = 0) -> list[Address]:
-    if socket.getaddrinfo is _STANDARD:  # all that it adds is enums, whose names a reader would want; sockets take the numbers
+    if socket.getaddrinfo is _STANDARD_GETADDRINFO:  # it makes enums of the C function's numbers: no socket needs them
         return _socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)
     return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)  # type: ignore[return-value]  # typeshed's says str or int for the family
 

@@ -26,14 +26,15 @@ from .readiness import wait_connected
 MAX_USER_TIMEOUT_MS = 2**31 - 1
 STAGGER_SECONDS = 0.25  # between attempts to the addresses of one name: RFC 8305, section 5
 
-# This machine does not speak the address's family: it says less than what a server of the other family has answered.
+# Errors of this machine, which has no way to the address's family: the answer of a server at another address says more.
 _NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 FIRST_UNPRIVILEGED_PORT = 1024
 
-_STANDARD = socket.socket if socket.socket.__module__ == "socket" else None  # not that of PySocks, which knows no SOCK_NONBLOCK
-_NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)  # asked for with the socket, it takes no system call; 0: not to be had
-_UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+# None if a program replaced it before this import: PySocks' class does not know SOCK_NONBLOCK.
+_STANDARD_SOCKET = socket.socket if socket.socket.__module__ == "socket" else None
+_NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)  # saves a system call for each socket; 0 where the system has no such flag
+_UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)  # what connect_ex returns unless it failed
 _NO_LINGER = struct.pack("ii" if sys.platform != "win32" else "hh", 1, 0)
 
 SocketOption = tuple[int, int, Any]
@@ -117,7 +118,7 @@ def _require(addressing: Addressing, host: str, is_proxy: bool, sockaddr: tuple[
 
 
 def _is_own_class(made: Any) -> bool:
-    return made is _STANDARD or (isinstance(made, type) and issubclass(made, _socket.socket))
+    return made is _STANDARD_SOCKET or (isinstance(made, type) and issubclass(made, _socket.socket))
 
 
 def _connect_replaced(addresses: list[Address], until: float | None, clock: Callable[[], float], allow: Allow | None) -> Any:
@@ -198,13 +199,13 @@ class _Race:
         self.clock = clock
         self.allow = allow
         self.started = self.now = clock()
-        self.guarding = 0.0  # seconds that the guard took; it is the program's, and cannot be interrupted
+        self.guarding = 0.0  # seconds that the program's guard took; nothing can interrupt it
         self.running: dict[int, tuple[socket.socket, str]] = {}  # by descriptor, each with its address
         self.errors: list[OSError] = []
         self.outcomes: dict[str, str] = {}  # by address; of those that lost the race: "did not answer first"
 
     def run(self, opening: Opening) -> socket.socket:
-        """The socket of the first address that answers, which is noted as the peer."""
+        """The socket of the first address that answers; ``opening.peer`` is that address."""
         next_start = self.started
         while self.waiting or self.running:
             if self.until is not None and self.now >= self.until:
@@ -231,7 +232,7 @@ class _Race:
                     self.waiting.append(address)
                     return
             self.tried += 1
-            if socket.socket is _STANDARD and _NON_BLOCKING:
+            if socket.socket is _STANDARD_SOCKET and _NON_BLOCKING:
                 sock = socket.socket(family, kind | _NON_BLOCKING, protocol)
             else:
                 sock = socket.socket(family, kind, protocol)
@@ -256,6 +257,7 @@ class _Race:
             self.running[sock.fileno()] = sock, name
 
     def _guard_was_late(self) -> bool:
+        """Count the time that the guard took; whether nothing is left to connect in."""
         now = max(self.now, self.clock())
         self.guarding += now - self.now
         self.now = now
@@ -282,7 +284,7 @@ class _Race:
         return None
 
     def _may_meet_itself(self) -> bool:
-        """Whether our end may have the server's port: the kernel chooses none that is privileged, but a program may."""
+        """Whether our end can have the server's port: a privileged one only by ``source_address``, the kernel chooses none."""
         return self.port >= FIRST_UNPRIVILEGED_PORT or self.source_address is not None
 
     def _timed_out(self) -> ConnectTimeout:

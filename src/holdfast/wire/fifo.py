@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from ..connecting import Path
 from .readiness import wait_readable
 
 PATIENCE_SECONDS = 10.0  # for the next bytes of the command that writes to a FIFO
 MAX_BYTES = 1 << 24  # the CA bundles of systems have less than 1 MiB
 
-Path = str | os.PathLike[str]
 P = TypeVar("P", str, os.PathLike[str], None)
 
 
@@ -56,7 +56,7 @@ def _is_fifo(path: Path) -> bool:
     try:
         return stat.S_ISFIFO(os.stat(path).st_mode)
     except (OSError, ValueError):
-        return False  # what is not there is for others to complain about
+        return False  # OpenSSL says what is wrong with the path
 
 
 def _read(path: Path) -> bytes:

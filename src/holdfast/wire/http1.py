@@ -482,8 +482,8 @@ class Http1Connection(Payload):
         behind, self._behind = self._behind, b""
         if self._untold or self._conn.our_state is h11.DONE:
             self._plain = PlainChunks(behind)
-        else:
-            self._fed = len(behind)  # h11 has it, and what comes: the body's bytes are counted from here
+        else:  # the request is not over, and its h11 is still needed: it gets the body too
+            self._fed = len(behind)  # counted from here: the body's bytes only
 
     def _note_head(self) -> None:
         """The head is complete; ``queued`` is asked at that very moment."""

@@ -1,19 +1,19 @@
-"""A head that h11 has judged: bytes like those say the same of the same method, and need no second parsing. Pure.
+"""A head that h11 has judged: a head like it, in answer to the same method, needs no second parsing. Pure.
 
 Much of what a server answers over a connection begins alike. Within a second often to the byte; after that the Date is another, and
 perhaps the length, an ETag, the id of the request. So the last head of a connection is kept, and a new connection begins with the
-last one of its origin. It is one that says how long its body is, or that it comes in chunks, so that h11 has no more to do with
-the answer, as a rule.
+last one of its origin. Kept is only a head that says how long its body is, or that the body comes in chunks: as a rule h11 has
+no more to do with such an answer.
 
-Alike, to this module, is a head with the same status line and the same field names, byte for byte and in order. What is in a field
-whose value is another is looked at here: only bytes that h11 takes in a value, and by what the field means to the framing
+Alike are heads with the same status line and the same field names, byte for byte and in order. A value that differs is looked at
+here. It has to be of bytes that h11 takes in a value; the rest depends on what the field means to the framing:
 
 | the field | another value |
 |---|---|
-| Content-Length, the only one (of two that are equal h11 gives one), not beside chunks | digits: the new length |
-| Keep-Alive | is read |
+| Content-Length | digits: the new length; anything else, or beside chunks: h11 judges the whole head |
+| Keep-Alive | is parsed |
 | Transfer-Encoding, Connection, Upgrade | h11 judges the whole head |
-| any other | stands for itself |
+| any other | is taken as it is |
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class Judged(NamedTuple):
 
     Attributes:
         method: of the request to which it was the answer.
-        received: its bytes: all that h11 took, a new one's first bytes.
+        received: its bytes, from the status line to the empty line.
         said: what it says.
-        lines: of ``received``, each field one line; none if it has other lines.
+        lines: of ``received``: the status line and one for each field. Empty if h11 made other fields of them: it unfolds
+            lines, and gives two equal Content-Lengths as one.
     """
 
     method: bytes
@@ -61,11 +62,11 @@ def judged(method: bytes, received: bytes, behind: bytes, said: ResponseHead) ->
 def _lines_of(head: bytes, said: ResponseHead) -> list[bytes]:
     lines = head.removesuffix(_END).split(b"\r\n")
     one_each = head.endswith(_END) and len(lines) == len(said.raw_headers) + 1
-    return lines if one_each and all(map(_is_value, lines)) else []  # a bare LF is no value's
+    return lines if one_each and all(map(_is_value, lines)) else []  # no line may have a bare LF
 
 
 def alike(known: Judged, received: bytes) -> Judged:
-    """What ``received`` begins with, if it is a head like the one that is known; else NONE."""
+    """The head with which ``received`` begins, if it is like ``known``; else NONE."""
     end = received.find(_END, 0, MAX_BYTES)
     lines = received[: max(0, end)].split(b"\r\n")
     before = known.lines

@@ -40,9 +40,9 @@ class Opening:
 
 
 def frames_of(error: BaseException) -> Iterator[FrameType]:
-    """From the one that caught it to the one that raised it: in them are the sockets that were opened and never returned.
+    """The frames from where ``error`` was caught to where it was raised. They have the sockets that were opened and never returned.
 
-    The module traceback is not worth its import for that.
+    Without the module traceback, whose import costs more than this.
     """
     entry = error.__traceback__
     while entry is not None:

@@ -222,7 +222,7 @@ class Payload:
         return b""
 
     def _read_chunks(self, plain: PlainChunks, size: int) -> list[bytes]:
-        """What is next of plain chunks, a piece for each; nothing if the body is over, or if it is h11's turn."""
+        """The next pieces of plain chunks, one for each chunk; none if the body is over, or if h11 has to judge the rest."""
         while True:
             pieces = plain.pieces()
             self._payload += sum(map(len, pieces))
@@ -249,7 +249,7 @@ class Payload:
         conn.next_event()
         conn.next_event()
         self._plain = None
-        self._untold = True  # this one does not know of the request
+        self._untold = True  # the new h11 does not know of the request
         self._fed = self._payload + len(rest)
         if rest:
             conn.receive_data(rest)

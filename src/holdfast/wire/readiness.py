@@ -93,9 +93,10 @@ def wait_writable(fds: list[int], seconds: float | None) -> list[int]:
 
 
 def wait_connected(fds: list[int], seconds: float | None) -> list[tuple[int, bool]]:
-    """Of sockets that connect, those that have done so within ``seconds``, or failed to, each with whether it surely did.
+    """The sockets of a ``connect()`` under way that have connected, or failed to, within ``seconds``.
 
-    Linux's own poll tells them apart: what failed has an error. ``select`` does not, nor does gevent's poll.
+    True stands beside those that are known to have connected: Linux's own poll tells of an error with each that failed.
+    ``select`` does not, nor does gevent's poll: of such a socket ``SO_ERROR`` has to be asked.
     """
     tells = isinstance(_SYSTEM_POLL, BuiltinFunctionType) and getattr(select, "poll", None) is _SYSTEM_POLL
     return [(fd, tells and events == _POLLOUT) for fd, events in _wait(fds, _POLLOUT, seconds)]

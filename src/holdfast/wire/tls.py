@@ -59,7 +59,7 @@ class _Offer(NamedTuple):
 
 
 _locks: dict[str, threading.Lock] = {}  # at most one, made on first use: one made at import is not gevent's if it patches later
-_building: dict[object, threading.RLock] = {}  # of each context that is being built
+_building: dict[object, threading.RLock] = {}  # by key, for each context that is being built
 _contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
 _sessions: OrderedDict[tuple[object, ...], list[_Offer]] = OrderedDict()
 
@@ -95,9 +95,9 @@ def _known(key: object) -> ssl.SSLContext | None:
 
 
 def _built(key: object, verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
-    """The context of ``key``, which one thread builds while those that want the same one wait: a FIFO has its content once.
+    """The context of ``key``, built by one thread while others that ask for it wait: the content of a FIFO can be read only once.
 
-    The lock is re-entrant: a signal handler may make a call in the middle.
+    The lock is re-entrant: a signal handler may make a call while its thread is building.
     """
     building = _building.setdefault(key, threading.RLock())
     try:
@@ -136,7 +136,7 @@ def _stamp(path: str | os.PathLike[str], what: str) -> tuple[object, ...]:
     except OSError as error:
         raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0)}", path) from error
     if stat.S_ISFIFO(status.st_mode):
-        return path, status.st_ino  # what is written to it meanwhile makes it no other: it has its content once
+        return path, status.st_ino  # a write to a FIFO changes its time, and it is not to be read again for that
     # Packages and images give all their files one time, and file systems give one to all that is written within a tick.
     return path, status.st_mtime_ns, status.st_size, status.st_ino
 

@@ -76,7 +76,7 @@ def refusal_behind(error: BaseException) -> ssl.SSLCertVerificationError | None:
 
 
 def in_terms(terms: Terms, text: str, error: BaseException) -> str:
-    """``text`` in other terms than the library's arguments, where a certificate is the cause of ``error``."""
+    """``text`` with ``terms`` in the place of holdfast's arguments, where a certificate is the cause of ``error``."""
     cause = refusal_behind(error)
     if cause is None:
         return text

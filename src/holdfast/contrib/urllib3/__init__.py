@@ -82,7 +82,7 @@ def injected() -> bool:
 
 def _replace(owner: type, name: str, like: Callable[[Any], Any]) -> None:
     _originals.append((owner, name, vars(owner)[name]))
-    # Called as the class gives it: a descriptor that another put there, as New Relic's agent does, is told of no pool as it lies.
+    # By getattr: New Relic's agent puts descriptors there, which learn of the pool in __get__; as vars() has them they never do.
     setattr(owner, name, like(getattr(owner, name)))
 
 

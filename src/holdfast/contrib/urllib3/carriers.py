@@ -57,7 +57,7 @@ def _only_opens_differently(kind: type) -> bool:
         return False
     for each in kind.__mro__:
         if each.__module__ == "urllib3.connection":
-            # A class in the place of http.client's, as warcio's that records what passes, has to see it pass.
+            # warcio puts a class that records into the place of http.client's: every message has to pass through it.
             return HTTPConnection.__base__ is not None and HTTPConnection.__base__.__module__ == "http.client"
         for name, value in vars(each).items():
             if name not in ("__init__", "_new_conn") and (callable(value) or isinstance(value, property)):

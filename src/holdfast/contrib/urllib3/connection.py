@@ -82,7 +82,7 @@ def _steps(kind: Any) -> tuple[Any, ...]:
 
 
 def _is_as_written(step: Any) -> bool:
-    """Whether no other has wrapped ``step``: tracing agents may be there before holdfast is imported.
+    """Whether ``step`` is urllib3's or http.client's own: a tracing agent may have wrapped it before holdfast is imported.
 
     By the type, not by isinstance: wrapt's wrappers say that they are functions, and have the globals of what they wrap.
     """
@@ -90,7 +90,7 @@ def _is_as_written(step: Any) -> bool:
 
 
 _WRITTEN = _steps(HTTPConnection)
-_IS_LATE = not all(map(_is_as_written, _WRITTEN))  # what was wrapped before is taken for wrapped for good
+_IS_LATE = not all(map(_is_as_written, _WRITTEN))  # a step that was wrapped by then counts as wrapped for good
 
 
 def _is_pristine(kind: type[HTTPConnection]) -> bool:
