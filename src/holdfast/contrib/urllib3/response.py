@@ -23,6 +23,8 @@ from .dialling import Kept
 from .exchange import Exchange
 from .keeping import trim
 
+_EMPTY = io.BytesIO()  # shared: nothing is ever written to it
+
 
 class Line:
     """What stands where a connection of urllib3 has its socket: it is asked for little, and connects nothing.
@@ -73,7 +75,7 @@ class Wire:
     _kept: Kept | None = None
     _sock: Any = None
     _chunked = _ended = closed = False
-    _here = io.BytesIO()  # what has come and was not taken
+    _buffer = _EMPTY  # what has come and was not taken
 
     def __init__(self, exchange: Exchange | None, timeout: float | None) -> None:
         self._exchange = exchange
@@ -107,7 +109,7 @@ class Wire:
 
     def read(self, amt: int | None = -1) -> bytes:
         """``amt`` bytes, fewer only at the end; all that come if it is None or negative."""
-        data = self._here.read(amt)
+        data = self._buffer.read(amt)
         if amt is None or amt < 0:
             return b"".join((data, *iter(self._more, b"")))
         left = amt - len(data)
@@ -121,12 +123,12 @@ class Wire:
 
     def read1(self, amt: int | None = -1) -> bytes:
         """What is there, or what comes next, at most ``amt`` bytes."""
-        return self._here.read(amt) or (b"" if amt == 0 else self._begin_with(self._more(), amt))
+        return self._buffer.read(amt) or (b"" if amt == 0 else self._begin_with(self._more(), amt))
 
     def _begin_with(self, data: bytes, amt: int | None) -> bytes:
-        """At most ``amt`` bytes of what has come; the rest is there from now on."""
-        self._here = here = io.BytesIO(data)
-        return here.read(amt)
+        """At most ``amt`` bytes of ``data``; the rest is kept for the next read."""
+        self._buffer = buffer = io.BytesIO(data)
+        return buffer.read(amt)
 
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer``; how many bytes, fewer than it holds only at the end."""
@@ -140,18 +142,18 @@ class Wire:
     def peek(self, amt: int = 0) -> bytes:
         """What is there, or what comes next, without taking it."""
         data = self.read1()
-        self._here = io.BytesIO(data)
+        self._buffer = io.BytesIO(data)
         return data
 
     def readline(self, limit: int | None = -1) -> bytes:
         """A line with its end, at most ``limit`` bytes of it."""
-        line = self._here.readline(limit)
+        line = self._buffer.readline(limit)
         if line[-1:] == b"\n":
             return line
         left = -1 if limit is None or limit < 0 else limit - len(line)
         while line[-1:] != b"\n" and left and (piece := self._more()):
-            self._here = here = io.BytesIO(piece)
-            more = here.readline(left)
+            self._buffer = buffer = io.BytesIO(piece)
+            more = buffer.readline(left)
             line += more
             left = left if left < 0 else left - len(more)
         return line
@@ -186,7 +188,7 @@ class Wire:
         """Read no more. Idempotent."""
         self.closed = True
         self._exchange = None
-        self._here = io.BytesIO()
+        self._buffer = _EMPTY
         if not self._ended:
             source = self._source
             if source is not None and not source.ended:
