@@ -8,7 +8,8 @@ the end of the message. It sends the very fields holdfast sends. Every client ge
 with its own defaults, and returns the body. With ``--new`` the server closes each connection after its answer. With ``--post``
 each request has a small JSON body, which is encoded anew each time.
 
-Within a second nginx answers with the same head each time, and holdfast has h11 judge it once. With ``--ids`` no two are alike.
+Within a second nginx answers with the same head each time, and holdfast has h11 judge it once. With ``--ids`` no head comes twice:
+each has an X-Request-Id of its own, and holdfast looks at the lines that differ from those of the last one.
 With ``--chunked`` the body comes in a chunk, as it does from most programs that make it while they send it.
 
 The law: *only neighbours are compared.* One process; blocks of requests in turn, floor, client, floor, client, …; a
@@ -527,7 +528,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--new", action="store_true", help="a new connection for each request: the server closes")
     parser.add_argument("--name", action="store_true", help="by the name localhost, not by address")
     parser.add_argument("--no-tickets", action="store_true", help="with --new --tls: no handshake can be resumed")
-    parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
+    parser.add_argument("--ids", action="store_true", help="no head comes twice: each has an X-Request-Id of its own")
     parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
     parser.add_argument("--first", action="store_true", help="only the first https GET of a process, its import included")
     parser.add_argument("--http", action="store_true", help="with --first: the first http GET")

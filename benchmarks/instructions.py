@@ -39,6 +39,7 @@ from benchmarks.cpu import (
     first_program,
     installed,
     nginx,
+    run_fresh,
 )
 from benchmarks.link import exit_on_sigterm
 from benchmarks.results import Chart, add_option, save
@@ -83,30 +84,30 @@ def per_request(name: str, site: Site, fields: list[tuple[str, str]], requests: 
         text=True,
         check=False,
     )
+    return _collected(name, done) / requests
+
+
+def _collected(name: str, done: subprocess.CompletedProcess[str]) -> int:
     found = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or found is None:
         raise SystemExit(f"{name} under valgrind failed:\n{done.stderr[-2000:]}")
-    return int(found[1]) / requests
+    return int(found[1])
 
 
 def of_program(*program: str) -> int:
     """Instructions of an interpreter that runs this code with these arguments, from compiled modules."""
+    run_fresh(*program)  # which compiles what it imports
     argv = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-c", *program]
     environment = {**compiled_environment(), "PYTHONHASHSEED": "0"}
-    for _ in range(2):  # the first time, modules may have to be compiled
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-        found = re.search(r"Collected : (\d+)", done.stderr)
-        if done.returncode or found is None:
-            raise SystemExit(f"{program[0]!r} under valgrind failed:\n{done.stderr[-2000:]}")
-    return int(found[1]) if found else 0
+    return _collected(repr(program[0]), subprocess.run(argv, env=environment, capture_output=True, text=True, check=False))
 
 
 def measure_first(options: argparse.Namespace, site: Site) -> list[list[str]]:
     """The table of imports and first GETs."""
     lines = [["client", "import, M instructions", "import and first GET"]]
     empty = of_program("")
-    for name in [FLOOR, *(options.only or FIRST)]:
-        if name in FIRST and installed(name) and [name] not in [line[:1] for line in lines]:
+    for name in dict.fromkeys([FLOOR, *(options.only or FIRST)]):
+        if name == FLOOR or installed(name):
             costs = (of_program(f"import {NEEDED if name == FLOOR else name}"), of_program(*first_program(name, site)))
             lines.append([name, *(f"{(cost - empty) / 1e6:.0f}" for cost in costs)])
     return lines
@@ -118,7 +119,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--only", metavar="CLIENT", action="append", choices=list(CLIENTS), help="only this client")
     parser.add_argument("--tls", action="store_true", help="over TLS (the floor too)")
-    parser.add_argument("--ids", action="store_true", help="each answer's head is new: it has an X-Request-Id")
+    parser.add_argument("--ids", action="store_true", help="no head comes twice: each has an X-Request-Id of its own")
     parser.add_argument("--chunked", action="store_true", help="the body comes in a chunk")
     parser.add_argument("--first", action="store_true", help="the import, and the first GET of a process")
     parser.add_argument("--roads", action="store_true", help="libraries as they are and over holdfast")
@@ -128,6 +129,10 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.roads and (unknown := [name for name in options.only or () if name not in ROADS]):
         parser.error(f"no road leads under {', '.join(unknown)}: choose from {', '.join(ROADS)}")
+    if options.first and (unknown := [name for name in options.only or () if name not in FIRST]):
+        parser.error(f"there is no program of a first GET for {', '.join(unknown)}: choose from {', '.join(FIRST)}")
+    if options.first and (options.roads or options.json or options.max_ratio is not None):
+        parser.error("--first is a table of its own: without --roads, --json and --max-ratio")
     return options
 
 

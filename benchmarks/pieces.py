@@ -5,8 +5,8 @@
 What programs send while they make it comes in chunks of a few bytes: the tokens of a language model, the rows of an export, a page
 from a template. All of it is there to be read at once here, so that what is measured is the reading, and not the arrival.
 
-The server is another process, and each client one of its own, which fetches everything once before it counts. The figure is the
-least of the rounds: CPU (``time.process_time``) of a body, by its chunks or lines. *over holdfast* is the same code behind
+The server is a process, and each client another one, which fetches everything once before it counts. The figure is the least of
+the rounds: CPU (``time.process_time``) of a body, by its chunks or lines. *over holdfast* is the same code behind
 ``holdfast.contrib.urllib3.inject()`` or ``holdfast.contrib.httpx.inject()``.
 """
 
