@@ -28,8 +28,8 @@ WITHOUT = "HOLDFAST_TESTS_WITHOUT"
 
 ONLY_SOME_HAVE = (
     (select, ("poll", "epoll", "POLLIN", "POLLOUT", "POLLPRI", "POLLERR", "POLLHUP", "POLLNVAL", "POLLRDHUP")),
-    (socket, ("TCP_INFO", "TCP_QUICKACK", "TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "AF_UNIX")),
-    (socket, ("SOCK_NONBLOCK",)),
+    (socket, ("TCP_INFO", "TCP_QUICKACK", "TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")),
+    (socket, ("AF_UNIX", "SOCK_NONBLOCK")),
     (os, ("register_at_fork", "fork")),
     (time, ("CLOCK_BOOTTIME",)),
 )

@@ -128,10 +128,9 @@ def test_a_last_chunk_that_looks_like_one_inside_of_a_chunk_is_data() -> None:
     assert connection.recycle() is None
 
 
-@pytest.mark.parametrize("size", [1, 1000, 70_000])
-def test_a_body_in_plain_chunks_is_not_given_to_h11_behind_a_request_that_it_was_told_of_either(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def given_to_h11(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes h11 was given, each time."""
     given: list[int] = []
 
     class Watched(h11.Connection):
@@ -141,12 +140,19 @@ def test_a_body_in_plain_chunks_is_not_given_to_h11_behind_a_request_that_it_was
 
     for module in (http1, payload):
         monkeypatch.setattr(module, "new_h11", lambda: Watched(h11.CLIENT))
+    return given
+
+
+@pytest.mark.parametrize("size", [1, 1000, 70_000])
+def test_a_body_in_plain_chunks_is_not_given_to_an_h11_that_was_told_of_the_request_either(
+    size: int, given_to_h11: list[int]
+) -> None:
     raw = (b"%x\r\n" % size + b"x" * size + b"\r\n") * 3 + b"0\r\n\r\n"
     connection = Http1Connection(Stream(HEAD, raw, ok(b"next")))
     ask(connection, "GET", ("Expect", "100-continue"))
 
     assert body_of(connection) == b"x" * 3 * size
-    assert given == [len(HEAD)]
+    assert given_to_h11 == [len(HEAD)]
     assert connection.recycle() is None
     ask(connection)
     assert body_of(connection) == b"next"
@@ -163,23 +169,14 @@ def test_what_is_fed_behind_a_part_of_a_line_completes_it() -> None:
     assert (found, plain.ended, plain.rest) == (b"abbbbbbbbbb", True, b"")
 
 
-def test_a_large_chunk_is_not_given_to_h11(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[int] = []
-
-    class Watched(h11.Connection):
-        def receive_data(self, data: bytes) -> None:
-            given.append(len(data))
-            super().receive_data(data)
-
-    for module in (http1, payload):
-        monkeypatch.setattr(module, "new_h11", lambda: Watched(h11.CLIENT))
+def test_a_large_chunk_is_not_given_to_h11(given_to_h11: list[int]) -> None:
     piece = b"%x\r\n" % 100_000 + b"x" * 100_000 + b"\r\n"
     connection = Http1Connection(Stream(HEAD, piece, piece + piece, b"0\r\n\r\n", ok(b"next")))
     ask(connection)
 
     assert body_of(connection) == b"x" * 300_000
     assert connection.recycle() is None
-    assert max(given) < 100
+    assert max(given_to_h11) < 100
     ask(connection)
     assert body_of(connection) == b"next"
 

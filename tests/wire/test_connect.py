@@ -169,9 +169,6 @@ def test_names_are_resolved_while_the_interpreter_ends(monkeypatch: pytest.Monke
     assert resolve("localhost", 80, in_(WAIT))
 
 
-select_poll: Any = getattr(select, "poll", None)
-
-
 def test_a_lock_that_was_replaced_after_the_import_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """gevent: by the system's lock a name would be waited for until the timeout, since its greenlet could not run."""
     monkeypatch.setattr(threading, "Lock", GreenLock)
@@ -230,8 +227,11 @@ def test_connects_without_a_name(host: str) -> None:
         assert connected(host, port, None) == host
 
 
+select_poll: Any = getattr(select, "poll", None)
+
+
 class Poll:
-    """A library of greenlets' poll: that an event came it says, and not that it was an error."""
+    """A poll as libraries of greenlets have it: it tells that an event came, and not whether that was an error."""
 
     def __init__(self) -> None:
         self._poll = select_poll()
