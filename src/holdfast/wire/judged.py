@@ -1,8 +1,8 @@
 """A head that h11 has judged: a head like it, in answer to the same method, needs no second parsing. Pure.
 
-Much of what a server answers over a connection begins alike. Within a second often to the byte; after that the Date is another, and
-perhaps the length, an ETag, the id of the request. So the last head of a connection is kept, and a new connection begins with the
-last one of its origin. Kept is only a head that says how long its body is, or that the body comes in chunks: as a rule h11 has
+The heads that a server sends over one connection are mostly alike: within a second often to the byte, after that but for the Date,
+and perhaps a length, an ETag, the id of the request. So the last head of a connection is kept, and a new connection begins with
+the last one of its origin. Kept is only a head that says how long its body is, or that the body comes in chunks: as a rule h11 has
 no more to do with such an answer.
 
 Alike are heads with the same status line and the same field names, byte for byte and in order. A value that differs is looked at
@@ -84,6 +84,7 @@ def alike(known: Judged, received: bytes) -> Judged:
         if field != name or not colon or not _is_value(value) or kind in _FRAMES:
             return NONE
         if kind == b"content-length":
+            # expected is 0 for an answer without a body too, of which a length says nothing, and for a body of no bytes.
             if chunked or not _is_length(value) or (not expected and not has_no_body(known.method, status)):
                 return NONE
             expected = int(value) if expected else 0
