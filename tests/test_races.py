@@ -7,6 +7,7 @@ Whatever goes wrong when the interpreter changes threads once goes wrong here, e
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import os
 import pickle
@@ -168,6 +169,56 @@ def test_a_piece_that_close_throws_away_is_not_the_end_of_the_body() -> None:
         current.append(RawBody(Pieces(b"12345", b"67890"), [], 200, b"OK", b"1.1", None))
         with meanwhile, contextlib.suppress(holdfast.StreamConsumedError):
             assert b"".join(current[-1].stream(3)) == b"1234567890"
+
+
+class AllAtOnce(LocalBody):
+    """A body of which the first read takes all there is, as off a connection that then is another's."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__()
+        self._pieces = list(pieces)
+
+    def read(self, size: int = PIECE) -> bytes:
+        return b"".join(self.read_pieces(size))
+
+    def read_pieces(self, size: int = PIECE) -> list[bytes]:
+        pieces, self._pieces = self._pieces, []
+        self.ended = True
+        return pieces
+
+    def close(self) -> None:
+        pass
+
+
+LONG = b"12345" * PIECE  # more than a decoder gives at once
+WHERE = [f"raw.py:{name}" for name in ("_some", "_next", "_pull", "_next_decoded", "take")]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body", "fields", "size"),
+    [
+        ((b"12345", b"67890"), b"1234567890", [], None),
+        ((b"12345", b"67890"), b"1234567890", [], 3),
+        ((gzip.compress(LONG, 1),), LONG, [(b"Content-Encoding", b"gzip")], PIECE),
+    ],
+    ids=["chunks", "parts of chunks", "gzip"],
+)
+@pytest.mark.parametrize("fill", [True, False])
+def test_what_a_reader_has_taken_off_the_connection_is_not_given_yet_when_close_looks(
+    pieces: tuple[bytes, ...], body: bytes, fields: list[tuple[bytes, bytes]], size: int | None, fill: bool
+) -> None:
+    """close() found that its source had ended, and no rest of it: the reader, who had the rest in hand, was told of an end."""
+    current: list[RawBody] = []
+
+    def read() -> Iterator[bytes]:
+        while piece := current[-1].take(size, fill, decode=True):
+            yield piece
+
+    for lines in (False, True):
+        for meanwhile in at_every_step(lambda: current[-1].close(), *WHERE, lines=lines):
+            current.append(RawBody(AllAtOnce(*pieces), fields, 200, b"OK", b"1.1", None))
+            with meanwhile, contextlib.suppress(holdfast.StreamConsumedError):
+                assert b"".join(read()) == body
 
 
 def stall(conn: Conn) -> None:

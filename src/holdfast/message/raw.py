@@ -246,6 +246,7 @@ class RawBody:
         "_fields",
         "_max_decoded",
         "_raw_headers",
+        "_reading",
         "_reason",
         "_source",
         "_version",
@@ -278,6 +279,7 @@ class RawBody:
         self._ahead: memoryview | None = None
         self._at = 0
         self._data: bytes | None = None
+        self._reading = False  # True while a reader may have bytes in hand that it has not given out
         self._waiting: Iterator[bytes] = iter(())  # chunks that came with others and were not given out yet
         self.status = status
         self.decode_content = False
@@ -431,10 +433,11 @@ class RawBody:
     def close(self) -> None:
         """Read no more."""
         source = self._source
-        given = self._at >= len(self._buffer) and not length_hint(self._waiting)
+        self.state = _PASSED if self.ended else _CLOSED
+        # No read begins from here on. A reader in another thread that has begun one may have bytes in hand.
+        given = not self._reading and self._at >= len(self._buffer) and not length_hint(self._waiting)
         given = given and (self._decoder is None or not self._decoder.fed)
         given = given and not (isinstance(source, Drained) and source.unread)
-        self.state = _PASSED if self.ended else _CLOSED
         self._buffer, self._waiting = b"", iter(())
         if source is not None:
             source.close()
@@ -509,6 +512,7 @@ class RawBody:
         # One look at the buffer: close() in another thread takes it away at any moment, and nothing left is not the end.
         start, buffer = self._at, self._buffer
         if start >= len(buffer):
+            self._reading = True  # before the state is looked at: see close
             # Without the way through _next: chunks of a few bytes come by the thousand.
             piece = b"" if joined or self._decoder is not None else next(self._waiting, b"")
             start, buffer = 0, piece or self._next(limit, joined)
@@ -520,6 +524,7 @@ class RawBody:
         if last and not isinstance(buffer, memoryview) and (found := buffer.find(last, start, end)) >= 0:
             end = found + 1
         self._at = end
+        self._reading = False
         self.taken += end - start
         if type(buffer) is memoryview:
             return bytes(buffer[start:end])
