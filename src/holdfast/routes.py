@@ -48,9 +48,8 @@ MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience
 def _load_tls() -> None:
     global ssl, tls
     with loading:
-        import ssl
-
         from .wire import tls
+        from .wire.openssl import ssl
 
 
 class SocketOptions(tuple[SocketOption, ...]):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import ssl
 from typing import Any
 
 from ..exceptions import InvalidRequest, SSLError
 from ..wire.fifo import steady
+from ..wire.openssl import ssl
 from ..wire.tls import SYSTEM, load_authorities, log_keys
 from .certs import where
 

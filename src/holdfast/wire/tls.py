@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import stat
 import sys
 import threading
@@ -34,6 +33,7 @@ from .._values import NamedTuple
 from ..connecting import Authorities, Cert, Path
 from ..exceptions import ConnectTimeout, SSLError
 from .opening import frames_of
+from .openssl import ssl
 from .readiness import wait_readable, wait_writable
 from .stream import is_system_socket
 
