@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from .. import _fork
@@ -33,8 +34,10 @@ MAX_LOOK_UPS = 256
 """Look-ups that may be at work in threads of their own. One that hangs keeps its thread until the resolver itself gives up."""
 TURN_SECONDS = 0.01  # between two looks of a caller whether it may begin another
 
-# Asked by identity at each look-up, since tests and caches replace it. A wrapper takes over all of it but its globals.
-_STANDARD = socket.getaddrinfo if getattr(socket.getaddrinfo, "__globals__", None) is vars(socket) else None
+# Asked by identity at each look-up, since tests and caches replace it. A wrapper takes over all of it but its globals. wrapt's,
+# which tracing agents use, has these too and says that it is a function: its type tells.
+_LOOK_UP: Any = socket.getaddrinfo
+_STANDARD = _LOOK_UP if type(_LOOK_UP) is FunctionType and _LOOK_UP.__globals__ is vars(socket) else None
 
 _resolvers = SpareThreads("holdfast-dns")
 _fork.before(_resolvers.end)
