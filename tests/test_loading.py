@@ -239,3 +239,45 @@ print(holdfast.get(sys.argv[1]).status_code, asked)
 """
     with Server() as server:
         assert printed(code, server.url("/", host="localhost")) == "200 ['localhost']\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_waits_until_openssl_has_read_the_authorities_of_a_context(tls: Tls) -> None:
+    """The child had OpenSSL's locks as a thread of the parent held them: one in ten hung in its own first context, for ever."""
+    code = """
+import os, ssl, sys, threading, warnings
+import holdfast
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads
+url, ca = sys.argv[1:]
+inside, goes_on, loaded = threading.Event(), threading.Event(), []
+load = ssl.SSLContext.load_verify_locations
+def watched(context, *arguments, **settings):
+    inside.set()
+    assert goes_on.wait(30)
+    load(context, *arguments, **settings)
+    loaded.append(True)
+ssl.SSLContext.load_verify_locations = watched
+os.register_at_fork(before=goes_on.set)  # runs before what holdfast has registered
+thread = threading.Thread(target=lambda: holdfast.get(url, verify=ca))
+thread.start()
+assert inside.wait(30)
+child = os.fork()
+if child == 0:
+    os._exit(0 if loaded else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+    with Server(tls=tls.server_context()) as server:
+        assert printed(code, server.url("/", host="localhost"), tls.ca_path) == "0\n"
+
+
+def test_the_codec_of_names_comes_with_the_first_client() -> None:
+    """getaddrinfo imports it in a thread: a child that was forked then found it half imported, or waited for it for ever."""
+    code = """
+import sys
+import holdfast
+before = "encodings.idna" in sys.modules
+holdfast.Client().close()
+print(before, "encodings.idna" in sys.modules)
+"""
+    assert printed(code) == "False True\n"

@@ -1,7 +1,8 @@
 """Loading what a program may never need: the modules that connect with its first client, those of TLS with its first https URL.
 
 ``with loading:`` around such an import keeps a fork away from it. In a child that is forked while another thread is in the middle
-of an import, no thread is left to finish that, and the next to import the module would wait for it for ever.
+of an import, no thread is left to finish that, and the next to import the module would wait for it for ever. OpenSSL's loading of
+its algorithms, with the first contexts, is no different.
 
 ``with loading, over_own_sockets():`` is for what imports ``ssl``, as http.cookiejar does. ``ssl.SSLSocket`` derives, as long as the
 process lives, from what ``socket.socket`` is in that moment, and that may lie in a test which has put something else there: a guard
