@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import contextvars
+import encodings.idna  # noqa: F401 - getaddrinfo imports it, in a thread that a fork may leave behind in the middle
 import socket
 import threading
 import time
