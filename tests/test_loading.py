@@ -281,3 +281,30 @@ holdfast.Client().close()
 print(before, "encodings.idna" in sys.modules)
 """
     assert printed(code) == "False True\n"
+
+
+def test_a_client_loads_tls_while_another_thread_imports_the_same_modules_for_itself(tls: Tls) -> None:
+    """The one has the lock of what is loaded, the other that of a module, and neither may want both in the other order."""
+    code = """
+import sys, threading
+import holdfast
+url, ca = sys.argv[1:]
+importing, loading = threading.Event(), threading.Event()
+def watch(event, arguments):
+    if event == "exec" and arguments[0].co_filename.endswith("openssl.py"):  # the module's lock is held, and no other
+        importing.set()
+        assert loading.wait(30)
+    elif event == "import" and arguments[0] == "holdfast.wire.tls" and threading.current_thread() is caller:
+        loading.set()
+sys.addaudithook(watch)
+importer = threading.Thread(target=lambda: __import__("holdfast.requests"), daemon=True)
+caller = threading.Thread(target=lambda: print(holdfast.get(url, verify=ca).status_code), daemon=True)
+importer.start()
+assert importing.wait(30)
+caller.start()
+for thread in importer, caller:
+    thread.join(30)
+print(importer.is_alive(), caller.is_alive())
+"""
+    with Server(tls=tls.server_context()) as server:
+        assert printed(code, server.url("/", host="localhost"), tls.ca_path) == "200\nFalse False\n"

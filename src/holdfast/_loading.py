@@ -4,7 +4,10 @@
 of an import, no thread is left to finish that, and the next to import the module would wait for it for ever. OpenSSL's loading of
 its algorithms, with the first contexts, is no different.
 
-``with loading, over_own_sockets():`` is for what imports ``ssl``, as http.cookiejar does. ``ssl.SSLSocket`` derives, as long as the
+No module takes it while it is imported. 1. One thread imports the module, by no client's need; 2. another has taken the lock,
+and waits for the module; 3. neither goes on.
+
+``with over_own_sockets():`` is for what imports ``ssl``, as http.cookiejar does. ``ssl.SSLSocket`` derives, as long as the
 process lives, from what ``socket.socket`` is in that moment, and that may lie in a test which has put something else there: a guard
 against the network, a mock, PySocks' class.
 """

@@ -20,10 +20,10 @@ from calendar import monthrange, timegm
 from collections.abc import Iterator
 from typing import Any
 
-from .._loading import loading, over_own_sockets
+from .._loading import over_own_sockets
 from .url import Url, may_be_ip_address
 
-with loading, over_own_sockets():
+with over_own_sockets():
     from http import cookiejar as stdlib
 
 Cookie = stdlib.Cookie

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from typing import Any, TypeVar, overload
 
 from .._fork import after_in_child
-from .._loading import loading, over_own_sockets
+from .._loading import over_own_sockets
 from ..exceptions import InvalidHeader
 from .cookie_rules import (
     CREATED,
@@ -45,7 +45,7 @@ from .cookie_rules import (
 )
 from .url import Url
 
-with loading, over_own_sockets():
+with over_own_sockets():
     from http import cookiejar as stdlib
 
 Cookie = stdlib.Cookie

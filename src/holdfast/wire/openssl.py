@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._loading import loading, over_own_sockets
+from .._loading import over_own_sockets
 
-with loading, over_own_sockets():
+with over_own_sockets():
     import ssl as ssl
