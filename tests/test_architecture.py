@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # the wings, which know nothing of one another
     "message": {"exceptions", "_numbers", "_extras", "_fork", "_loading"},
     "pool": {"exceptions", "reasons", "_clock", "_numbers", "_fork", "_log", "_threads", "_values"},
-    "wire": MESSAGES | {"connecting", "reasons", "timeouts", "_numbers", "_extras", "_fork", "_threads", "_values"},
+    "wire": MESSAGES | {"connecting", "reasons", "timeouts"} | {"_numbers", "_extras", "_fork", "_loading", "_threads", "_values"},
     # rules and choices
     "connecting": {"message"},
     "resend": {"reasons"},
@@ -421,7 +421,7 @@ def test_the_first_https_call_brings_tls_and_no_more(tls: Tls) -> None:
         seen = run(LOADED, tls.ca_path, server.url("/", host="localhost"))
 
     assert seen["status"] == 200
-    assert of_ours(seen["by_call"]) == {"ssl", "holdfast.wire.tls", "holdfast.wire.fifo"}
+    assert of_ours(seen["by_call"]) == {"ssl", "holdfast.wire.openssl", "holdfast.wire.tls", "holdfast.wire.fifo"}
 
 
 # -- TLS when it is needed ---------------------------------------------------------------------------------------------

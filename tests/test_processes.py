@@ -7,6 +7,7 @@ import os
 import pickle
 import select
 import socket
+import sys
 import threading
 
 import pytest
@@ -231,3 +232,27 @@ def test_a_process_ends_without_noise_whatever_is_open(tls: Tls) -> None:
         secure.wait_idle(1)
         assert server.conn(1).ending == "fin"
         assert secure.conn(0).ending == "close_notify"
+
+
+# -- interpreters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="none that has a lock of its own, or (3.12) urllib crashes it, too")
+def test_an_interpreter_without_daemon_threads_makes_calls_and_keeps_connections(tls: Tls) -> None:
+    """``Thread(daemon=True)`` raises RuntimeError there, which used to come out of the first call that had a connection."""
+    calls = """
+import holdfast
+client = holdfast.Client(verify={ca!r}, timeout=10)
+print([client.get(url).status_code for url in {urls!r} for _ in range(2)], client.stats().created)
+client.close()
+"""
+    code = """
+import sys
+calls = sys.argv[1]
+import _interpreters as interpreters
+failed = interpreters.exec(interpreters.create(), calls)
+print("" if failed is None else failed.formatted, end="")
+"""
+    with Server() as plain, Server(tls=tls.server_context()) as secure:
+        urls = [plain.url("/", host="localhost"), secure.url("/", host="localhost")]
+        assert finished(script(code, calls.format(ca=tls.ca_path, urls=urls))) == f"{[200] * 4} 2\n"

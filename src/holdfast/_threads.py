@@ -2,7 +2,8 @@
 
 Before Python 3.12 a thread that is started while the interpreter is finalizing dies at once, and ``Thread.start()`` waits for it
 for ever. From 3.12 on it raises RuntimeError, as it does everywhere when the system has no room for another thread. Both are
-told as False here; the caller then does the work itself, and waits for no other thread to do it.
+told as False here; the caller then does the work itself, and waits for no other thread to do it. So is an interpreter beside the
+main one that has a lock of its own: from Python 3.12 on there are no daemon threads in it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ MAX_FORK_WAIT_SECONDS = 1.0
 
 def start_daemon(name: str, work: Callable[[], object]) -> bool:
     """Run ``work`` in a new thread that does not keep the process alive; whether one could be had."""
-    return start(threading.Thread(target=work, name=name, daemon=True))
+    thread = daemon_thread(name, work)
+    return thread is not None and start(thread)
+
+
+def daemon_thread(name: str, work: Callable[[], object]) -> threading.Thread | None:
+    """A thread, not started yet, that does not keep the process alive; None in an interpreter that has no such threads."""
+    try:
+        return threading.Thread(target=work, name=name, daemon=True)
+    except RuntimeError:
+        return None
 
 
 def start(thread: threading.Thread) -> bool:

@@ -46,9 +46,8 @@ MIN_USER_TIMEOUT_SECONDS = 30.0  # a shorter read timeout is the call's patience
 def _tls_modules() -> tuple[Any, Any]:
     """``ssl`` and ``wire.tls``. The first route with a TLS context loads them: plain http does without OpenSSL."""
     with loading:
-        import ssl
-
         from .wire import tls
+        from .wire.openssl import ssl
     return ssl, tls
 
 

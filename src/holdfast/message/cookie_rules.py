@@ -18,10 +18,13 @@ from __future__ import annotations
 import re
 from calendar import monthrange, timegm
 from collections.abc import Iterator
-from http import cookiejar as stdlib
 from typing import Any
 
+from .._loading import over_own_sockets
 from .url import Url, may_be_ip_address
+
+with over_own_sockets():
+    from http import cookiejar as stdlib
 
 Cookie = stdlib.Cookie
 

@@ -25,10 +25,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from http import cookiejar as stdlib
 from typing import Any, TypeVar, overload
 
 from .._fork import after_in_child
+from .._loading import over_own_sockets
 from ..exceptions import InvalidHeader
 from .cookie_rules import (
     CREATED,
@@ -44,6 +44,9 @@ from .cookie_rules import (
     parse_set_cookie,
 )
 from .url import Url
+
+with over_own_sockets():
+    from http import cookiejar as stdlib
 
 Cookie = stdlib.Cookie
 Jar = TypeVar("Jar", bound=stdlib.CookieJar)

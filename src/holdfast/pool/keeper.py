@@ -21,11 +21,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from .. import _fork
 from .._clock import system_clock
-from .._threads import start, wait_for_end
+from .._threads import daemon_thread, start, wait_for_end
 from .events import log
 
 FIRST_SWEEP_SECONDS = 1.0  # from the first connection of a pool to the first look at it
@@ -85,7 +86,9 @@ class Keeper:
         if self._forks:
             return
         self._turn += 1
-        thread = threading.Thread(target=self._run, args=(self._turn,), name="holdfast-keeper", daemon=True)
+        thread = daemon_thread("holdfast-keeper", partial(self._run, self._turn))
+        if thread is None:
+            return
         try:
             self._thread = thread
             start(thread)

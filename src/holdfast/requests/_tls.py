@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import ssl
 from typing import Any
 
+from .._loading import loading
 from ..exceptions import InvalidRequest, SSLError
 from ..wire.fifo import steady
+from ..wire.openssl import ssl
 from ..wire.tls import SYSTEM, load_authorities, log_keys
 from .certs import where
 
@@ -129,7 +130,7 @@ class TlsOptions:
         if not (file or folder or data):
             file = where()
         try:
-            with steady(file) as bundle:
+            with steady(file) as bundle, loading:
                 context.load_verify_locations(bundle, folder, data)
         except ssl.SSLError as error:
             raise SSLError(f"the CA bundle {file or folder!r} holds no certificate in PEM form: {error}") from error
@@ -147,7 +148,7 @@ class TlsOptions:
             file, key, password = (*((cert,) if isinstance(cert, (str, os.PathLike)) else tuple(cert)), None, None)[:3]
         if file is not None:
             try:
-                with steady(file) as its_file, steady(key) as key_file:
+                with steady(file) as its_file, steady(key) as key_file, loading:
                     context.load_cert_chain(its_file, key_file, password or "")
             except ssl.SSLError as error:
                 raise SSLError(f"cannot use the client certificate {os.fspath(file)!r}: {error}") from error

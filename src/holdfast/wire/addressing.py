@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import _socket
 import contextvars
+import encodings.idna  # noqa: F401 - getaddrinfo imports it, in a thread that a fork may leave behind in the middle
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from .. import _fork
@@ -34,8 +36,9 @@ MAX_LOOK_UPS = 256
 TURN_SECONDS = 0.01  # between two looks of a caller whether it may begin another
 
 # Compared by identity at each look-up, since tests and caches replace it. One that was wrapped before this import shows by its
-# globals, which no wrapper takes over.
-_STANDARD_GETADDRINFO = socket.getaddrinfo if getattr(socket.getaddrinfo, "__globals__", None) is vars(socket) else None
+# globals, which no wrapper takes over; wrapt's, which tracing agents use, has these too: its type tells.
+_LOOK_UP: Any = socket.getaddrinfo
+_STANDARD_GETADDRINFO = _LOOK_UP if type(_LOOK_UP) is FunctionType and _LOOK_UP.__globals__ is vars(socket) else None
 
 _resolvers = SpareThreads("holdfast-dns")
 _fork.before(_resolvers.end)

@@ -50,7 +50,6 @@ MAX_TICKET_READS = 4  # readable-but-empty TLS sockets accepted per idle period 
 FIN_WAIT_SECONDS = 0.05  # by which a FIN may trail the close_notify it belongs to
 
 _SO_PROTOCOL = 38
-_Socket = socket.socket  # also while a test replaces it
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", 11) if sys.platform == "linux" else None
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _SEND_QUEUE: int | None = 0x5411 if sys.platform == "linux" else None  # ioctl SIOCOUTQ, tcp(7)
@@ -535,7 +534,7 @@ class SocketStream:
         try:
             # Not SSLSocket.shutdown: that one drops the TLS object under a reader, who would then read ciphertext.
             carrier = getattr(self.sock, "carrier", self.sock)
-            (_Socket if isinstance(carrier, _Socket) else socket.socket).shutdown(carrier, socket.SHUT_RDWR)
+            (_socket.socket if is_system_socket(carrier) else socket.socket).shutdown(carrier, socket.SHUT_RDWR)
         except OSError:
             pass  # it is closed or was never connected: that is what was wanted
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import stat
 import sys
 import threading
@@ -30,10 +29,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .._fork import after_in_child
+from .._loading import loading
 from .._values import NamedTuple
 from ..connecting import Authorities, Cert, Path
 from ..exceptions import ConnectTimeout, SSLError
+from .fifo import require_reader, steady
 from .opening import frames_of
+from .openssl import ssl
 from .readiness import wait_readable, wait_writable
 from .stream import is_system_socket
 
@@ -97,7 +99,9 @@ def _known(key: object) -> ssl.SSLContext | None:
 def _built(key: object, verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
     """The context of ``key``, built by one thread while others that ask for it wait: the content of a FIFO can be read only once.
 
-    The lock is re-entrant: a signal handler may make a call while its thread is building.
+    The lock is re-entrant: a signal handler may make a call while its thread is building. No fork comes while OpenSSL loads what
+    it needs (``loading``): the child would have its locks as a thread of the parent held them, for ever. A FIFO is waited for
+    without that.
     """
     building = _building.setdefault(key, threading.RLock())
     try:
@@ -142,7 +146,8 @@ def _stamp(path: str | os.PathLike[str], what: str) -> tuple[object, ...]:
 
 
 def _build_context(verify: bool | Path | tuple[str, ...], cert: Cert) -> ssl.SSLContext:
-    context = (_by_platform() if verify == SYSTEM else None) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with loading:
+        context = (_by_platform() if verify == SYSTEM else None) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     context.hostname_checks_common_name = False  # RFC 9525, section 6.3: names are in subjectAltName
@@ -185,8 +190,6 @@ def log_keys(context: ssl.SSLContext) -> None:
     """
     path = os.environ.get("SSLKEYLOGFILE")
     if path and hasattr(context, "keylog_filename"):
-        from .fifo import require_reader
-
         try:
             require_reader(path)
             context.keylog_filename = path
@@ -200,16 +203,18 @@ def load_authorities(context: ssl.SSLContext, verify: bool | Path | tuple[str, .
         _load_system_store(context)
         return
     if isinstance(verify, bool):
-        import certifi
+        with loading:
+            import certifi
 
-        verify = certifi.where()
+            verify = certifi.where()
     for path in _paths(verify):
         _load_from(context, path)
 
 
 def _load_system_store(context: ssl.SSLContext) -> None:
     """What OpenSSL takes for the system's store: a file that is read now, a directory that is asked when a certificate comes."""
-    context.load_default_certs()
+    with loading:
+        context.load_default_certs()
     where = ssl.get_default_verify_paths()
     try:
         if context.cert_store_stats()["x509"] or (where.capath and os.listdir(where.capath)):
@@ -226,13 +231,11 @@ def _load_system_store(context: ssl.SSLContext) -> None:
 
 
 def _load_from(context: ssl.SSLContext, path: str) -> None:
-    from .fifo import steady
-
     try:
         if os.path.isdir(path):
             context.load_verify_locations(capath=path)
         else:
-            with steady(path) as file:
+            with steady(path) as file, loading:
                 context.load_verify_locations(cafile=file)
     except ssl.SSLError as error:
         raise SSLError(f"the CA bundle {path!r} holds no certificate in PEM form: {error.reason or error}") from error
@@ -242,10 +245,8 @@ def load_certificate(context: ssl.SSLContext, cert: Path | tuple[Path, Path] | t
     """Have ``context`` show this client certificate. Raises what ``context_for`` does."""
     paths: Any = (cert,) if isinstance(cert, (str, os.PathLike)) else cert
     certificate, key, password = (*paths, None, None)[:3]
-    from .fifo import steady
-
     try:
-        with steady(certificate) as its_file, steady(key) as key_file:
+        with steady(certificate) as its_file, steady(key) as key_file, loading:
             # Without a password OpenSSL would ask for one at the terminal, and wait.
             context.load_cert_chain(its_file, key_file, password or "")
     except ssl.SSLError as error:

@@ -15,12 +15,12 @@ Of what was delivered nothing is claimed: acknowledged is what the proxy's kerne
 from __future__ import annotations
 
 import errno
-import ssl
 import time
 from collections.abc import Callable
 
 from ..exceptions import ConnectTimeout, SSLError
 from .bounded import Bounded
+from .openssl import ssl
 from .protocols import ByteStream
 from .tls import explain, resumable, without_zone
 

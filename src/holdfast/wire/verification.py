@@ -6,10 +6,10 @@ that would trust the very party that the check has kept out.
 
 from __future__ import annotations
 
-import ssl
 import time
 
 from .._values import NamedTuple
+from .openssl import ssl
 
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNKNOWN_AUTHORITY = (2, 19, 20, 21)
