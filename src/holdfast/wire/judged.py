@@ -11,7 +11,7 @@ whose value is another is looked at here: only bytes that h11 takes in a value, 
 | the field | another value |
 |---|---|
 | Content-Length, the only one (of two that are equal h11 gives one), not beside chunks | digits: the new length |
-| Keep-Alive | is read |
+| Keep-Alive, the only one | is read |
 | Transfer-Encoding, Connection, Upgrade | h11 judges the whole head |
 | any other | stands for itself |
 """
@@ -61,7 +61,8 @@ def judged(method: bytes, received: bytes, behind: bytes, said: ResponseHead) ->
 def _lines_of(head: bytes, said: ResponseHead) -> list[bytes]:
     lines = head.removesuffix(_END).split(b"\r\n")
     one_each = head.endswith(_END) and len(lines) == len(said.raw_headers) + 1
-    return lines if one_each and all(map(_is_value, lines)) else []  # a bare LF is no value's
+    hints = sum(name.lower() == b"keep-alive" for name, _ in said.raw_headers)  # of several, the last counts
+    return lines if one_each and hints < 2 and all(map(_is_value, lines)) else []  # a bare LF is no value's
 
 
 def alike(known: Judged, received: bytes) -> Judged:
