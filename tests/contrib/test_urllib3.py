@@ -320,6 +320,26 @@ def test_a_response_is_read_in_every_way_http_client_has() -> None:
         original.close()
 
 
+@pytest.mark.parametrize("framing", [["Content-Length: 20"], ["Transfer-Encoding: chunked"], ["Connection: close"]])
+def test_a_file_that_could_not_be_read_on_has_no_end_that_looks_like_the_bodys(framing: list[str]) -> None:
+    def script(conn: Conn) -> None:
+        conn.expect_request()
+        conn.send(head(200, *framing) + (b"5\r\none\nt\r\n" if "chunked" in framing[0] else b"one\nt"))
+        conn.wait_closed()
+
+    with Server(script) as server, HTTPConnectionPool(*server.address) as pool:
+        response = get(pool, "/", preload_content=False, timeout=0.1)
+        file = response._fp
+        assert file.readline() == b"one\n"
+        with pytest.raises(TimeoutError):
+            file.readline()
+        for read in (file.readline, file.read, file.read1):
+            with pytest.raises(OSError, match="cannot read on"):
+                read()
+        file.close()
+        assert file.read() == b""
+
+
 def test_a_body_is_ended_from_another_thread_by_shutdown() -> None:
     def script(conn: Conn) -> None:
         conn.expect_request()

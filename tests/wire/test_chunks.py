@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tracemalloc
 from collections.abc import Iterator
 
 import h11
@@ -179,6 +180,21 @@ def test_a_large_chunk_is_not_given_to_h11(given_to_h11: list[int]) -> None:
     assert max(given_to_h11) < 100
     ask(connection)
     assert body_of(connection) == b"next"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_keeps_nothing_of_a_body_that_is_over(way: str) -> None:
+    raw = b"%x\r\n" % 30_000 + b"x" * 30_000 + b"\r\n0\r\n\r\n"
+    connection = Http1Connection(Stream(HEAD + raw))
+
+    tracemalloc.start()
+    try:
+        ask(connection)
+        assert sum(map(len, pieces_of(connection, 1000, way))) == 30_000
+        assert connection.recycle() is None
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_bytes_behind_the_last_chunk_end_the_connection() -> None:

@@ -250,6 +250,13 @@ def test_a_length_of_nothing_is_no_sign_of_a_body_that_has_none() -> None:
     ]  # fmt: skip
 
 
+def test_of_two_keep_alive_fields_the_last_counts_whichever_is_another() -> None:
+    heads = [head(204, *(f"Keep-Alive: timeout={n}" for n in pair)) for pair in ((5, 60), (3, 60), (3, 9))]
+    connection = Http1Connection(Stream(*heads))
+
+    assert [story(connection)[0].keep_alive[0] for _ in heads] == [60, 60, 9]
+
+
 def test_heads_that_differ_in_date_length_and_id_are_judged_once() -> None:
     heads = [
         head(200, f"Date: {n}", f"Content-Length: {n}", f"X-Request-Id: {n * n}", f"Keep-Alive: timeout={n}").replace(b": ", b":  ")

@@ -70,7 +70,7 @@ class PlainChunks:
     def _note_end(self, at: int) -> None:
         if self._received.startswith(_LAST, at):
             self.ended = True
-            self._at = at + len(_LAST)
+            self._received, self._at = self._received[at + len(_LAST) :], 0  # an idle connection keeps no body
 
     def whole(self) -> bytes | None:
         """The whole body if all of it has come; else None, and nothing was read. To be called before ``pieces``."""

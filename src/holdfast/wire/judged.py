@@ -11,7 +11,7 @@ here. It has to be of bytes that h11 takes in a value; the rest depends on what 
 | the field | another value |
 |---|---|
 | Content-Length | digits: the new length; anything else, or beside chunks: h11 judges the whole head |
-| Keep-Alive | is parsed |
+| Keep-Alive, if there is one | is parsed |
 | Transfer-Encoding, Connection, Upgrade | h11 judges the whole head |
 | any other | is taken as it is |
 """
@@ -62,7 +62,8 @@ def judged(method: bytes, received: bytes, behind: bytes, said: ResponseHead) ->
 def _lines_of(head: bytes, said: ResponseHead) -> list[bytes]:
     lines = head.removesuffix(_END).split(b"\r\n")
     one_each = head.endswith(_END) and len(lines) == len(said.raw_headers) + 1
-    return lines if one_each and all(map(_is_value, lines)) else []  # no line may have a bare LF
+    hints = sum(name.lower() == b"keep-alive" for name, _ in said.raw_headers)  # of several, the last counts
+    return lines if one_each and hints < 2 and all(map(_is_value, lines)) else []  # no line may have a bare LF
 
 
 def alike(known: Judged, received: bytes) -> Judged:

@@ -74,7 +74,7 @@ class Wire:
     _source: BodySource | None = None
     _kept: Kept | None = None
     _sock: Any = None
-    _chunked = _ended = closed = False
+    _chunked = _ended = _broken = closed = False
     _buffer = _EMPTY  # what has come and was not taken
 
     def __init__(self, exchange: Exchange | None, timeout: float | None) -> None:
@@ -162,6 +162,8 @@ class Wire:
         """What comes next, in its chunks if the body is chunked; b"" at the end of file."""
         source = self._source
         if self._ended or source is None:
+            if self._broken and not self.closed:
+                raise OSError("cannot read on: reading this body has failed before")  # no end of it, as behind a socket's timeout
             return b""
         try:
             pieces = source.read_pieces(AHEAD)
@@ -170,6 +172,7 @@ class Wire:
             translated = errors.of_body(error)
             if translated is None:
                 return b""
+            self._broken = True
             raise translated from error
         if not pieces:
             self._finish()
